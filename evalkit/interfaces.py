@@ -1,0 +1,231 @@
+"""What a plug-in looks like: runner, judge, chat model, transcriber.
+
+Floor 2. These are the only types a runner or a judge has to know beside the records; the engine
+talks to plug-ins through nothing else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+from evalkit.records import JSON, Audio, Modality, Response, Sample, Transcript, Verdict
+
+
+class UsageError(Exception):
+    """The user can mend this: one sentence that says what is wrong and what to do. Exit code 2."""
+
+
+class RunnerError(Exception):
+    """One request failed.
+
+    Args:
+        kind: short code for counting ("http-429", "timeout", "bad-reply").
+        message: one sentence for a person; never contains a key.
+        retryable: try again (rate limit, server error, lost connection)?
+        retry_after: seconds the server asked us to wait, if it did.
+        fatal: no other request can succeed either (bad key, unreachable endpoint): stop the run.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        fatal: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.fatal = fatal
+
+
+class OutOfMemory(RunnerError):
+    """A batch did not fit: the engine halves it and goes on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("out-of-memory", message, retryable=True)
+
+
+class Runner(ABC):
+    """A model under test.
+
+    A runner implements `identity` and one of `generate` (concurrent: an API, many at once) or
+    `generate_batch` (a local model that takes batches; called in a worker thread, one batch at a time).
+    It raises `RunnerError` for a failed request; the engine retries, counts and stores.
+
+    Class attributes:
+        name: how the user calls it: ``--model NAME/MODEL``.
+        modalities: which modalities it can serve.
+        concurrency: how many `generate` calls may be under way (the user's -M concurrency wins).
+        batch_size: how many samples `generate_batch` likes at once.
+        demo: True for models that are no baseline of anything; every table labels their rows.
+    """
+
+    name: ClassVar[str] = ""
+    modalities: frozenset[Modality] = frozenset({Modality.S2T, Modality.T2T})
+    concurrency: int = 1
+    batch_size: int = 1
+    demo: bool = False
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, JSON]:
+        """All that decides the answers: model, revision or checkpoint digest, decoding, prompts. No keys."""
+
+    async def generate(self, sample: Sample, modality: Modality) -> Response:
+        """Answer one sample. Audio parts carry `data`, `sha256`, `seconds` and `sample_rate`."""
+        raise NotImplementedError
+
+    def generate_batch(self, samples: Sequence[Sample], modality: Modality) -> list[Response]:
+        """Answer a batch, in order. Raise `OutOfMemory` when it does not fit."""
+        raise NotImplementedError
+
+    @property
+    def is_batch(self) -> bool:
+        """True when this runner takes batches."""
+        return type(self).generate_batch is not Runner.generate_batch
+
+    async def close(self) -> None:
+        """Free what was opened (connections, processes). Called once, also after an interrupt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A text request to a model that helps to score.
+
+    `messages` is a tuple of (role, text). `n` is the number of independent replies wanted.
+    """
+
+    messages: tuple[tuple[str, str], ...]
+    temperature: float = 0.0
+    top_p: float | None = None
+    max_tokens: int | None = None
+    n: int = 1
+    seed: int | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        return {
+            "messages": [list(m) for m in self.messages],
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "n": self.n,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ChatReply:
+    """`texts` holds one reply per vote asked for; `model` is the name the server says it used."""
+
+    texts: tuple[str, ...]
+    model: str = ""
+    usage: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """A text model bound to a role (``--judge``)."""
+
+    @property
+    def label(self) -> str:
+        """Short name for signatures and tables, e.g. "gpt-4o-mini"."""
+        ...
+
+    @property
+    def meaningful(self) -> bool:
+        """False for stand-ins whose verdicts only exercise the plumbing; tables must say so."""
+        ...
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Reply. Raises `RunnerError`."""
+        ...
+
+
+@runtime_checkable
+class Transcriber(Protocol):
+    """An ASR engine bound to the role ``--asr``. Called in a worker thread."""
+
+    @property
+    def signature(self) -> str:
+        """Engine, weights and decoding, e.g. "faster-whisper/large-v3:beam=5,lang=auto"."""
+        ...
+
+    def transcribe(self, audios: Sequence[Audio], language: str | None) -> list[Transcript]:
+        """One transcript per audio, in order; `language` is an ISO code or None for detection.
+
+        A piece that can't be transcribed gives a `Transcript` with `error` set, not an exception.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a judge is shown of a response.
+
+    Attributes:
+        text: the words to judge: the response's text, or the transcript of its speech when the
+            judge reads speech.
+        response: the whole response (never an errored one).
+        transcript: the transcript of its speech, when one was made.
+        recorded: raw judge replies recorded earlier, to be parsed instead of asking a judge.
+    """
+
+    text: str
+    response: Response
+    transcript: Transcript | None = None
+    recorded: tuple[str, ...] | None = None
+
+
+class Judge(ABC):
+    """Turns an answer into verdicts.
+
+    A rule judge implements `score`: pure, fast, no I/O. A judge that asks a model sets
+    ``asks_model = True`` and implements `ask`. A judge that computes for long (DNSMOS) sets
+    ``heavy = True`` and is called in a worker thread.
+
+    Attributes:
+        metrics: names of the metrics it gives, one verdict each.
+        reads: "text" (the response's words), "speech" (the transcript of its speech) or
+            "audio" (the sound itself).
+    """
+
+    metrics: tuple[str, ...] = ()
+    reads: Literal["text", "speech", "audio"] = "text"
+    asks_model: bool = False
+    heavy: bool = False
+
+    @property
+    @abstractmethod
+    def signature(self) -> str:
+        """One short token that changes whenever verdicts could: "mcq-templates", "gpt-4o-mini x3 open@1b7c"."""
+
+    def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
+        """The verdicts, one per metric. Bad input is a verdict with value None and a reason, no exception."""
+        raise NotImplementedError
+
+    async def ask(self, sample: Sample, answer: Answer) -> list[Verdict]:
+        """Like `score`, for judges that ask a model. May raise `RunnerError`, which the engine retries."""
+        raise NotImplementedError
+
+    def unscored(self, reason: str, **detail: JSON) -> list[Verdict]:
+        """The same "unscored" verdict for each metric of this judge."""
+        return [Verdict(m, None, reason=reason, detail=detail) for m in self.metrics]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Who helps to score: bound on the command line, never named in a task.
+
+    `options` are the user's scoring options (``-J``-independent): "seed", "utmos_weights", ...
+    """
+
+    judge: ChatModel | None = None
+    asr: Transcriber | None = None
+    options: Mapping[str, JSON] = field(default_factory=dict)

@@ -1,0 +1,70 @@
+"""The line that says how a number was made, in the spirit of sacreBLEU.
+
+`voicebench/sd-qa|protocol=official|data=hlt-lab/voicebench@9f1c2d3e:usa#5d0a77b1|n=553|runner=...|gen=...|
+judges=...|evalkit=0.1.0`. Two numbers are comparable when their signatures agree up to runner and gen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evalkit import __version__
+from evalkit.records import JSON, digest_of
+
+RUNNER_PARTS = ("runner", "gen")
+
+
+def clean(text: object) -> str:
+    """A value that can stand in a signature: no separators, no line breaks."""
+    return " ".join(str(text).replace("|", "/").split())
+
+
+def fingerprint(identity: Mapping[str, JSON]) -> str:
+    """8 hex digits that name a runner with its model, checkpoint and decoding."""
+    return digest_of(dict(identity))[:8]
+
+
+def data_part(data: Mapping[str, JSON], digest: str) -> str:
+    """`repo@revision:config/splits#digest`."""
+    revision = str(data.get("revision") or data.get("kind") or "local")[:12]
+    splits = data.get("splits") or []
+    where = "+".join(map(str, splits)) if len(splits) <= 3 else f"{len(splits)}splits"
+    config = data.get("config")
+    return clean(f"{data.get('repo')}@{revision}:{config + '/' if config else ''}{where}#{digest[:8]}")
+
+
+def signature(
+    task: str,
+    *,
+    protocol: str,
+    data: str,
+    n: int,
+    runner: str,
+    generation: Mapping[str, JSON] | None,
+    judges: Sequence[str],
+) -> str:
+    """The signature line of one number."""
+    gen = ",".join(f"{k}={clean(v)}" for k, v in sorted((generation or {}).items())) or "default"
+    parts = {
+        "protocol": protocol,
+        "data": data,
+        "n": n,
+        "runner": runner,
+        "gen": gen,
+        "judges": "+".join(clean(j) for j in judges) or "none",
+        "evalkit": __version__,
+    }
+    return "|".join([task, *(f"{k}={clean(v)}" for k, v in parts.items())])
+
+
+def parse(line: str) -> dict[str, str]:
+    """The parts of a signature by name; the task under "task"."""
+    task, *parts = line.split("|")
+    return {"task": task} | dict(p.split("=", 1) for p in parts if "=" in p)
+
+
+def differences(a: str, b: str) -> list[str]:
+    """Names of the parts, beside the runner's, in which two signatures differ."""
+    left, right = parse(a), parse(b)
+    names = [*left, *(k for k in right if k not in left)]
+    return [k for k in names if k not in RUNNER_PARTS and left.get(k) != right.get(k)]

@@ -1,0 +1,193 @@
+"""Statistics of one number: pooling segments, intervals, bounds.
+
+A metric never averages rates. It *pools*: every sample contributes a row of segment statistics
+(its value and a 1; or errors and reference length; ...), rows are summed, and one formula turns the sums
+into the number. The interval re-pools resampled rows with the same formula, and so does every subset table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+Z95 = 1.959963984540054
+BOOTSTRAP_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Pool:
+    """How segment statistics become a number.
+
+    Attributes:
+        name: for signatures and docs ("mean", "pooled", ...).
+        columns: names of the statistics of one segment. "value" is `Score.value`, "n" is 1, anything else
+            is looked up in `Score.counts`.
+        formula: sums of shape (..., len(columns)) to numbers of shape (...).
+        best, worst: the row an unscored sample would add at best and at worst, given the metric's range
+            and the mean row; None when the range is open (WER).
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    formula: Callable[[Array], Array]
+    best: Callable[[float, float, Array], Array] | None = None
+    worst: Callable[[float, float, Array], Array] | None = None
+
+    def row(self, value: float, counts: Mapping[str, float] | None) -> list[float]:
+        """The segment statistics of one score. Raises KeyError when a count is missing."""
+        special = {"value": value, "n": 1.0}
+        return [special[c] if c in special else float((counts or {})[c]) for c in self.columns]
+
+
+def _ratio(sums: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out: Array = sums[..., 0] / sums[..., 1]
+    return out
+
+
+MEAN = Pool(
+    "mean",
+    ("value", "n"),
+    _ratio,
+    best=lambda lo, hi, mean: np.array([hi, 1.0]),
+    worst=lambda lo, hi, mean: np.array([lo, 1.0]),
+)
+"""Mean of the samples' values."""
+
+
+def pooled(numerator: str, denominator: str) -> Pool:
+    """Sum of one count over sum of another: corpus WER ("errors", "length")."""
+    return Pool(f"pooled({numerator}/{denominator})", (numerator, denominator), _ratio)
+
+
+VOTES = Pool(
+    "mean-of-votes",
+    ("sum", "votes"),
+    _ratio,
+    best=lambda lo, hi, mean: np.array([hi * mean[1], mean[1]]),
+    worst=lambda lo, hi, mean: np.array([lo * mean[1], mean[1]]),
+)
+"""Mean over all votes of all samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A pooled number with its 95 % interval and its bounds, on the metric's own scale."""
+
+    value: float | None
+    ci: tuple[float, float] | None
+    ci_method: str
+    bounds: tuple[float, float] | None
+
+
+def wilson(successes: float, n: int) -> tuple[float, float]:
+    """95 % Wilson score interval of a proportion, in [0, 1]. `n` must be positive."""
+    p, z2 = successes / n, Z95 * Z95
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def replicates(rows: Array, pool: Pool, *, seed: int, draws: int = BOOTSTRAP_DRAWS) -> Array:
+    """Bootstrap replicates of the pooled number: shape (draws,).
+
+    Equal rows are drawn together (a multinomial over the distinct rows), which is the same bootstrap
+    and makes a million 0/1 rows as cheap as ten.
+    """
+    distinct, counts = np.unique(rows, axis=0, return_counts=True)
+    rng = np.random.default_rng(seed)
+    n = int(counts.sum())
+    out = np.empty(draws)
+    step = max(1, 2_000_000 // len(distinct))
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        weights = rng.multinomial(n, counts / n, size=size)
+        out[start : start + size] = pool.formula(weights @ distinct)
+    return out
+
+
+def percentile_interval(values: Array) -> tuple[float, float] | None:
+    """2.5 and 97.5 percentiles of the finite replicates; None when there are none."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return None
+    lo, hi = np.quantile(finite, [0.025, 0.975])
+    return float(lo), float(hi)
+
+
+def estimate(
+    rows: Sequence[Sequence[float]] | Array,
+    pool: Pool,
+    *,
+    missing: int = 0,
+    lo: float = 0.0,
+    hi: float = 1.0,
+    seed: int = 0,
+) -> Estimate:
+    """Pool segments into a number with interval and bounds.
+
+    Args:
+        rows: (n_scored, len(pool.columns)) segment statistics.
+        missing: samples of the task that have no score.
+        lo, hi: range of one segment's value, for the bounds.
+        seed: of the bootstrap; the same rows give the same interval.
+
+    Returns:
+        Wilson's interval when every value is 0 or 1, else the percentile bootstrap. No interval from
+        fewer than two samples. The bounds say what the number would be if every missing sample were as
+        bad, or as good, as can be; None when the range is open.
+    """
+    matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(pool.columns))
+    n = len(matrix)
+    sums = matrix.sum(axis=0)
+    number = float(pool.formula(sums)) if n else math.nan
+    value = number if math.isfinite(number) else None
+    return Estimate(value, *_interval(matrix, sums, pool, value, seed), _bounds(matrix, sums, pool, missing, lo, hi))
+
+
+def _interval(
+    matrix: Array, sums: Array, pool: Pool, value: float | None, seed: int
+) -> tuple[tuple[float, float] | None, str]:
+    n = len(matrix)
+    if value is None or n < 2:
+        return None, "none"
+    if pool.name == "mean" and bool(np.isin(matrix[:, 0], (0.0, 1.0)).all()):
+        return wilson(float(sums[0]), n), "wilson"
+    return percentile_interval(replicates(matrix, pool, seed=seed)), f"bootstrap-percentile({BOOTSTRAP_DRAWS})"
+
+
+def _bounds(
+    matrix: Array, sums: Array, pool: Pool, missing: int, lo: float, hi: float
+) -> tuple[float, float] | None:
+    if pool.best is None or pool.worst is None:
+        return None
+    n = len(matrix)
+    if n + missing == 0:
+        return None
+    mean = sums / n if n else np.ones(len(pool.columns))
+    low = float(pool.formula(sums + missing * pool.worst(lo, hi, mean)))
+    high = float(pool.formula(sums + missing * pool.best(lo, hi, mean)))
+    return (low, high) if low <= high else (high, low)
+
+
+def round_half_up(value: float, decimals: int) -> float:
+    """Decimal half-up rounding of the number's shortest spelling, as printed tables do it (42.785 -> 42.79)."""
+    from decimal import ROUND_HALF_UP, Decimal
+
+    # repr of a float sum may read 42.784999999999997: settle that first at 9 decimals.
+    settled = Decimal(repr(round(value, 9)))
+    return float(settled.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP))
+
+
+def json_number(value: float | None) -> Any:
+    """A float for JSON: None for NaN and infinities, 10 significant digits so that files compare equal."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.10g}")

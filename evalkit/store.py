@@ -1,0 +1,334 @@
+"""The run directory: append-only lines that survive a kill, and everything that reads them.
+
+A line is written whole, with one system call, or cut off again; a torn line is ignored on reading.
+Only one process writes a run; any number may read it. Field by field: docs/run-directory.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from evalkit.interfaces import UsageError
+from evalkit.records import JSON, Audio, Response, Score, Transcript
+
+RESPONSES, TRANSCRIPTS, SCORES = "responses.jsonl", "transcripts.jsonl", "scores.jsonl"
+MANIFEST, RESULTS = "run.json", "results.json"
+AUDIO = "audio"
+
+
+class StoreError(Exception):
+    """The run directory can't be written (full disk, no permission); what is on disk stays valid."""
+
+
+def encode_line(value: JSON) -> bytes:
+    """One JSON line in UTF-8. Lone surrogates, which UTF-8 can't hold, are written as \\u escapes."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(byte offset, object) of each whole line; torn lines are passed over."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    offset = 0
+    with file:
+        for line in file:
+            start, offset = offset, offset + len(line)
+            if not line.endswith(b"\n"):
+                return
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                yield start, value
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file in one step, so that a kill leaves the old or the new one.
+
+    Raises:
+        StoreError: the disk is full or the folder can't be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode("utf-8", "replace"))
+        os.chmod(temporary, 0o644)  # noqa: PTH101
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError as exc:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise _store_error(path, exc) from exc
+
+
+def _store_error(path: Path, exc: OSError) -> StoreError:
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(f"no space left on the disk that holds {path.parent}. Free some and run the same command again.")
+    return StoreError(f"{path} can't be written: {exc.strerror or exc}")
+
+
+class Appender:
+    """Appends whole lines to one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._mend()
+        except OSError as exc:
+            raise _store_error(path, exc) from exc
+
+    def _mend(self) -> None:
+        """End a line that a kill left torn, so that the next one starts fresh."""
+        size = os.fstat(self._fd).st_size
+        if size and os.pread(self._fd, 1, size - 1) != b"\n":
+            os.write(self._fd, b"\n")
+
+    def append(self, data: bytes) -> None:
+        """Write `data` (whole lines) entirely, or not at all.
+
+        Raises:
+            StoreError: full disk; the file is cut back to where it was.
+        """
+        before = os.fstat(self._fd).st_size
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._fd, data[done:])
+        except OSError as exc:
+            os.ftruncate(self._fd, before)
+            raise _store_error(self.path, exc) from exc
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a response stands in its file, and what it answers; enough to resume without reading it."""
+
+    input: str
+    digest: str
+    offset: int
+    ok: bool
+
+
+class TaskFiles:
+    """Reads the files of one task."""
+
+    def __init__(self, root: Path, task: str) -> None:
+        if not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)*", task) or ".." in task.split("/"):
+            raise UsageError(f"{task!r} is not a task name")
+        self.task = task
+        self.folder = root / task
+        self.root = root
+
+    def response_lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(offset, line) of every attempt on record."""
+        return read_lines(self.folder / RESPONSES)
+
+    def marks(self) -> dict[str, Mark]:
+        """The last word on each sample; an answer is never displaced by a later error on the same input."""
+        out: dict[str, Mark] = {}
+        for offset, line in self.response_lines():
+            new = Mark(line.get("input", ""), line.get("response", ""), offset, "error" not in line)
+            old = out.get(line["sample_id"])
+            if old is None or new.ok or not old.ok or old.input != new.input:
+                out[line["sample_id"]] = new
+        return out
+
+    def final_lines(self) -> Iterator[dict[str, Any]]:
+        """The line that counts for each sample, in sample-id order, read one at a time."""
+        marks = self.marks()
+        path = self.folder / RESPONSES
+        if not marks:
+            return
+        with path.open("rb") as file:
+            for sample_id in sorted(marks):
+                file.seek(marks[sample_id].offset)
+                yield json.loads(file.readline())
+
+    def response_at(self, mark: Mark) -> Response:
+        """The response a mark points to; its audio path is made absolute."""
+        with (self.folder / RESPONSES).open("rb") as file:
+            file.seek(mark.offset)
+            return self.absolute(Response.from_json(json.loads(file.readline())))
+
+    def absolute(self, response: Response) -> Response:
+        """The response with its stored speech addressed by an absolute path."""
+        from dataclasses import replace
+
+        if response.audio is None or response.audio.path is None:
+            return response
+        return replace(response, audio=replace(response.audio, path=str(self.root / response.audio.path)))
+
+    def scores(self) -> Iterator[Score]:
+        """Every score on record, in order of writing."""
+        for _, line in read_lines(self.folder / SCORES):
+            yield Score.from_json(line)
+
+    def transcripts(self) -> Iterator[Transcript]:
+        """Every transcript on record."""
+        for _, line in read_lines(self.folder / TRANSCRIPTS):
+            yield Transcript.from_json(line)
+
+
+def score_key(sample_id: str, metric: str, judge: str, response: str) -> int:
+    """A compact key of one verdict, for sets of a million of them."""
+    text = "\x00".join((sample_id, metric, judge, response)).encode("utf-8", "backslashreplace")
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
+
+
+class Run:
+    """A run directory, for reading."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    @property
+    def exists(self) -> bool:
+        return (self.root / MANIFEST).is_file()
+
+    def manifest(self) -> dict[str, Any]:
+        """The content of run.json. Raises UsageError when this is no run directory."""
+        return self._json(MANIFEST)
+
+    def results(self) -> dict[str, Any]:
+        """The content of results.json. Raises UsageError when it isn't there."""
+        return self._json(RESULTS)
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.root / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as exc:
+            raise UsageError(f"{self.root} is not a run directory (it has no {name}).") from exc
+        except (OSError, ValueError) as exc:
+            raise UsageError(f"{path} can't be read: {exc}") from exc
+        if not isinstance(value, dict):
+            raise UsageError(f"{path} does not hold an object")
+        return value
+
+    def task(self, name: str) -> TaskFiles:
+        return TaskFiles(self.root, name)
+
+    def write_results(self, results: Mapping[str, JSON]) -> None:
+        """Replace results.json; the same results give the same bytes."""
+        write_atomically(self.root / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+
+
+class RunWriter(Run):
+    """A run directory, for the one process that writes it."""
+
+    def __init__(self, root: Path | str) -> None:
+        super().__init__(root)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise _store_error(self.root, exc) from exc
+        self._lock = self._take_lock()
+        self._appenders: dict[tuple[str, str], Appender] = {}
+
+    def _take_lock(self) -> Any:
+        path = self.root / ".lock"
+        try:
+            file = path.open("a+")
+        except OSError as exc:
+            raise _store_error(path, exc) from exc
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # no flock on this platform: the user has to take care
+            return file
+        except OSError as exc:
+            file.close()
+            raise UsageError(f"another process is writing {self.root}. Wait for it, or choose another --out.") from exc
+        return file
+
+    def write_manifest(self, manifest: Mapping[str, JSON]) -> None:
+        """Replace run.json."""
+        write_atomically(self.root / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+    def _append(self, task: str, name: str, data: bytes) -> None:
+        appender = self._appenders.get((task, name))
+        if appender is None:
+            appender = self._appenders[task, name] = Appender(self.task(task).folder / name)
+        appender.append(data)
+
+    def append_response(self, task: str, response: Response, *, input: str, asked: Mapping[str, JSON]) -> None:
+        """Record one attempt.
+
+        Args:
+            input: content digest of the sample it answers.
+            asked: what a reader needs to understand it without the data set: question, target, groups.
+        """
+        line = response.to_json() | {"input": input, "response": response.digest(), "asked": dict(asked)}
+        self._append(task, RESPONSES, encode_line(line))
+
+    def append_transcript(self, task: str, transcript: Transcript) -> None:
+        self._append(task, TRANSCRIPTS, encode_line(transcript.to_json()))
+
+    def append_scores(self, task: str, scores: list[Score]) -> None:
+        """Record verdicts; all of them in one write."""
+        if scores:
+            self._append(task, SCORES, b"".join(encode_line(s.to_json()) for s in scores))
+
+    def append_raw(self, task: str, name: str, data: bytes) -> None:
+        """Record lines that are already encoded (bulk scoring)."""
+        self._append(task, name, data)
+
+    def keep_speech(self, audio: Audio) -> Audio:
+        """Store generated speech as FLAC under its digest; the audio then is a path relative to the run.
+
+        Raises:
+            AudioError: the bytes are no audio.
+            StoreError: full disk.
+        """
+        from evalkit.audio import decode, encode_flac
+
+        samples, rate = decode(audio)
+        data = encode_flac(samples, rate)
+        kept = Audio(data=data, format="flac")
+        name = f"{AUDIO}/{kept.digest()}.flac"
+        path = self.root / name
+        if not path.exists():
+            write_bytes(path, data)
+        return Audio(
+            path=name, format="flac", sha256=kept.digest(), seconds=round(len(samples) / rate, 4), sample_rate=rate
+        )
+
+    def close(self) -> None:
+        for appender in self._appenders.values():
+            appender.close()
+        self._appenders.clear()
+        self._lock.close()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises StoreError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as exc:
+        temporary.unlink(missing_ok=True)
+        raise _store_error(path, exc) from exc

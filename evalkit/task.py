@@ -1,0 +1,166 @@
+"""Task, metric, variant, overall: how a benchmark is declared.
+
+A benchmark file holds `TASKS`, and where the field has them `OVERALLS` and `SUITES`; discovery finds them
+by these names. A task is data plus a declaration; it imports no model and does no work at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evalkit.interfaces import Judge, Roles, UsageError
+from evalkit.records import Modality, Sample
+from evalkit.sources import HubData, Row
+from evalkit.stats import MEAN, Pool
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a task.
+
+    Attributes:
+        name: name in results and, unless `sources` says otherwise, of the verdicts it pools.
+        label: what tables call it ("Accuracy", "G-Eval", "WER").
+        unit: "%", "1-5", "0-100", "MOS", ...
+        pool: how segments become the number.
+        scale: factor from pooled value to printed value (100 for percentages).
+        lo, hi: range of one segment's value; used for bounds.
+        sources: metrics of the verdicts that make one segment; several are averaged per sample, and a
+            sample that lacks one of them is unscored.
+        withhold: don't print a value while samples are unscored, because being unscored depends on the
+            verdict (PEDANT without its classifier finds only the right answers). Bounds are still given.
+    """
+
+    name: str
+    label: str
+    unit: str = "%"
+    pool: Pool = MEAN
+    scale: float = 100.0
+    lo: float = 0.0
+    hi: float = 1.0
+    higher_is_better: bool = True
+    decimals: int = 2
+    sources: tuple[str, ...] = ()
+    withhold: bool = False
+    primary: bool = True
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the verdicts it pools."""
+        return self.sources or (self.name,)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The cell of a published table that a task fills; matches the columns of the published CSV."""
+
+    table: str
+    section: str
+    row: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named scoring protocol of a task.
+
+    Attributes:
+        judges: builds the judges, given who is bound to which role.
+        metrics: the numbers, the headline first.
+        rule: the rule in one or two sentences, for reports.
+        skip: says why a sample is not run under this protocol (a published rule), else None. The
+            prediction then is the text the second value gives.
+        roles: roles it needs ("judge", "asr").
+    """
+
+    judges: Callable[[Roles], Sequence[Judge]]
+    metrics: tuple[Metric, ...]
+    rule: str
+    skip: Callable[[Sample], tuple[str, str] | None] | None = None
+    roles: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> Metric:
+        return self.metrics[0]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One subset of a benchmark: where its rows are, how a row becomes a sample, how answers are scored.
+
+    Attributes:
+        name: "benchmark/subset".
+        title: what tables call the row ("SD-QA").
+        variants: scoring protocols by name; the first is the default, the one the report used.
+        expected: number of samples published; a mismatch is reported.
+        groups: keys of `Sample.meta` that have a subset table.
+        cells: cells of published tables it fills.
+        sheet: where the protocol is written down, for readers.
+    """
+
+    name: str
+    title: str
+    modality: Modality
+    data: HubData
+    to_sample: Callable[[str, Row], Sample]
+    variants: Mapping[str, Variant]
+    expected: int | None = None
+    groups: tuple[str, ...] = ()
+    cells: tuple[Cell, ...] = ()
+    sheet: str = ""
+
+    @property
+    def benchmark(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def subset(self) -> str:
+        return self.name.partition("/")[2]
+
+    @property
+    def default_protocol(self) -> str:
+        return next(iter(self.variants))
+
+    def variant(self, protocol: str | None) -> tuple[str, Variant]:
+        """The named variant, or the default. Raises UsageError for an unknown name."""
+        name = protocol or self.default_protocol
+        if name not in self.variants:
+            raise UsageError(
+                f"{self.name} has no protocol {name!r}; it has: {', '.join(self.variants)}. Check --protocol."
+            )
+        return name, self.variants[name]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One term of an overall: a task, its metric (the headline if None), and a factor on the printed value."""
+
+    task: str
+    factor: float = 1.0
+    metric: str | None = None
+
+
+@dataclass(frozen=True)
+class Overall:
+    """A benchmark's overall: the mean of its parts, each first rounded to `round_parts` decimals if given."""
+
+    name: str
+    label: str
+    parts: tuple[Part, ...]
+    formula: str
+    protocol: str | None = None
+    round_parts: int | None = None
+    cells: tuple[Cell, ...] = ()
+    decimals: int = 2
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named list of task globs; `data_dir` (inside the package) makes it run without any other data."""
+
+    name: str
+    tasks: tuple[str, ...]
+    about: str
+    data_dir: str | None = None
+    smoke: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,293 @@
+"""From scores on record to results.json: pooled numbers with interval, bounds, coverage and signature.
+
+A pure function of the run directory and the scoring plan: rebuilt at any time, the same bytes each time.
+Field by field: docs/run-directory.md.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from evalkit import __version__
+from evalkit.interfaces import Judge
+from evalkit.records import JSON, Score, digest_of
+from evalkit.signature import data_part, signature
+from evalkit.stats import Array, estimate, json_number, percentile_interval, replicates, round_half_up
+from evalkit.store import Mark, Run
+from evalkit.task import Metric, Overall, Task, Variant
+
+RESULTS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Who answered: label for tables, runner part of the signature, decoding, demo flag."""
+
+    label: str
+    runner: str
+    generation: Mapping[str, JSON] = field(default_factory=dict)
+    demo: bool = False
+
+    def to_json(self) -> dict[str, JSON]:
+        return {"label": self.label, "runner": self.runner, "generation": dict(self.generation), "demo": self.demo}
+
+
+@dataclass(frozen=True)
+class ScoringPlan:
+    """How one task of a run is scored.
+
+    Attributes:
+        n: samples the run set out to answer, once the source has been read to its end; else None.
+        limited: True when the user asked for fewer samples than there are.
+    """
+
+    task: Task
+    protocol: str
+    variant: Variant
+    judges: tuple[Judge, ...]
+    data: Mapping[str, JSON]
+    n: int | None = None
+    limited: bool = False
+
+    def judges_of(self, metric: Metric) -> list[Judge]:
+        """The judges whose verdicts feed a metric."""
+        return [j for j in self.judges if set(j.metrics) & set(metric.reads)]
+
+
+@dataclass
+class Segments:
+    """The scores of one task that count: by verdict metric, then by sample."""
+
+    scored: dict[str, dict[str, tuple[float, Mapping[str, float] | None]]] = field(default_factory=dict)
+    reasons: dict[str, dict[str, str]] = field(default_factory=dict)
+    touched: dict[str, Counter[str]] = field(default_factory=dict)
+    doubtful: set[str] = field(default_factory=set)
+
+    def add(self, score: Score) -> None:
+        """Take a score in; a later one for the same sample and metric displaces an earlier one."""
+        if score.value is None:
+            if score.sample_id not in self.scored.get(score.metric, ()):
+                self.reasons.setdefault(score.metric, {})[score.sample_id] = score.reason or "unscored: no reason given"
+            return
+        held = self.scored.setdefault(score.metric, {})
+        if score.sample_id not in held and score.touched:
+            self.touched.setdefault(score.metric, Counter())[score.touched] += 1
+        held[score.sample_id] = (score.value, score.counts)
+        self.reasons.get(score.metric, {}).pop(score.sample_id, None)
+        if score.detail.get("meaningful") is False:
+            self.doubtful.add(score.metric)
+
+
+def collect(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> Segments:
+    """The scores that belong to the responses that count, by the judges of the plan."""
+    wanted = {(m, j.signature) for j in plan.judges for m in j.metrics}
+    segments = Segments()
+    for score in run.task(plan.task.name).scores():
+        mark = marks.get(score.sample_id)
+        if mark is None or not mark.ok or score.response != mark.digest:
+            continue
+        # Recorded judge replies sign as such; they stand for the judge that gave them.
+        if (score.metric, score.judge) in wanted or (score.metric, score.judge.removesuffix(" (recorded)")) in wanted:
+            segments.add(score)
+    return segments
+
+
+def _segment(metric: Metric, segments: Segments, sample_id: str) -> list[float] | None:
+    """The row one sample adds to a metric, or None when a verdict it needs is missing."""
+    values = []
+    counts: Mapping[str, float] | None = None
+    for name in metric.reads:
+        found = segments.scored.get(name, {}).get(sample_id)
+        if found is None:
+            return None
+        values.append(found[0])
+        counts = found[1]
+    return metric.pool.row(sum(values) / len(values), counts)
+
+
+def _seed(*parts: str) -> int:
+    return zlib.crc32("|".join(parts).encode())
+
+
+def _metric_result(
+    plan: ScoringPlan, metric: Metric, ids: Sequence[str], errors: int, pending: int, segments: Segments, seed: int
+) -> tuple[dict[str, Any], Array]:
+    rows = [r for i in ids if (r := _segment(metric, segments, i)) is not None]
+    matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(metric.pool.columns))
+    unscored = len(ids) - len(rows)
+    n = len(ids) + errors + pending
+    found = estimate(matrix, metric.pool, missing=n - len(rows), lo=metric.lo, hi=metric.hi, seed=seed)
+    withheld = metric.withhold and unscored > 0
+    reasons: Counter[str] = Counter()
+    example: dict[str, str] = {}
+    for name in metric.reads:
+        for reason in segments.reasons.get(name, {}).values():
+            code = reason.partition(":")[0]
+            reasons[code] += 1
+            example.setdefault(code, reason)
+    touched: Counter[str] = sum((segments.touched.get(name, Counter()) for name in metric.reads), Counter())
+    scale = metric.scale
+
+    def printed(pair: tuple[float, float] | None) -> list[float | None] | None:
+        return [json_number(x * scale) for x in pair] if pair else None
+
+    result = {
+        "label": metric.label,
+        "unit": metric.unit,
+        "higher_is_better": metric.higher_is_better,
+        "decimals": metric.decimals,
+        "primary": metric.primary,
+        "value": None if withheld or found.value is None else json_number(found.value * scale),
+        "ci": None if withheld else printed(found.ci),
+        "ci_method": "none" if withheld else found.ci_method,
+        "bounds": printed(found.bounds),
+        "n": n,
+        "n_scored": len(rows),
+        "n_unscored": unscored,
+        "n_errors": errors,
+        "n_pending": pending,
+        "withheld": withheld,
+        "reasons": {code: {"n": k, "example": example[code]} for code, k in sorted(reasons.items())},
+        "touched": dict(sorted(touched.items())),
+        "meaningful": not any(name in segments.doubtful for name in metric.reads),
+        "judges": [j.signature for j in plan.judges_of(metric)],
+        "pool": metric.pool.name,
+    }
+    return result, matrix * 1.0
+
+
+def _groups(run: Run, plan: ScoringPlan) -> dict[str, dict[str, list[str]]]:
+    """Sample ids by group key and group."""
+    out: dict[str, dict[str, list[str]]] = {key: {} for key in plan.task.groups}
+    if not out:
+        return out
+    for line in run.task(plan.task.name).final_lines():
+        given = (line.get("asked") or {}).get("groups") or {}
+        for key in plan.task.groups:
+            out[key].setdefault(str(given.get(key, "?")), []).append(line["sample_id"])
+    return out
+
+
+def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The entry of one task in results.json, and the segment rows of each metric (for overalls)."""
+    marks = run.task(plan.task.name).marks()
+    answered = sorted(i for i, m in marks.items() if m.ok)
+    errors = len(marks) - len(answered)
+    n = plan.n if plan.n is not None else max(len(marks), (plan.task.expected or 0) if not plan.limited else 0)
+    pending = max(0, n - len(marks))
+    segments = collect(run, plan, marks)
+    digest = digest_of([[i, marks[i].input] for i in sorted(marks)])
+    data = data_part(plan.data, digest)
+    metrics: dict[str, Any] = {}
+    matrices: dict[str, Array] = {}
+    for metric in plan.variant.metrics:
+        seed = _seed(plan.task.name, plan.protocol, metric.name)
+        result, matrices[metric.name] = _metric_result(plan, metric, answered, errors, pending, segments, seed)
+        result["signature"] = signature(
+            plan.task.name,
+            protocol=plan.protocol,
+            data=data,
+            n=result["n"],
+            runner=model.runner,
+            generation=model.generation,
+            judges=result["judges"],
+        )
+        metrics[metric.name] = result
+    entry = {
+        "title": plan.task.title,
+        "benchmark": plan.task.benchmark,
+        "subset": plan.task.subset,
+        "modality": str(plan.task.modality),
+        "protocol": plan.protocol,
+        "default_protocol": plan.task.default_protocol,
+        "rule": plan.variant.rule,
+        "sheet": plan.task.sheet,
+        "headline": plan.variant.headline.name,
+        "n": len(answered) + errors + pending,
+        "n_expected": plan.task.expected,
+        "limited": plan.limited,
+        "complete": plan.n is not None and pending == 0,
+        "data": {**plan.data, "digest": digest},
+        "metrics": metrics,
+        "groups": {
+            key: {
+                name: {
+                    m.name: _metric_result(plan, m, sorted(set(ids) & set(answered)), 0, 0, segments, 0)[0]
+                    for m in plan.variant.metrics
+                }
+                for name, ids in sorted(members.items())
+            }
+            for key, members in _groups(run, plan).items()
+        },
+        "cells": [{"table": c.table, "section": c.section, "row": c.row} for c in plan.task.cells],
+    }
+    return entry, matrices
+
+
+def overall_result(
+    overall: Overall, entries: Mapping[str, Mapping[str, Any]], matrices: Mapping[str, Mapping[str, Array]],
+    plans: Mapping[str, ScoringPlan],
+) -> dict[str, Any] | None:
+    """A benchmark's overall, or None when the run has none of its parts or used another protocol.
+
+    The value is given only when every part has one; the interval resamples every part independently.
+    """
+    present = [p for p in overall.parts if p.task in entries]
+    if not present or (overall.protocol and any(plans[p.task].protocol != overall.protocol for p in present)):
+        return None
+    total, draws, missing = 0.0, 0.0, []
+    signatures = []
+    for part in overall.parts:
+        entry = entries.get(part.task)
+        name = part.metric or (entry or {}).get("headline")
+        found = entry["metrics"].get(name) if entry and name else None
+        if found is None or found["value"] is None:
+            missing.append(part.task)
+            continue
+        metric = next(m for m in plans[part.task].variant.metrics if m.name == name)
+        value = found["value"]
+        total += (value if overall.round_parts is None else round_half_up(value, overall.round_parts)) * part.factor
+        rows = matrices[part.task][metric.name]
+        draws = draws + replicates(rows, metric.pool, seed=_seed(part.task)) * metric.scale * part.factor  # type: ignore[assignment]
+        signatures.append(found["signature"])
+    k = len(overall.parts)
+    ci = percentile_interval(np.asarray(draws) / k) if not missing else None
+    return {
+        "label": overall.label,
+        "formula": overall.formula,
+        "value": None if missing else json_number(total / k),
+        "ci": [json_number(x) for x in ci] if ci else None,
+        "decimals": overall.decimals,
+        "parts": [p.task for p in overall.parts],
+        "missing": missing,
+        "complete": not missing and all(entries[p.task]["metrics"][p.metric or entries[p.task]["headline"]]["n_scored"]
+                                        == entries[p.task]["n"] for p in overall.parts),
+        "meaningful": all(e["metrics"][e["headline"]]["meaningful"] for p in present for e in [entries[p.task]]),
+        "cells": [{"table": c.table, "section": c.section, "row": c.row} for c in overall.cells],
+        "signature": digest_of(signatures)[:16],
+    }
+
+
+def build_results(
+    run: Run, plans: Iterable[ScoringPlan], model: ModelCard, overalls: Iterable[Overall] = ()
+) -> dict[str, Any]:
+    """Everything in results.json, from what is on disk."""
+    by_name = {p.task.name: p for p in plans}
+    entries: dict[str, dict[str, Any]] = {}
+    matrices: dict[str, dict[str, Array]] = {}
+    for name, plan in by_name.items():
+        entries[name], matrices[name] = task_results(run, plan, model)
+    found = {o.name: overall_result(o, entries, matrices, by_name) for o in overalls}
+    return {
+        "v": RESULTS_VERSION,
+        "evalkit": __version__,
+        "model": model.to_json(),
+        "tasks": entries,
+        "overall": {name: value for name, value in found.items() if value is not None},
+    }

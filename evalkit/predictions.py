@@ -1,0 +1,194 @@
+"""Predictions made elsewhere: a JSONL file with `id` and `text` and/or `audio`, optionally `row` and `judge`.
+
+The file is read as a stream; what stays in memory per line is an id and a byte offset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+
+from evalkit.audio import inside
+from evalkit.interfaces import UsageError
+from evalkit.records import JSON, Audio, Response
+
+
+def _as_id(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Prediction(BaseModel):
+    """One line.
+
+    Attributes:
+        id: the sample's id; numbers are taken as their text.
+        text: the answer in words.
+        audio: path of the spoken answer, relative to the file's folder (or to --audio-dir).
+        transcript: words of the spoken answer, if they were transcribed already.
+        row: the data set's own row, when the data set is not at hand.
+        judge: raw judge replies recorded earlier: a reply, a list (votes), or {metric: replies}.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: Annotated[str, BeforeValidator(_as_id)]
+    text: str | None = None
+    audio: str | None = None
+    transcript: str | None = None
+    row: dict[str, Any] | None = None
+    judge: str | list[str] | dict[str, str | list[str]] | None = None
+
+    def recorded(self, metric: str) -> tuple[str, ...] | None:
+        """The recorded replies for a metric, or None."""
+        found = self.judge.get(metric) if isinstance(self.judge, dict) else self.judge
+        if found is None:
+            return None
+        return (found,) if isinstance(found, str) else tuple(found)
+
+    def response(self, folder: Path) -> Response:
+        """The prediction as a response; speech is addressed by path.
+
+        Raises:
+            AudioError: the audio path leaves `folder`.
+        """
+        audio = None
+        if self.audio:
+            given = Path(self.audio)
+            path = inside(folder, str(given.relative_to(folder)) if given.is_relative_to(folder) else self.audio)
+            audio = Audio(path=str(path), format=path.suffix.lstrip(".").lower() or None)
+        meta: dict[str, JSON] = {"transcript": self.transcript} if self.transcript is not None else {}
+        return Response(self.id, text=self.text or "", audio=audio, meta=meta)
+
+
+_ADAPTER = TypeAdapter(Prediction)
+
+
+@dataclass
+class PredictionFile:
+    """A predictions file, indexed by id on first use.
+
+    Attributes:
+        path: the JSONL file.
+        audio_dir: folder that spoken answers lie in; default the file's own.
+    """
+
+    path: Path
+    audio_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.path.is_file():
+            raise UsageError(f"there is no predictions file {self.path}")
+
+    @property
+    def folder(self) -> Path:
+        return (self.audio_dir or self.path.parent).absolute()
+
+    def parse(self, line: bytes, number: int) -> Prediction:
+        """One line. Raises UsageError that names file and line number."""
+        try:
+            return _ADAPTER.validate_json(line)
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            if first["type"] == "json_invalid" and (rescued := self._with_surrogates(line)) is not None:
+                return rescued
+            field = ".".join(map(str, first["loc"][:1]))
+            if first["type"] == "json_invalid":
+                what = "not JSON, or cut off"
+            elif first["type"] == "missing":
+                what = f"has no field {field!r}"
+            else:
+                what = f"field {field!r}: {first['msg'].lower()}" if field else first["msg"].lower()
+            raise UsageError(
+                f"{self.path}:{number}: {what}. Each line must be an object with id and text or audio."
+            ) from exc
+
+    @staticmethod
+    def _with_surrogates(line: bytes) -> Prediction | None:
+        """Lines with lone surrogate escapes, which strict JSON parsers refuse: replace them by U+FFFD."""
+        import json
+
+        try:
+            text = json.dumps(json.loads(line), ensure_ascii=False)
+        except ValueError:
+            return None
+        clean = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        try:
+            return _ADAPTER.validate_json(clean)
+        except ValidationError:
+            return None
+
+    def lines(self) -> Iterator[tuple[int, int, bytes]]:
+        """(line number from 1, byte offset, line) of every line that isn't blank."""
+        offset = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                start, offset = offset, offset + len(line)
+                if line.strip():
+                    yield number, start, line
+
+    def __iter__(self) -> Iterator[Prediction]:
+        """Every prediction in file order.
+
+        Raises:
+            UsageError: a malformed line, or an id that occurs twice, naming both lines.
+        """
+        seen: dict[str, int] = {}
+        for number, _, line in self.lines():
+            prediction = self.parse(line, number)
+            if (first := seen.setdefault(prediction.id, number)) != number:
+                raise UsageError(f"{self.path}:{number}: the id {prediction.id!r} stands on line {first} already.")
+            yield prediction
+
+    @cached_property
+    def index(self) -> dict[str, tuple[int, int]]:
+        """id -> (line number, byte offset); checks every line. Raises UsageError as iteration does."""
+        out: dict[str, tuple[int, int]] = {}
+        for number, offset, line in self.lines():
+            prediction = self.parse(line, number)
+            if prediction.id in out:
+                raise UsageError(
+                    f"{self.path}:{number}: the id {prediction.id!r} stands on line {out[prediction.id][0]} already."
+                )
+            out[prediction.id] = (number, offset)
+        return out
+
+    def get(self, sample_id: str) -> Prediction | None:
+        """The prediction for a sample, or None."""
+        found = self.index.get(sample_id)
+        if found is None:
+            return None
+        with self.path.open("rb") as file:
+            file.seek(found[1])
+            return self.parse(file.readline(), found[0])
+
+    def first(self) -> Prediction:
+        """The first prediction. Raises UsageError when the file is empty."""
+        for number, _, line in self.lines():
+            return self.parse(line, number)
+        raise UsageError(f"{self.path} holds no predictions")
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the file."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def check_known(self, known: set[str], task: str) -> None:
+        """Every id must be a sample of the task.
+
+        Raises:
+            UsageError: names the first unknown ids and their lines.
+        """
+        unknown = [(i, n) for i, (n, _) in self.index.items() if i not in known]
+        if unknown:
+            shown = ", ".join(f"{i!r} (line {n})" for i, n in unknown[:3])
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            raise UsageError(f"{self.path}: {task} has no sample {shown}{more}. Check --task and the ids.")
+
+

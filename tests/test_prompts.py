@@ -74,6 +74,12 @@ def test_only_the_rubric_writes_the_fence(question: str, response: str) -> None:
     assert text.count(own) == rubric.body.count("{{ fence }}")
 
 
+def test_the_fence_follows_the_values() -> None:
+    first, second = fence_for({"response": "a"}), fence_for({"response": "b"})
+    assert first != second
+    assert first == fence_for({"response": "a"})
+
+
 def test_a_colliding_fence_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     import judges.prompts
 

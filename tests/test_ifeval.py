@@ -190,7 +190,7 @@ def test_postscripts_as_the_public_patterns_find_them(text: str, marker: str) ->
 
 @pytest.mark.parametrize("unit", ["\n", " ", "*", "[", "<", "*\n", "- ", "a\n\n", "http://", "p. "])
 def test_no_check_is_slow_on_hostile_text(unit: str) -> None:
-    text = unit * (50_000 // len(unit))
+    text = unit * (200_000 // len(unit))
     given_fields = {"keywords": ["lantern"], "keyword": "lantern", "forbidden_words": ["U.S."]}
     given_fields |= {"first_word": "x", "prompt_to_repeat": "x", "postscript_marker": "Note"}
     for name, function in CHECKS.items():
@@ -198,7 +198,7 @@ def test_no_check_is_slow_on_hostile_text(unit: str) -> None:
             args = fill(name, given_fields, seeded(0, "s", 0, name)).values
             start = time.process_time()
             function(text, args)
-            assert time.process_time() - start < 2, name  # quadratic time would be minutes
+            assert time.process_time() - start < 2, name  # quadratic time would be half a minute
 
 
 # --- quirks of Appendix D ---

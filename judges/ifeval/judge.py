@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 
 from evalkit.interfaces import Answer, Judge
@@ -97,11 +97,8 @@ class IFEval(Judge):
 
 
 def _check(instruction: str, filled: Filled) -> Callable[[str], bool]:
-    return partial(_follows, instruction, filled.values)
-
-
-def _follows(instruction: str, args: Mapping[str, JSON], response: str) -> bool:
-    return CHECKS[instruction](response, args)
+    check = CHECKS[instruction]
+    return lambda response: check(response, filled.values)
 
 
 def _instructions(sample: Sample) -> list[tuple[str, Mapping[str, JSON]]]:

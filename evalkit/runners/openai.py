@@ -1,0 +1,196 @@
+"""Any OpenAI-compatible endpoint: as the model under test, and as a judge.
+
+``--model openai/NAME -M base_url=http://localhost:8000/v1`` and ``--judge openai/NAME``. One request is
+one attempt; retries are the engine's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from evalkit.interfaces import ChatReply, ChatRequest, Runner, RunnerError, UsageError
+from evalkit.records import JSON, Audio, Modality, Response, Sample
+from evalkit.runners.openai_http import ChatEndpoint
+from evalkit.runners.openai_options import CHAT_OPTIONS, Options, parse_options, without_secrets
+from evalkit.runners.openai_reply import Choice, Reply, parse_reply
+from evalkit.runners.openai_request import encode_all, merged, messages_of, splice, tools_of
+
+
+def _endpoint(model: str, options: Options) -> ChatEndpoint:
+    if not model.strip():
+        raise UsageError("which model? Write openai/NAME, with NAME as the endpoint calls it")
+    return ChatEndpoint(
+        options.base_url,
+        api_key=options.api_key(),
+        api_key_env=options.api_key_env,
+        model=model,
+        concurrency=options.concurrency,
+        timeout=options.timeout,
+    )
+
+
+class OpenAIRunner(Runner):
+    """A model behind `POST {base_url}/chat/completions`; options in `openai_options.Options`.
+
+    Raises:
+        UsageError: unknown or unusable option, or no key for OpenAI's own host.
+    """
+
+    name = "openai"
+    modalities = frozenset({Modality.S2T, Modality.S2S, Modality.T2T})
+
+    def __init__(self, model: str, **options: Any) -> None:
+        self.model = model
+        self.options = parse_options(options)
+        self.endpoint = _endpoint(model, self.options)
+        self.concurrency = self.options.concurrency
+        host = urlsplit(self.endpoint.shown_url).hostname or ""
+        self._strict_names = host == "api.openai.com" or host.endswith(".openai.azure.com")
+
+    def identity(self) -> Mapping[str, JSON]:
+        o = self.options
+        out: dict[str, JSON] = {
+            "runner": self.name,
+            "model": self.model,
+            "base_url": self.endpoint.shown_url,
+            "decoding": o.decoding(),
+            "audio_part": o.audio_part,
+            "speech": {"voice": o.voice, "format": o.audio_format},
+        }
+        for field in ("system", "sample_rate", "max_seconds"):
+            if (value := getattr(o, field)) is not None:
+                out[field] = value
+        if o.extra_body:
+            out["extra_body"] = without_secrets(o.extra_body)
+        return out
+
+    async def generate(self, sample: Sample, modality: Modality) -> Response:
+        """One attempt at one sample. Raises `RunnerError`; see `openai_errors` for the kinds."""
+        encoded = await encode_all(sample, self.options)
+        payload: dict[str, JSON] = {
+            "model": self.model,
+            "messages": messages_of(sample.turns, [e.format for e in encoded], self.options),
+            **self.options.decoding(),
+        }
+        renamed: dict[str, str] = {}
+        if sample.tools:
+            payload["tools"], renamed = tools_of(sample.tools, strict_names=self._strict_names)
+        if modality.wants_audio:
+            payload["modalities"] = ["text", "audio"]
+            payload["audio"] = {"voice": self.options.voice, "format": self.options.audio_format}
+        body = splice(merged(payload, self.options.extra_body), [e.data for e in encoded])
+        start = time.perf_counter()
+        raw = await self.endpoint.post(body)
+        elapsed = time.perf_counter() - start
+        reply = parse_reply(raw, self.options.audio_format)
+        choice = reply.choices[0]
+        meta = _meta(reply, choice)
+        if renamed:
+            meta["tool_names"] = renamed
+        return Response(
+            sample_id=sample.id,
+            text=choice.text,
+            audio=_spoken(reply),
+            tool_calls=choice.tool_calls,
+            sent=tuple(e.sent for e in encoded),
+            usage=reply.usage,
+            timing={"generate": elapsed},
+            meta=meta,
+        )
+
+    async def close(self) -> None:
+        await self.endpoint.close()
+
+
+def _spoken(reply: Reply) -> Audio | None:
+    """The first choice's speech; some servers give text and speech as two choices of one answer."""
+    return next((c.audio for c in reply.choices if c.audio is not None), None)
+
+
+def _meta(reply: Reply, choice: Choice) -> dict[str, JSON]:
+    meta: dict[str, JSON] = {"finish_reason": choice.finish_reason, "model": reply.model}
+    if choice.finish_reason == "length":
+        meta["truncated"] = True
+    if choice.refusal:
+        meta["refusal"] = True
+    if reply.surrogates:
+        meta["surrogates"] = reply.surrogates
+    return meta
+
+
+class OpenAIChat:
+    """A text model behind the same API, bound to a role (``--judge``); a `ChatModel`."""
+
+    def __init__(self, model: str, options: Options) -> None:
+        self.model = model
+        self.options = options
+        self.endpoint = _endpoint(model, options)
+        self._takes_n = True
+
+    @property
+    def label(self) -> str:
+        return self.model
+
+    @property
+    def meaningful(self) -> bool:
+        return True
+
+    def identity(self) -> Mapping[str, JSON]:
+        """What decides its replies beside the request. No keys."""
+        return {
+            "model": self.model,
+            "base_url": self.endpoint.shown_url,
+            "extra_body": without_secrets(self.options.extra_body),
+        }
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """`request.n` replies: asked for at once; what the server leaves out, one by one.
+
+        With a seed, the k-th single request gets seed + k, or every vote would be the same.
+        """
+        texts: list[str] = []
+        usage: dict[str, JSON] = {}
+        model = ""
+        while len(texts) < request.n:
+            want = request.n - len(texts) if self._takes_n and not texts else 1
+            try:
+                reply = await self._ask(request, want, offset=len(texts))
+            except RunnerError as exc:
+                if want > 1 and exc.kind in ("http-400", "http-422"):
+                    self._takes_n = False  # this server refuses n > 1 instead of ignoring it
+                    continue
+                raise
+            texts += [c.text for c in reply.choices[:want]]
+            model = reply.model or model
+            _add(usage, reply.usage)
+        return ChatReply(tuple(texts), model, usage)
+
+    async def _ask(self, request: ChatRequest, n: int, offset: int) -> Reply:
+        payload: dict[str, JSON] = {
+            "model": self.model,
+            "messages": [{"role": role, "content": text} for role, text in request.messages],
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_tokens,
+            "seed": None if request.seed is None else request.seed + offset,
+            "n": n if n > 1 else None,
+        }
+        return parse_reply(await self.endpoint.post(splice(merged(payload, self.options.extra_body), ())))
+
+    async def close(self) -> None:
+        await self.endpoint.close()
+
+
+def _add(total: dict[str, JSON], usage: Mapping[str, JSON]) -> None:
+    """Add the counts of one reply to those of all."""
+    for key, value in usage.items():
+        if isinstance(value, int | float):
+            total[key] = total.get(key, 0) + value
+
+
+def make_chat(model: str, options: Mapping[str, Any]) -> OpenAIChat:
+    """A judge from `openai/MODEL` and its options. Raises `UsageError` on a bad one."""
+    return OpenAIChat(model, parse_options(options, CHAT_OPTIONS))

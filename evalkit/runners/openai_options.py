@@ -1,0 +1,181 @@
+"""Options of the OpenAI-compatible client: `-M key=value` strings made into checked values."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from evalkit.interfaces import UsageError
+from evalkit.records import JSON
+
+OPENAI_URL = "https://api.openai.com/v1"
+AUDIO_PARTS = ("input_audio", "audio_url")
+AUDIO_FORMATS = ("wav", "mp3", "flac", "opus", "pcm16")
+RESERVED = ("model", "messages", "stream", "n")
+SECRET_NAMES = frozenset(
+    {"api_key", "apikey", "key", "token", "access_token", "secret", "password", "authorization"}
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user may set with -M (runner) or on a judge.
+
+    Attributes:
+        base_url: up to and including "/v1".
+        api_key_env: name of the environment variable that holds the key.
+        concurrency: requests under way.
+        timeout: s for one request.
+        temperature, top_p, max_tokens, seed: decoding; None leaves it to the server.
+        system: system prompt.
+        voice, audio_format: of spoken replies.
+        extra_body: fields merged into the request; null takes a field out.
+        audio_part: "input_audio", or "audio_url" (a data URI) for servers that want it so.
+        sample_rate: resample audio to this rate in Hz before sending.
+        max_seconds: send at most this much of each piece of audio; recorded as truncated.
+    """
+
+    base_url: str = OPENAI_URL
+    api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int = 32
+    timeout: float = 300.0
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    system: str | None = None
+    voice: str = "alloy"
+    audio_format: str = "wav"
+    extra_body: Mapping[str, JSON] = field(default_factory=dict)
+    audio_part: str = "input_audio"
+    sample_rate: int | None = None
+    max_seconds: float | None = None
+
+    def api_key(self) -> str | None:
+        """The key from the environment.
+
+        Raises:
+            UsageError: none is set, and the host is OpenAI's own.
+        """
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key and urlsplit(self.base_url).hostname == "api.openai.com":
+            raise UsageError(
+                f"{self.api_key_env} is not set: export your OpenAI key, name another variable with "
+                "api_key_env=NAME, or point base_url=http://host:port/v1 at your own server"
+            )
+        return key or None
+
+    def decoding(self) -> dict[str, JSON]:
+        """The decoding fields that are set, as the API names them."""
+        names = ("temperature", "top_p", "max_tokens", "seed")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def _number(lo: float, hi: float, *, open_low: bool = False) -> Callable[[str, Any], float]:
+    def parse(name: str, value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not (lo < number <= hi if open_low else lo <= number <= hi):
+            raise UsageError(
+                f"{name} must be a number {'above' if open_low else 'from'} {lo:g} to {hi:g}, not {value!r}"
+            )
+        return number
+
+    return parse
+
+
+def _integer(lo: int, hi: int) -> Callable[[str, Any], int]:
+    def parse(name: str, value: Any) -> int:
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = lo - 1
+        if not lo <= number <= hi:
+            raise UsageError(f"{name} must be a whole number from {lo} to {hi}, not {value!r}")
+        return number
+
+    return parse
+
+
+def _choice(*allowed: str) -> Callable[[str, Any], str]:
+    def parse(name: str, value: Any) -> str:
+        if value not in allowed:
+            raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        return str(value)
+
+    return parse
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{name} must not be empty")
+    return value
+
+
+def _extra_body(name: str, value: Any) -> Mapping[str, JSON]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as exc:
+            raise UsageError(f"{name} is not JSON ({exc}); quote it: -M '{name}={{\"top_k\": 1}}'") from None
+    if not isinstance(value, Mapping):
+        raise UsageError(f'{name} must be a JSON object such as {{"top_k": 1}}')
+    if taken := [k for k in RESERVED if k in value]:
+        raise UsageError(f"{name} can't set {', '.join(taken)}: the runner does")
+    return dict(value)
+
+
+PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "base_url": _text,
+    "api_key_env": _text,
+    "concurrency": _integer(1, 4096),
+    "timeout": _number(0, 86_400, open_low=True),
+    "temperature": _number(0, 10),
+    "top_p": _number(0, 1),
+    "max_tokens": _integer(1, 10_000_000),
+    "seed": _integer(-(2**63), 2**63 - 1),
+    "system": _text,
+    "voice": _text,
+    "audio_format": _choice(*AUDIO_FORMATS),
+    "extra_body": _extra_body,
+    "audio_part": _choice(*AUDIO_PARTS),
+    "sample_rate": _integer(1000, 384_000),
+    "max_seconds": _number(0, 86_400, open_low=True),
+}
+CHAT_OPTIONS = ("base_url", "api_key_env", "concurrency", "timeout", "extra_body")
+"""What a judge may set: its decoding belongs to the protocol, so only `extra_body` can bend it."""
+
+
+def parse_options(given: Mapping[str, Any], known: tuple[str, ...] = tuple(PARSERS)) -> Options:
+    """Check the user's options; base_url falls back to OPENAI_BASE_URL, then to OpenAI.
+
+    Args:
+        given: values as strings, or as they are when called from Python.
+        known: names that make sense here.
+
+    Raises:
+        UsageError: unknown name or unusable value.
+    """
+    if unknown := sorted(set(given) - set(known)):
+        raise UsageError(f"unknown option {', '.join(unknown)} for openai; known: {', '.join(sorted(known))}")
+    values = {name: PARSERS[name](name, value) for name, value in given.items() if value is not None}
+    values.setdefault("base_url", os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL)
+    return Options(**values)
+
+
+def without_secrets(value: JSON) -> JSON:
+    """`value` with everything under a name such as "api_key" blanked, for identities."""
+    if isinstance(value, Mapping):
+        return {
+            k: "[hidden]" if str(k).lower() in SECRET_NAMES else without_secrets(v) for k, v in value.items()
+        }
+    if isinstance(value, list):
+        return [without_secrets(v) for v in value]
+    return value

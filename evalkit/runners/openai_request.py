@@ -1,0 +1,174 @@
+"""A sample made into the body of a chat/completions request, and the proof of what went into it.
+
+`json.dumps` never walks the audio: it sees a short mark in its place, and the base64 bytes are put
+where the mark stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evalkit.audio import AudioError, decode, encode_wav, probe
+from evalkit.interfaces import RunnerError
+from evalkit.records import JSON, Audio, Sample, SentAudio, Turn
+from evalkit.runners.openai_options import Options
+
+AS_THEY_ARE = ("wav", "mp3")
+MIME = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+JSON_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
+"""Python's names for types, which some data sets' tool definitions use, in JSON Schema's words."""
+
+_MARK = f"@audio-{secrets.token_hex(12)}-"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Bytes to send ("wav" or "mp3") and their proof."""
+
+    data: bytes
+    format: str
+    sent: SentAudio
+
+
+def splice(payload: JSON, audios: Sequence[bytes]) -> bytes:
+    """`payload` as JSON, with the i-th audio's base64 in place of ``mark(i)``."""
+    rest = json.dumps(payload, separators=(",", ":")).encode()
+    parts: list[bytes] = []
+    for i, data in enumerate(audios):
+        before, _, rest = rest.partition(mark(i).encode())
+        parts += (before, binascii.b2a_base64(data, newline=False))
+    return b"".join((*parts, rest))
+
+
+def mark(index: int) -> str:
+    """Stands for the base64 of audio `index` in a payload; random, so no text of a sample can hold it."""
+    return f"{_MARK}{index}@"
+
+
+async def encode_all(sample: Sample, options: Options) -> list[Encoded]:
+    """Every piece of audio as it will be sent; conversions run in a worker thread.
+
+    Raises:
+        RunnerError: kind "bad-audio", when a piece can't be read or decoded.
+    """
+    out: list[Encoded] = []
+    for audio in sample.audios:
+        try:
+            ready = unchanged(audio, options)
+            if ready is None:
+                ready = await asyncio.to_thread(converted, audio, options)
+            out.append(ready)
+        except (AudioError, OSError) as exc:
+            raise RunnerError("bad-audio", f"sample {sample.id}: {exc}") from exc
+    return out
+
+
+def unchanged(audio: Audio, options: Options) -> Encoded | None:
+    """The bytes as they stand, when the endpoint takes them so; None when they need converting."""
+    data = audio.read()
+    fmt, seconds, rate = audio.format, audio.seconds, audio.sample_rate
+    if fmt is None or seconds is None or rate is None:
+        info = probe(data)
+        fmt, seconds, rate = info.format, info.seconds, info.sample_rate
+    if fmt not in AS_THEY_ARE or (options.sample_rate or rate) != rate:
+        return None
+    if options.max_seconds is not None and seconds > options.max_seconds:
+        return None
+    return Encoded(data, fmt, SentAudio(audio.digest(), seconds, rate, origin=audio.origin or audio.path))
+
+
+def converted(audio: Audio, options: Options) -> Encoded:
+    """Decoded, resampled and cut as the options say; a 16-bit mono wav."""
+    samples, rate = decode(audio, options.sample_rate)
+    keep = len(samples)
+    if options.max_seconds is not None:
+        keep = min(keep, int(options.max_seconds * rate))
+    proof = SentAudio(
+        audio.digest(), keep / rate, rate, truncated=keep < len(samples), origin=audio.origin or audio.path
+    )
+    return Encoded(encode_wav(samples[:keep], rate), "wav", proof)
+
+
+def messages_of(turns: Sequence[Turn], formats: Sequence[str], options: Options) -> list[JSON]:
+    """The turns as messages; text-only turns as plain strings, which every server takes.
+
+    Args:
+        formats: format of each piece of audio, in order.
+    """
+    messages: list[JSON] = []
+    system = [options.system] if options.system else []
+    index = 0
+    for turn in turns:
+        if turn.role == "system" and not messages and not any(isinstance(p, Audio) for p in turn.parts):
+            system.append(turn.text)  # one system message: many chat templates refuse a second
+            continue
+        parts: list[JSON] = []
+        for part in turn.parts:
+            if isinstance(part, str):
+                parts.append({"type": "text", "text": part})
+            else:
+                parts.append(audio_part(index, formats[index], options.audio_part))
+                index += 1
+        plain = all(isinstance(p, str) for p in turn.parts)
+        messages.append({"role": turn.role, "content": turn.text if plain else parts})
+    if system:
+        messages.insert(0, {"role": "system", "content": "\n\n".join(system)})
+    return messages
+
+
+def audio_part(index: int, fmt: str, kind: str) -> JSON:
+    """One audio part of a message, in the spelling the server wants."""
+    if kind == "audio_url":
+        return {"type": "audio_url", "audio_url": {"url": f"data:{MIME[fmt]};base64,{mark(index)}"}}
+    return {"type": "input_audio", "input_audio": {"data": mark(index), "format": fmt}}
+
+
+def tools_of(tools: Sequence[Mapping[str, JSON]], *, strict_names: bool) -> tuple[list[JSON], dict[str, str]]:
+    """Tool definitions in the API's shape, and the names that had to change (sent name -> own name).
+
+    Args:
+        tools: as the API wants them, or bare functions (name, description, parameters).
+        strict_names: the server takes only letters, digits, "_" and "-" in names (OpenAI's own does).
+    """
+    out: list[JSON] = []
+    renamed: dict[str, str] = {}
+    for tool in tools:
+        function = dict(tool["function"] if isinstance(tool.get("function"), Mapping) else tool)
+        name = str(function.get("name", ""))
+        if strict_names and (safe := re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]) != name:
+            function["name"] = safe
+            renamed[safe] = name
+        if "parameters" in function:
+            function["parameters"] = json_schema(function["parameters"])
+        out.append({"type": "function", "function": function})
+    return out, renamed
+
+
+def json_schema(schema: JSON) -> JSON:
+    """`schema` with Python's type names replaced by JSON Schema's, at every depth."""
+    if isinstance(schema, list):
+        return [json_schema(s) for s in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    out: dict[str, JSON] = {}
+    for key, value in schema.items():
+        if key == "type" and isinstance(value, str):
+            out[key] = JSON_TYPES.get(value, value)
+        elif key == "properties" and isinstance(value, Mapping):
+            out[key] = {name: json_schema(inner) for name, inner in value.items()}
+        elif key in ("default", "enum", "const", "examples"):
+            out[key] = value
+        else:
+            out[key] = json_schema(value)
+    return out
+
+
+def merged(payload: dict[str, JSON], extra: Mapping[str, JSON]) -> dict[str, JSON]:
+    """`payload` with `extra` on top; None takes a field out."""
+    return {k: v for k, v in {**payload, **extra}.items() if v is not None}

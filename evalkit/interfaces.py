@@ -44,6 +44,7 @@ class RunnerError(Exception):
         self.retryable = retryable
         self.retry_after = retry_after
         self.fatal = fatal
+        self.attempts = 1
 
 
 class OutOfMemory(RunnerError):

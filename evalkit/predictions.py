@@ -44,13 +44,6 @@ class Prediction(BaseModel):
     row: dict[str, Any] | None = None
     judge: str | list[str] | dict[str, str | list[str]] | None = None
 
-    def recorded(self, metric: str) -> tuple[str, ...] | None:
-        """The recorded replies for a metric, or None."""
-        found = self.judge.get(metric) if isinstance(self.judge, dict) else self.judge
-        if found is None:
-            return None
-        return (found,) if isinstance(found, str) else tuple(found)
-
     def response(self, folder: Path) -> Response:
         """The prediction as a response; speech is addressed by path.
 
@@ -60,9 +53,15 @@ class Prediction(BaseModel):
         audio = None
         if self.audio:
             given = Path(self.audio)
-            path = inside(folder, str(given.relative_to(folder)) if given.is_relative_to(folder) else self.audio)
+            path = inside(
+                folder, str(given.relative_to(folder)) if given.is_relative_to(folder) else self.audio
+            )
             audio = Audio(path=str(path), format=path.suffix.lstrip(".").lower() or None)
-        meta: dict[str, JSON] = {"transcript": self.transcript} if self.transcript is not None else {}
+        meta: dict[str, JSON] = {}
+        if self.transcript is not None:
+            meta["transcript"] = self.transcript
+        if self.judge is not None:
+            meta["recorded"] = self.judge
         return Response(self.id, text=self.text or "", audio=audio, meta=meta)
 
 
@@ -142,7 +141,9 @@ class PredictionFile:
         for number, _, line in self.lines():
             prediction = self.parse(line, number)
             if (first := seen.setdefault(prediction.id, number)) != number:
-                raise UsageError(f"{self.path}:{number}: the id {prediction.id!r} stands on line {first} already.")
+                raise UsageError(
+                    f"{self.path}:{number}: the id {prediction.id!r} stands on line {first} already."
+                )
             yield prediction
 
     @cached_property
@@ -190,5 +191,3 @@ class PredictionFile:
             shown = ", ".join(f"{i!r} (line {n})" for i, n in unknown[:3])
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             raise UsageError(f"{self.path}: {task} has no sample {shown}{more}. Check --task and the ids.")
-
-

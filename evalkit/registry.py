@@ -36,7 +36,7 @@ def _modules(package: str, group: str) -> Iterator[ModuleType]:
 
 
 def suggestion(name: str, known: list[str]) -> str:
-    """", did you mean ...?" or ""."""
+    """ ", did you mean ...?" or ""."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
@@ -46,8 +46,11 @@ def suggestion(name: str, known: list[str]) -> str:
 
 def _runner_class(module: ModuleType) -> type[Runner] | None:
     for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, Runner) and value.name and value.__module__.startswith(
-            module.__name__
+        if (
+            isinstance(value, type)
+            and issubclass(value, Runner)
+            and value.name
+            and value.__module__.startswith(module.__name__)
         ):
             return value
     return None
@@ -127,7 +130,9 @@ class Catalogue:
         """
         names: dict[str, None] = {}
         for pattern in patterns:
-            hits = [n for n in self.tasks if fnmatchcase(n, pattern) or n.startswith(pattern.rstrip("/") + "/")]
+            hits = [
+                n for n in self.tasks if fnmatchcase(n, pattern) or n.startswith(pattern.rstrip("/") + "/")
+            ]
             if not hits:
                 raise UsageError(
                     f"no task matches {pattern!r}.{suggestion(pattern, list(self.tasks))} "
@@ -154,7 +159,9 @@ def catalogue() -> Catalogue:
     for module in _modules(BENCHMARKS, "evalkit.benchmarks"):
         for task in getattr(module, "TASKS", ()):
             if task.name in tasks:
-                raise UsageError(f"two benchmark files declare the task {task.name!r} ({module.__name__} is one)")
+                raise UsageError(
+                    f"two benchmark files declare the task {task.name!r} ({module.__name__} is one)"
+                )
             tasks[task.name] = task
         overalls |= {o.name: o for o in getattr(module, "OVERALLS", ())}
         suites |= {s.name: s for s in getattr(module, "SUITES", ())}

@@ -35,7 +35,12 @@ class ModelCard:
     demo: bool = False
 
     def to_json(self) -> dict[str, JSON]:
-        return {"label": self.label, "runner": self.runner, "generation": dict(self.generation), "demo": self.demo}
+        return {
+            "label": self.label,
+            "runner": self.runner,
+            "generation": dict(self.generation),
+            "demo": self.demo,
+        }
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class ScoringPlan:
     Attributes:
         n: samples the run set out to answer, once the source has been read to its end; else None.
         limited: True when the user asked for fewer samples than there are.
+        ids: the samples of this run, when the directory may hold others (an earlier, larger --limit).
     """
 
     task: Task
@@ -54,6 +60,7 @@ class ScoringPlan:
     data: Mapping[str, JSON]
     n: int | None = None
     limited: bool = False
+    ids: frozenset[str] | None = None
 
     def judges_of(self, metric: Metric) -> list[Judge]:
         """The judges whose verdicts feed a metric."""
@@ -73,7 +80,9 @@ class Segments:
         """Take a score in; a later one for the same sample and metric displaces an earlier one."""
         if score.value is None:
             if score.sample_id not in self.scored.get(score.metric, ()):
-                self.reasons.setdefault(score.metric, {})[score.sample_id] = score.reason or "unscored: no reason given"
+                self.reasons.setdefault(score.metric, {})[score.sample_id] = (
+                    score.reason or "unscored: no reason given"
+                )
             return
         held = self.scored.setdefault(score.metric, {})
         if score.sample_id not in held and score.touched:
@@ -93,7 +102,10 @@ def collect(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> Segments:
         if mark is None or not mark.ok or score.response != mark.digest:
             continue
         # Recorded judge replies sign as such; they stand for the judge that gave them.
-        if (score.metric, score.judge) in wanted or (score.metric, score.judge.removesuffix(" (recorded)")) in wanted:
+        if (score.metric, score.judge) in wanted or (
+            score.metric,
+            score.judge.removesuffix(" (recorded)"),
+        ) in wanted:
             segments.add(score)
     return segments
 
@@ -116,7 +128,13 @@ def _seed(*parts: str) -> int:
 
 
 def _metric_result(
-    plan: ScoringPlan, metric: Metric, ids: Sequence[str], errors: int, pending: int, segments: Segments, seed: int
+    plan: ScoringPlan,
+    metric: Metric,
+    ids: Sequence[str],
+    errors: int,
+    pending: int,
+    segments: Segments,
+    seed: int,
 ) -> tuple[dict[str, Any], Array]:
     rows = [r for i in ids if (r := _segment(metric, segments, i)) is not None]
     matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(metric.pool.columns))
@@ -177,9 +195,15 @@ def _groups(run: Run, plan: ScoringPlan) -> dict[str, dict[str, list[str]]]:
 def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[str, Any], dict[str, Array]]:
     """The entry of one task in results.json, and the segment rows of each metric (for overalls)."""
     marks = run.task(plan.task.name).marks()
+    if plan.ids is not None:
+        marks = {i: m for i, m in marks.items() if i in plan.ids}
     answered = sorted(i for i, m in marks.items() if m.ok)
     errors = len(marks) - len(answered)
-    n = plan.n if plan.n is not None else max(len(marks), (plan.task.expected or 0) if not plan.limited else 0)
+    n = (
+        plan.n
+        if plan.n is not None
+        else max(len(marks), (plan.task.expected or 0) if not plan.limited else 0)
+    )
     pending = max(0, n - len(marks))
     segments = collect(run, plan, marks)
     digest = digest_of([[i, marks[i].input] for i in sorted(marks)])
@@ -188,7 +212,9 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
     matrices: dict[str, Array] = {}
     for metric in plan.variant.metrics:
         seed = _seed(plan.task.name, plan.protocol, metric.name)
-        result, matrices[metric.name] = _metric_result(plan, metric, answered, errors, pending, segments, seed)
+        result, matrices[metric.name] = _metric_result(
+            plan, metric, answered, errors, pending, segments, seed
+        )
         result["signature"] = signature(
             plan.task.name,
             protocol=plan.protocol,
@@ -231,7 +257,9 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
 
 
 def overall_result(
-    overall: Overall, entries: Mapping[str, Mapping[str, Any]], matrices: Mapping[str, Mapping[str, Array]],
+    overall: Overall,
+    entries: Mapping[str, Mapping[str, Any]],
+    matrices: Mapping[str, Mapping[str, Array]],
     plans: Mapping[str, ScoringPlan],
 ) -> dict[str, Any] | None:
     """A benchmark's overall, or None when the run has none of its parts or used another protocol.
@@ -252,7 +280,9 @@ def overall_result(
             continue
         metric = next(m for m in plans[part.task].variant.metrics if m.name == name)
         value = found["value"]
-        total += (value if overall.round_parts is None else round_half_up(value, overall.round_parts)) * part.factor
+        total += (
+            value if overall.round_parts is None else round_half_up(value, overall.round_parts)
+        ) * part.factor
         rows = matrices[part.task][metric.name]
         draws = draws + replicates(rows, metric.pool, seed=_seed(part.task)) * metric.scale * part.factor  # type: ignore[assignment]
         signatures.append(found["signature"])
@@ -266,9 +296,15 @@ def overall_result(
         "decimals": overall.decimals,
         "parts": [p.task for p in overall.parts],
         "missing": missing,
-        "complete": not missing and all(entries[p.task]["metrics"][p.metric or entries[p.task]["headline"]]["n_scored"]
-                                        == entries[p.task]["n"] for p in overall.parts),
-        "meaningful": all(e["metrics"][e["headline"]]["meaningful"] for p in present for e in [entries[p.task]]),
+        "complete": not missing
+        and all(
+            entries[p.task]["metrics"][p.metric or entries[p.task]["headline"]]["n_scored"]
+            == entries[p.task]["n"]
+            for p in overall.parts
+        ),
+        "meaningful": all(
+            e["metrics"][e["headline"]]["meaningful"] for p in present for e in [entries[p.task]]
+        ),
         "cells": [{"table": c.table, "section": c.section, "row": c.row} for c in overall.cells],
         "signature": digest_of(signatures)[:16],
     }

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from evalkit.audio import AudioError, inside
 from evalkit.config import offline
 from evalkit.interfaces import UsageError
-from evalkit.records import JSON, Audio
+from evalkit.records import JSON, Audio, Turn, digest_of
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
 
@@ -31,15 +31,18 @@ class Row(dict[str, Any]):
         number: its place in that file, from 0; for messages only, never an id.
         split: the split it belongs to.
         root: folder its audio paths may not leave.
+        given: True when it came with a prediction rather than from the data set.
     """
 
-    def __init__(self, values: Mapping[str, Any], *, file: str, number: int, split: str, root: str) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], *, file: str, number: int, split: str, root: str, given: bool = False
+    ) -> None:
         super().__init__(values)
-        self.file, self.number, self.split, self.root = file, number, split, root
+        self.file, self.number, self.split, self.root, self.given = file, number, split, root, given
 
     @property
     def where(self) -> str:
-        """"row 17 of usa-0001.parquet"."""
+        """ "row 17 of usa-0001.parquet"."""
         return f"row {self.number} of {Path(self.file).name}"
 
     def __missing__(self, key: str) -> Any:
@@ -71,6 +74,19 @@ class Row(dict[str, Any]):
         except AudioError as exc:
             raise UsageError(f"{self.where}: {exc}") from exc
         return Audio(path=str(found), format=found.suffix.lstrip(".").lower() or None, origin=str(found))
+
+    def user_turn(self, column: str = "audio") -> Turn:
+        """A user turn that holds the row's audio and nothing else.
+
+        A row handed over with a prediction (`given`) may lack the audio: the answer is there already.
+        """
+        if self.given and not self.get(column):
+            return Turn("user", ())
+        return Turn("user", (self.audio(column),))
+
+    def stable_id(self, *columns: str) -> str:
+        """An id for data without a key of its own: 12 hex digits over these columns, never a position."""
+        return digest_of([self.get(c) for c in columns])[:12]
 
     def _origin(self, column: str) -> str:
         return f"{os.path.abspath(self.file)}#row={self.number}&column={column}"
@@ -157,14 +173,16 @@ def _open_local(spec: HubData, folder: Path, task: str) -> Source:
             return Source(spec, files, str(root), kind="local")
     wanted = f"{spec.repo}/{spec.config or 'data'}/{spec.splits[0]}-*.parquet"
     raise UsageError(
-        f"{task}: found no {spec.config + '/' if spec.config else ''}{spec.splits[0]} of {spec.repo} in {folder}. "
+        f"{task}: found no {spec.config or 'split'}/{spec.splits[0]} of {spec.repo} in {folder}. "
         f"Expected e.g. {wanted} (or .jsonl, .json, .csv) below it."
     )
 
 
 def _split_files(root: Path, config: str | None, split: str) -> list[Path]:
     """Files of one split in the layouts the hub uses, the most specific first."""
-    folders = [root / config, root / "data" / config, root / config / "data"] if config else [root / "data", root]
+    folders = (
+        [root / config, root / "data" / config, root / config / "data"] if config else [root / "data", root]
+    )
     for folder in folders:
         if not folder.is_dir():
             continue
@@ -177,7 +195,7 @@ def _split_files(root: Path, config: str | None, split: str) -> list[Path]:
 
 def _open_hub(spec: HubData, options: DataOptions, task: str) -> Source:
     try:
-        from huggingface_hub import HfApi, HfFileSystem, hf_hub_download, snapshot_download
+        from huggingface_hub import HfApi, HfFileSystem, snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError as exc:
         raise UsageError(
@@ -185,12 +203,18 @@ def _open_hub(spec: HubData, options: DataOptions, task: str) -> Source:
             "or point --data-dir to a local copy."
         ) from exc
     revision = options.revision or spec.revision or "main"
-    patterns = [f"{d}{s}{end}" for d in _hub_folders(spec) for s in spec.splits for end in ("-*.parquet", ".parquet")]
+    patterns = [
+        f"{d}{s}{end}" for d in _hub_folders(spec) for s in spec.splits for end in ("-*.parquet", ".parquet")
+    ]
     remedy = f"Check the network and HF_TOKEN, or point --data-dir to a local copy of {spec.repo}."
     try:
         if offline():
             root = snapshot_download(
-                spec.repo, repo_type="dataset", revision=revision, allow_patterns=patterns, local_files_only=True
+                spec.repo,
+                repo_type="dataset",
+                revision=revision,
+                allow_patterns=patterns,
+                local_files_only=True,
             )
             source = _open_local(spec, Path(root), task)
             return Source(spec, source.files, root, Path(root).name, "hub-cache")
@@ -198,16 +222,22 @@ def _open_hub(spec: HubData, options: DataOptions, task: str) -> Source:
         if options.stream:
             fs = HfFileSystem()
             base = f"datasets/{spec.repo}@{commit}"
-            files = [(s, f) for s in spec.splits for d in _hub_folders(spec) for f in fs.glob(f"{base}/{d}{s}-*.parquet")]
+            files = [
+                (s, f)
+                for s in spec.splits
+                for d in _hub_folders(spec)
+                for f in fs.glob(f"{base}/{d}{s}-*.parquet")
+            ]
             if not files:
                 raise UsageError(f"{task}: {spec.repo}@{commit} has no parquet files for {spec.splits}.")
             return Source(spec, files, base, commit, "hub-stream", opener=fs.open)
         root = snapshot_download(spec.repo, repo_type="dataset", revision=commit, allow_patterns=patterns)
-        del hf_hub_download
         source = _open_local(spec, Path(root), task)
         return Source(spec, source.files, root, commit, "hub")
     except LocalEntryNotFoundError as exc:
-        raise UsageError(f"{task}: {spec.repo} is not in the local hub cache and we are offline. {remedy}") from exc
+        raise UsageError(
+            f"{task}: {spec.repo} is not in the local hub cache and we are offline. {remedy}"
+        ) from exc
     except (HfHubHTTPError, OSError) as exc:
         reason = str(exc).strip().splitlines()[0][:200] if str(exc).strip() else type(exc).__name__
         raise UsageError(f"{task}: {spec.repo}@{revision} can't be read: {reason}. {remedy}") from exc

@@ -149,7 +149,9 @@ def estimate(
     sums = matrix.sum(axis=0)
     number = float(pool.formula(sums)) if n else math.nan
     value = number if math.isfinite(number) else None
-    return Estimate(value, *_interval(matrix, sums, pool, value, seed), _bounds(matrix, sums, pool, missing, lo, hi))
+    return Estimate(
+        value, *_interval(matrix, sums, pool, value, seed), _bounds(matrix, sums, pool, missing, lo, hi)
+    )
 
 
 def _interval(
@@ -160,7 +162,9 @@ def _interval(
         return None, "none"
     if pool.name == "mean" and bool(np.isin(matrix[:, 0], (0.0, 1.0)).all()):
         return wilson(float(sums[0]), n), "wilson"
-    return percentile_interval(replicates(matrix, pool, seed=seed)), f"bootstrap-percentile({BOOTSTRAP_DRAWS})"
+    return percentile_interval(
+        replicates(matrix, pool, seed=seed)
+    ), f"bootstrap-percentile({BOOTSTRAP_DRAWS})"
 
 
 def _bounds(
@@ -178,7 +182,7 @@ def _bounds(
 
 
 def round_half_up(value: float, decimals: int) -> float:
-    """Decimal half-up rounding of the number's shortest spelling, as printed tables do it (42.785 -> 42.79)."""
+    """Decimal half-up rounding, as printed tables do it (42.785 -> 42.79)."""
     from decimal import ROUND_HALF_UP, Decimal
 
     # repr of a float sum may read 42.784999999999997: settle that first at 9 decimals.

@@ -79,7 +79,9 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _store_error(path: Path, exc: OSError) -> StoreError:
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(f"no space left on the disk that holds {path.parent}. Free some and run the same command again.")
+        return StoreError(
+            f"no space left on the disk that holds {path.parent}. Free some and run the same command again."
+        )
     return StoreError(f"{path} can't be written: {exc.strerror or exc}")
 
 
@@ -260,7 +262,9 @@ class RunWriter(Run):
             return file
         except OSError as exc:
             file.close()
-            raise UsageError(f"another process is writing {self.root}. Wait for it, or choose another --out.") from exc
+            raise UsageError(
+                f"another process is writing {self.root}. Wait for it, or choose another --out."
+            ) from exc
         return file
 
     def write_manifest(self, manifest: Mapping[str, JSON]) -> None:
@@ -273,7 +277,9 @@ class RunWriter(Run):
             appender = self._appenders[task, name] = Appender(self.task(task).folder / name)
         appender.append(data)
 
-    def append_response(self, task: str, response: Response, *, input: str, asked: Mapping[str, JSON]) -> None:
+    def append_response(
+        self, task: str, response: Response, *, input: str, asked: Mapping[str, JSON]
+    ) -> None:
         """Record one attempt.
 
         Args:
@@ -312,7 +318,11 @@ class RunWriter(Run):
         if not path.exists():
             write_bytes(path, data)
         return Audio(
-            path=name, format="flac", sha256=kept.digest(), seconds=round(len(samples) / rate, 4), sample_rate=rate
+            path=name,
+            format="flac",
+            sha256=kept.digest(),
+            seconds=round(len(samples) / rate, 4),
+            sample_rate=rate,
         )
 
     def close(self) -> None:

@@ -133,7 +133,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Part:
-    """One term of an overall: a task, its metric (the headline if None), and a factor on the printed value."""
+    """One term of an overall: a task, its metric (None: the headline), a factor on the printed value."""
 
     task: str
     factor: float = 1.0

@@ -1,0 +1,94 @@
+"""From an answer to scores: which words a judge reads, which verdicts are missing, what a crash becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from evalkit.engine.state import TaskState
+from evalkit.interfaces import Answer, Judge
+from evalkit.records import Response, Sample, Score, Transcript, Verdict
+
+NO_SPEECH = "no-speech: the response has no audio to transcribe"
+ASR_UNBOUND = "asr-unbound: no ASR engine is bound; pass --asr, e.g. --asr faster-whisper/large-v3"
+
+
+def answer_for(judge: Judge, response: Response, transcript: Transcript | None) -> Answer:
+    """What this judge is shown of a response."""
+    spoken = judge.reads == "speech"
+    text = (transcript.text if transcript else "") if spoken else response.text
+    return Answer(text, response, transcript if spoken else None, recorded_for(judge, response))
+
+
+def recorded_for(judge: Judge, response: Response) -> tuple[str, ...] | None:
+    """Judge replies recorded with a prediction: one, several votes, or by metric."""
+    found = response.meta.get("recorded")
+    if isinstance(found, dict):
+        found = next((found[m] for m in judge.metrics if m in found), None)
+    if found is None or not judge.asks_model:
+        return None
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
+def obstacle(judge: Judge, response: Response, transcript: Transcript | None) -> str | None:
+    """Why this judge can't be asked at all, as an unscored reason; None when it can."""
+    if judge.reads == "speech" and transcript is None and response.meta.get("speech") != "empty":
+        return NO_SPEECH if response.audio is None else ASR_UNBOUND
+    if judge.reads == "speech" and transcript is not None and transcript.error is not None:
+        return f"asr-{transcript.error.kind}: {transcript.error.message}"
+    if judge.reads == "audio" and response.audio is None:
+        return "no-speech: the response has no audio"
+    return None
+
+
+def crash(judge: Judge, exc: Exception) -> list[Verdict]:
+    """A bug in a judge leaves the sample unscored, in plain sight; it never ends the run."""
+    return judge.unscored(f"judge-crash: {judge.signature} raised {type(exc).__name__}: {str(exc)[:300]}")
+
+
+def judge_now(
+    judge: Judge, sample: Sample, response: Response, transcript: Transcript | None
+) -> list[Verdict]:
+    """The verdicts of a rule judge."""
+    if (why := obstacle(judge, response, transcript)) is not None:
+        return judge.unscored(why)
+    try:
+        return judge.score(sample, answer_for(judge, response, transcript))
+    except Exception as exc:
+        return crash(judge, exc)
+
+
+def drive(coroutine: Coroutine[Any, Any, list[Verdict]]) -> list[Verdict] | None:
+    """Run a coroutine that has nothing to wait for; None when it turned out to wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        verdicts: list[Verdict] = stop.value
+        return verdicts
+    coroutine.close()
+    return None
+
+
+def to_scores(judge: Judge, verdicts: list[Verdict], sample_id: str, response: str) -> list[Score]:
+    """The verdicts as scores on record, signed by the judge."""
+    return [Score.of(v, sample_id=sample_id, judge=judge.signature, response=response) for v in verdicts]
+
+
+def fresh(state: TaskState, scores: list[Score]) -> list[Score]:
+    """Those scores that the run doesn't hold yet; notes them as held."""
+    out = []
+    for score in scores:
+        if (key := state.key(score)) not in state.done:
+            state.done.add(key)
+            out.append(score)
+    return out
+
+
+def asked(state: TaskState, sample: Sample) -> dict[str, Any]:
+    """What the record keeps of the question, so that readers need no data set."""
+    out: dict[str, Any] = {"question": sample.question[:2000]}
+    if sample.target is not None:
+        out["target"] = sample.target
+    if state.plan.task.groups:
+        out["groups"] = {k: sample.meta[k] for k in state.plan.task.groups if k in sample.meta}
+    return out

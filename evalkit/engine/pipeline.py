@@ -1,0 +1,367 @@
+"""The pipeline: load -> generate -> transcribe -> judge -> append, all stages at once, bounded.
+
+Everything that touches the run directory happens in the event loop's thread; audio is read and decoded,
+and local models run, in worker threads. An item is counted as outstanding from the moment it enters until
+its last verdict is written; the run is over when the feeder is done and nothing is outstanding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from evalkit.cache import Cache
+from evalkit.engine.generate import Generator
+from evalkit.engine.judging import (
+    answer_for,
+    asked,
+    crash,
+    fresh,
+    judge_now,
+    obstacle,
+    to_scores,
+)
+from evalkit.engine.loading import Item, items, take
+from evalkit.engine.progress import Progress
+from evalkit.engine.retry import Retry, attempt
+from evalkit.engine.state import TaskState
+from evalkit.interfaces import Judge, Runner, RunnerError, Transcriber
+from evalkit.records import Audio, Failure, Response, Transcript, Verdict
+from evalkit.store import RunWriter
+
+T = TypeVar("T")
+
+ASR_BATCH = 8
+HEAVY_AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much at once.
+
+    Attributes:
+        generate: requests under way (concurrent runners).
+        judge: answers being judged by models at the same time.
+        samples: samples per task, or None for all.
+    """
+
+    generate: int = 1
+    judge: int = 16
+    samples: int | None = None
+
+
+class Interrupted(Exception):
+    """The user asked to stop; everything finished is on disk."""
+
+
+class Pipeline:
+    """One pass over the tasks of a run."""
+
+    def __init__(
+        self,
+        run: RunWriter,
+        runner: Runner,
+        states: list[TaskState],
+        *,
+        asr: Transcriber | None,
+        cache: Cache | None,
+        fingerprint: str,
+        limits: Limits,
+        retry: Retry,
+        progress: Progress,
+    ) -> None:
+        self.run, self.runner, self.states, self.asr = run, runner, states, asr
+        self.cache, self.fingerprint, self.limits, self.retry = cache, fingerprint, limits, retry
+        self.progress = progress
+        self.executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="evalkit")
+        self.generator = Generator(runner, run, retry, self.executor)
+        width = max(2, limits.generate // 2, 4 * runner.batch_size if runner.is_batch else 0)
+        self.to_generate: asyncio.Queue[Item] = asyncio.Queue(width)
+        self.to_transcribe: asyncio.Queue[tuple[Item, Response]] = asyncio.Queue(64)
+        self.to_judge: asyncio.Queue[tuple[Item, Response, Transcript | None]] = asyncio.Queue(64)
+        self.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
+        self.outstanding = 0
+        self.idle = asyncio.Event()
+        self.cached = 0
+        self.requests = 0
+
+    # --- running ---------------------------------------------------------------------------------
+
+    async def go(self, stop: asyncio.Event) -> None:
+        """Run until all is done.
+
+        Raises:
+            Interrupted: `stop` was set.
+            RunnerError: a fatal one. StoreError, UsageError: as raised below.
+        """
+        if self.runner.is_batch:
+            generators: list[Coroutine[Any, Any, None]] = [self._batches()]
+        else:
+            generators = [self._requests() for _ in range(max(1, self.limits.generate))]
+        feeder = asyncio.create_task(self._feed())
+        workers = [asyncio.create_task(c) for c in (*generators, self._transcribe_all())]
+        workers += [asyncio.create_task(self._judge_all()) for _ in range(max(1, self.limits.judge))]
+        waiter = asyncio.create_task(stop.wait())
+        finish = asyncio.create_task(self._finished(feeder))
+        everything = [feeder, finish, waiter, *workers]
+        try:
+            done, _ = await asyncio.wait(
+                [finish, waiter, feeder, *workers], return_when=asyncio.FIRST_COMPLETED
+            )
+            while not (finish in done or waiter in done or any(t.exception() for t in done)):
+                rest = [t for t in everything if not t.done()]
+                done, _ = await asyncio.wait(rest, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task is not waiter and (error := task.exception()) is not None:
+                    raise error
+            if waiter in done:
+                raise Interrupted
+        finally:
+            for task in everything:
+                task.cancel()
+            await asyncio.gather(*everything, return_exceptions=True)
+            self.executor.shutdown(wait=True, cancel_futures=True)
+
+    async def _finished(self, feeder: asyncio.Task[None]) -> None:
+        await asyncio.shield(feeder)
+        while self.outstanding:
+            self.idle.clear()
+            await self.idle.wait()
+
+    async def _thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.executor, call)
+
+    def _leave(self) -> None:
+        self.outstanding -= 1
+        if not self.outstanding:
+            self.idle.set()
+
+    # --- load ------------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        for state in self.states:
+            source = items(state, self.limits.samples)
+            n = 0
+            while chunk := await self._thread(lambda source=source: take(source)):  # type: ignore[misc]
+                for item in chunk:
+                    n += 1
+                    await self._route(item)
+            state.plan = replace(state.plan, n=n)
+
+    async def _route(self, item: Item) -> None:
+        """Where a loaded sample goes: nowhere (done), to its judges (answered), or to the runner."""
+        state, sample = item.state, item.sample
+        mark = state.marks.get(sample.id)
+        if mark is not None and mark.ok and mark.input == item.input:
+            if state.scored(sample.id, mark.digest):
+                return
+            self.outstanding += 1
+            await self._onward(item, self.run.task(state.name).response_at(mark))
+            return
+        self.outstanding += 1
+        self.progress.expect("generate")
+        if item.broken is not None:
+            await self._answered(item, Response(sample.id, error=item.broken))
+        elif state.plan.variant.skip and (skipped := state.plan.variant.skip(sample)):
+            text, why = skipped
+            await self._answered(item, Response(sample.id, text=text, meta={"skipped": why}))
+        elif (known := self._from_cache(item)) is not None:
+            self.cached += 1
+            await self._answered(item, known, cached=True)
+        else:
+            await self.to_generate.put(item)
+
+    # --- generate --------------------------------------------------------------------------------
+
+    async def _requests(self) -> None:
+        while True:
+            item = await self.to_generate.get()
+            self.requests += 1
+            await self._answered(item, await self.generator.one(item))
+
+    async def _batches(self) -> None:
+        """Gather a window, sort it by length, answer it batch by batch."""
+        while True:
+            window = [await self.to_generate.get()]
+            while len(window) < 4 * self.generator.batch_size:
+                # A short wait lets the loader fill the window; it costs nothing beside a batch.
+                try:
+                    window.append(await asyncio.wait_for(self.to_generate.get(), 0.05))
+                except TimeoutError:
+                    break
+            window.sort(key=lambda i: (i.state.name, i.seconds))
+            while window:
+                size = self.generator.batch_size
+                task = window[0].state
+                batch = [i for i in window[:size] if i.state is task]
+                window = window[len(batch) :]
+                self.requests += len(batch)
+                for item, response in zip(batch, await self.generator.batch(batch), strict=True):
+                    await self._answered(item, response)
+
+    async def _answered(self, item: Item, response: Response, *, cached: bool = False) -> None:
+        """Put an answer on record and send it on."""
+        item.drop_audio()
+        self.run.append_response(
+            item.state.name, response, input=item.input, asked=asked(item.state, item.sample)
+        )
+        self.progress.step("generate", failed=response.error is not None)
+        if response.error is not None:
+            self._leave()
+            return
+        if not cached and item.broken is None and "skipped" not in response.meta:
+            self._to_cache(item, response)
+        await self._onward(item, self.run.task(item.state.name).absolute(response))
+
+    def _cache_key(self, item: Item) -> str:
+        return Cache.key("response", self.fingerprint, item.input, str(item.state.plan.task.modality))
+
+    def _from_cache(self, item: Item) -> Response | None:
+        if self.cache is None or (held := self.cache.get(self._cache_key(item))) is None:
+            return None
+        response = replace(Response.from_json(held), sample_id=item.sample.id)
+        response = replace(response, meta={**response.meta, "cached": True})
+        if response.audio is not None:
+            kept = self.cache.audio_path(response.audio.digest())
+            target = self.run.root / (response.audio.path or "")
+            if not kept.is_file():
+                return None
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(kept, target)
+        return response
+
+    def _to_cache(self, item: Item, response: Response) -> None:
+        if self.cache is None:
+            return
+        if response.audio is not None and response.audio.path:
+            kept = self.cache.audio_path(response.audio.digest())
+            try:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                if not kept.exists():
+                    shutil.copyfile(self.run.root / response.audio.path, kept)
+            except OSError:
+                return
+        self.cache.put(self._cache_key(item), response.to_json())
+
+    # --- transcribe ------------------------------------------------------------------------------
+
+    async def _onward(self, item: Item, response: Response) -> None:
+        state = item.state
+        if state.inline:
+            self._judge_inline(item, response)
+            return
+        if state.needs_transcript and response.audio is not None:
+            if (given := response.meta.get("transcript")) is not None:
+                await self._heard(item, response, Transcript(response.audio.digest(), "given", str(given)))
+                return
+            if self.asr is not None:
+                known = state.transcripts.get((response.audio.digest(), self._asr_key(state)))
+                if known is None:
+                    self.progress.expect("transcribe")
+                    await self.to_transcribe.put((item, response))
+                    return
+                await self._heard(item, response, known, new=False)
+                return
+        elif state.needs_transcript and (given := response.meta.get("transcript")) is not None:
+            await self._heard(item, response, Transcript("", "given", str(given)), new=False)
+            return
+        await self._heard(item, response, None)
+
+    def _asr_key(self, state: TaskState) -> str:
+        assert self.asr is not None
+        return f"{self.asr.signature}|{state.language or 'auto'}"
+
+    async def _transcribe_all(self) -> None:
+        while True:
+            batch = [await self.to_transcribe.get()]
+            while len(batch) < ASR_BATCH and not self.to_transcribe.empty():
+                batch.append(self.to_transcribe.get_nowait())
+            for language in dict.fromkeys(i.state.language for i, _ in batch):
+                part = [(i, r) for i, r in batch if i.state.language == language]
+                heard = await self._transcribe([r.audio for _, r in part if r.audio], language)
+                for (item, response), transcript in zip(part, heard, strict=True):
+                    self.progress.step("transcribe", failed=transcript.error is not None)
+                    await self._heard(item, response, replace(transcript, asr=self._asr_key(item.state)))
+
+    async def _transcribe(self, audios: list[Audio], language: str | None) -> list[Transcript]:
+        asr = self.asr
+        assert asr is not None
+        keys = [Cache.key("transcript", a.digest(), asr.signature, language) for a in audios]
+        held = [self.cache.get(k) if self.cache else None for k in keys]
+        if all(held):
+            return [Transcript.from_json(h) for h in held if h]
+        try:
+            heard = await self._thread(lambda: asr.transcribe(audios, language))
+        except Exception as exc:
+            failure = Failure("error", f"{asr.signature}: {type(exc).__name__}: {str(exc)[:300]}")
+            return [Transcript(a.digest(), asr.signature, "", error=failure) for a in audios]
+        for key, transcript in zip(keys, heard, strict=True):
+            if self.cache is not None and transcript.error is None:
+                self.cache.put(key, transcript.to_json())
+        return heard
+
+    async def _heard(
+        self, item: Item, response: Response, transcript: Transcript | None, *, new: bool = True
+    ) -> None:
+        if transcript is not None and new:
+            self.run.append_transcript(item.state.name, transcript)
+            if transcript.error is None:
+                item.state.transcripts[transcript.audio_sha256, transcript.asr] = transcript
+        self.progress.expect("judge")
+        await self.to_judge.put((item, response, transcript))
+
+    # --- judge -----------------------------------------------------------------------------------
+
+    def _judge_inline(self, item: Item, response: Response) -> None:
+        digest = response.digest()
+        scores = [
+            score
+            for judge in item.state.plan.judges
+            for score in to_scores(
+                judge, judge_now(judge, item.sample, response, None), item.sample.id, digest
+            )
+        ]
+        self.run.append_scores(item.state.name, fresh(item.state, scores))
+        self._leave()
+
+    async def _judge_all(self) -> None:
+        while True:
+            item, response, transcript = await self.to_judge.get()
+            digest = response.digest()
+            failed = False
+            for judge in item.state.plan.judges:
+                if all(item.state.has(item.sample.id, m, judge.signature, digest) for m in judge.metrics):
+                    continue
+                verdicts = await self._verdicts(judge, item, response, transcript)
+                failed |= any(v.value is None for v in verdicts)
+                scores = to_scores(judge, verdicts, item.sample.id, digest)
+                self.run.append_scores(item.state.name, fresh(item.state, scores))
+            self.progress.step("judge", failed=failed)
+            self._leave()
+
+    async def _verdicts(
+        self, judge: Judge, item: Item, response: Response, transcript: Transcript | None
+    ) -> list[Verdict]:
+        sample = item.sample
+        if judge.heavy:
+            async with self.heavy:
+                return await self._thread(lambda: judge_now(judge, sample, response, transcript))
+        if not judge.asks_model:
+            return judge_now(judge, sample, response, transcript)
+        if (why := obstacle(judge, response, transcript)) is not None:
+            return judge.unscored(why)
+        answer = answer_for(judge, response, transcript)
+        try:
+            verdicts, _ = await attempt(lambda: judge.ask(sample, answer), self.retry)
+        except RunnerError as error:
+            if error.fatal:
+                raise
+            return judge.unscored(f"judge-{error.kind}: {error.message} (after {error.attempts} tries)")
+        except Exception as exc:
+            return crash(judge, exc)
+        return verdicts

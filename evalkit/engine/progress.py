@@ -1,0 +1,91 @@
+"""Progress: one tqdm bar per stage on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+STAGES = ("generate", "transcribe", "judge")
+LINE_EVERY = 15.0
+
+
+@dataclass
+class Count:
+    """How far a stage is: `done` of `total`, of which `failed` went wrong."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+class Progress:
+    """Counts what each stage has done and shows it on stderr.
+
+    Args:
+        mode: "bars", "lines", "none", or "auto" (bars on a terminal, lines elsewhere).
+    """
+
+    def __init__(self, mode: str = "auto") -> None:
+        if mode == "auto":
+            mode = "bars" if sys.stderr.isatty() else "lines"
+        self.mode = mode
+        self.counts = {stage: Count() for stage in STAGES}
+        self._bars: dict[str, Any] = {}
+        self._last = time.monotonic()
+
+    def expect(self, stage: str, n: int = 1) -> None:
+        """`n` more things will come to this stage."""
+        self.counts[stage].total += n
+
+    def step(self, stage: str, *, failed: bool = False) -> None:
+        """One thing left this stage."""
+        count = self.counts[stage]
+        count.done += 1
+        count.failed += failed
+        if self.mode == "bars":
+            self._bar(stage, failed)
+        elif self.mode == "lines" and time.monotonic() - self._last > LINE_EVERY:
+            self._line()
+
+    def _bar(self, stage: str, failed: bool) -> None:
+        count = self.counts[stage]
+        bar = self._bars.get(stage)
+        if bar is None:
+            from tqdm import tqdm
+
+            bar = self._bars[stage] = tqdm(
+                desc=f"{stage:<10}",
+                total=count.total,
+                position=STAGES.index(stage),
+                unit="",
+                dynamic_ncols=True,
+                mininterval=0.2,
+                leave=True,
+                postfix="errors 0" if stage != "judge" else "unscored 0",
+            )
+        if bar.total != count.total:
+            bar.total = count.total
+        if failed:
+            word = "unscored" if stage == "judge" else "errors"
+            bar.set_postfix_str(f"{word} {count.failed}", refresh=False)
+        bar.update(1)
+
+    def _line(self) -> None:
+        self._last = time.monotonic()
+        parts = [
+            f"{stage} {c.done:,}/{c.total:,}" + (f" ({c.failed} failed)" if c.failed else "")
+            for stage, c in self.counts.items()
+            if c.total
+        ]
+        print("  " + " · ".join(parts), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        for stage, bar in self._bars.items():
+            bar.total = self.counts[stage].total
+            bar.refresh()
+        for bar in self._bars.values():
+            bar.close()
+        self._bars.clear()

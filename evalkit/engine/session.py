@@ -1,0 +1,242 @@
+"""One session on a run directory: open, resume, run the pipeline, write results, say what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evalkit import __version__
+from evalkit.cache import Cache
+from evalkit.engine.pipeline import Interrupted, Limits, Pipeline
+from evalkit.engine.progress import Progress
+from evalkit.engine.retry import Retry
+from evalkit.engine.state import TaskState
+from evalkit.interfaces import Roles, Runner, UsageError
+from evalkit.records import JSON, digest_of
+from evalkit.results import ModelCard, ScoringPlan, build_results
+from evalkit.signature import fingerprint
+from evalkit.sources import DataOptions, Source, open_source
+from evalkit.store import RunWriter
+from evalkit.task import Overall, Task
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do, once everything has been looked up.
+
+    Attributes:
+        out: the run directory.
+        model: how the user named the model; for the record.
+        options: model arguments as given, without secrets.
+        role_names: who is bound to which role, as given.
+    """
+
+    out: Path
+    runner: Runner
+    model: str
+    tasks: Sequence[Task]
+    roles: Roles = field(default_factory=Roles)
+    role_names: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    protocol: str | None = None
+    data: DataOptions = field(default_factory=DataOptions)
+    overalls: Sequence[Overall] = ()
+    suite: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    retry: Retry = field(default_factory=Retry)
+    cache: Path | None = None
+    progress: str = "auto"
+
+
+@dataclass
+class Outcome:
+    """What a session came to."""
+
+    results: dict[str, Any]
+    interrupted: bool = False
+    cached: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+
+
+def model_card(job: Job) -> ModelCard:
+    """Label, runner part of the signature and decoding of the model under test."""
+    identity = dict(job.runner.identity())
+    label = str(getattr(job.runner, "label", "") or identity.get("model") or job.model)
+    generation = identity.get("generation")
+    name = f"{job.runner.name}/{label}@{fingerprint(identity)}"
+    return ModelCard(label, name, generation if isinstance(generation, dict) else {}, job.runner.demo)
+
+
+def plans_for(job: Job) -> list[TaskState]:
+    """Open every task's data and build its judges.
+
+    Raises:
+        UsageError: data that isn't there, a protocol a task doesn't have, a modality the runner can't serve.
+    """
+    states = []
+    for task in job.tasks:
+        if task.modality not in job.runner.modalities:
+            able = ", ".join(sorted(job.runner.modalities))
+            raise UsageError(
+                f"{task.name} is {task.modality}, which the runner {job.runner.name!r} can't serve (it serves {able})."
+            )
+        protocol, variant = task.variant(job.protocol)
+        source = open_source(task.data, job.data, task=task.name)
+        plan = ScoringPlan(
+            task,
+            protocol,
+            variant,
+            tuple(variant.judges(job.roles)),
+            source.describe(),
+            limited=job.limits.samples is not None,
+        )
+        states.append(TaskState(plan, source))
+    return states
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout this code runs from, with "+" when it was changed; None outside a checkout."""
+    home = Path(__file__).resolve().parents[2]
+    if not (home / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=home, capture_output=True, timeout=5
+        )
+        dirty = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=home, capture_output=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    commit = head.stdout.decode().strip()
+    return f"{commit}{'+' if dirty.returncode else ''}" if commit else None
+
+
+def manifest_for(
+    job: Job, card: ModelCard, states: Sequence[TaskState], old: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of run.json; sessions of earlier calls are kept."""
+    return {
+        "v": 1,
+        "evalkit": __version__,
+        "git": git_commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "command": sys.argv[1:2],
+        "model": {
+            "name": job.model,
+            "options": dict(job.options),
+            "identity": dict(job.runner.identity()),
+            **card.to_json(),
+        },
+        "suite": job.suite,
+        "roles": dict(job.role_names),
+        "options": dict(job.roles.options),
+        "limit": job.limits.samples,
+        "tasks": {s.name: {"protocol": s.plan.protocol, "data": dict(s.plan.data)} for s in states},
+        "sessions": list(old.get("sessions") or []),
+    }
+
+
+def _open(job: Job, card: ModelCard) -> tuple[RunWriter, dict[str, Any]]:
+    run = RunWriter(job.out)
+    old = run.manifest() if run.exists else {}
+    held = (old.get("model") or {}).get("runner")
+    if held and held != card.runner:
+        run.close()
+        raise UsageError(
+            f"{job.out} holds answers of {held}, not of {card.runner}. Choose another --out (or drop it to get one)."
+        )
+    return run, old
+
+
+async def _go(pipeline: Pipeline) -> bool:
+    """Run the pipeline under Ctrl-C and SIGTERM; True when it was interrupted."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except (NotImplementedError, RuntimeError, ValueError):  # other threads, other platforms
+            break
+    try:
+        await pipeline.go(stop)
+        return False
+    except Interrupted:
+        return True
+    finally:
+        await pipeline.runner.close()
+
+
+def results_of(
+    run: RunWriter, states: Sequence[TaskState], card: ModelCard, overalls: Sequence[Overall]
+) -> Any:
+    """Build and write results.json."""
+    plans = [replace(s.plan, ids=frozenset(s.seen) if s.plan.n is not None else None) for s in states]
+    results = build_results(run, plans, card, overalls)
+    run.write_results(results)
+    return results
+
+
+def execute(job: Job) -> Outcome:
+    """Do the job: everything not yet on record is generated and judged, then results are written.
+
+    Raises:
+        UsageError, StoreError: one clear sentence; all that was finished stays on disk.
+        RunnerError: a fatal one (bad key, unreachable endpoint).
+    """
+    started = time.monotonic()
+    card = model_card(job)
+    states = plans_for(job)
+    run, old = _open(job, card)
+    cache = Cache(job.cache) if job.cache is not None else None
+    progress = Progress(job.progress)
+    manifest = manifest_for(job, card, states, old)
+    session: dict[str, JSON] = {"started": _now(), "ended": None}
+    manifest["sessions"].append(session)
+    try:
+        run.write_manifest(manifest)
+        for state in states:
+            state.recall(run)
+        pipeline = Pipeline(
+            run,
+            job.runner,
+            states,
+            asr=job.roles.asr,
+            cache=cache,
+            fingerprint=digest_of(dict(job.runner.identity())),
+            limits=job.limits,
+            retry=job.retry,
+            progress=progress,
+        )
+        try:
+            interrupted = asyncio.run(_go(pipeline))
+        finally:
+            progress.close()
+        results = results_of(run, states, card, job.overalls)
+        outcome = Outcome(
+            results, interrupted, pipeline.cached, pipeline.requests, time.monotonic() - started
+        )
+        session |= {"ended": _now(), "interrupted": interrupted, "seconds": round(outcome.seconds, 3)}
+        session |= {"requests": outcome.requests, "cached": outcome.cached}
+        run.write_manifest(manifest)
+        return outcome
+    finally:
+        if cache is not None:
+            cache.close()
+        run.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+__all__ = ["Job", "Outcome", "Source", "execute", "model_card", "plans_for"]

@@ -1,0 +1,81 @@
+"""What the engine knows of one task while a run is under way: what is done, what is left, what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from evalkit.records import Sample, Score, Transcript
+from evalkit.results import ScoringPlan
+from evalkit.sources import Source
+from evalkit.store import Mark, RunWriter, score_key
+
+
+@dataclass
+class TaskState:
+    """One task of a run.
+
+    Attributes:
+        plan: task, protocol and judges.
+        source: its rows.
+        language: language forced on the ASR engine, or None for detection.
+        marks: responses on record when the run was opened.
+        done: keys of verdicts on record: scored ones, and unscored ones with their reason.
+        transcripts: transcripts on record, by (audio digest, ASR signature).
+        seen: ids met in this pass, to find doubles.
+    """
+
+    plan: ScoringPlan
+    source: Source
+    language: str | None = None
+    marks: dict[str, Mark] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+    transcripts: dict[tuple[str, str], Transcript] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    renamed: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.plan.task.name
+
+    @property
+    def needs_transcript(self) -> bool:
+        """Does any judge read the words of the speech?"""
+        return any(j.reads == "speech" for j in self.plan.judges)
+
+    @property
+    def inline(self) -> bool:
+        """True when every judge is a fast rule: then answers are scored where they arrive."""
+        return not self.needs_transcript and not any(j.asks_model or j.heavy for j in self.plan.judges)
+
+    def recall(self, run: RunWriter) -> None:
+        """Read what earlier sessions left."""
+        files = run.task(self.name)
+        self.marks = files.marks()
+        self.done = {self.key(s) for s in files.scores()}
+        self.transcripts = {(t.audio_sha256, t.asr): t for t in files.transcripts() if t.error is None}
+
+    @staticmethod
+    def key(score: Score) -> int:
+        """What makes a stored verdict final, or a stored failure not worth storing again."""
+        reason = score.reason if score.value is None else ""
+        return score_key(score.sample_id, score.metric, f"{score.judge}\x01{reason}", score.response)
+
+    def has(self, sample_id: str, metric: str, judge: str, response: str) -> bool:
+        """Is there a verdict (not a failure) on record?"""
+        return score_key(sample_id, metric, f"{judge}\x01", response) in self.done
+
+    def scored(self, sample_id: str, response: str) -> bool:
+        """Are all verdicts on record?"""
+        return all(self.has(sample_id, m, j.signature, response) for j in self.plan.judges for m in j.metrics)
+
+    def unique(self, sample: Sample) -> Sample:
+        """The sample, renamed when an earlier row has the same id (equal rows, in order: x, x~2, x~3)."""
+        if sample.id not in self.seen:
+            self.seen.add(sample.id)
+            return sample
+        k = 2
+        while f"{sample.id}~{k}" in self.seen:
+            k += 1
+        self.renamed += 1
+        self.seen.add(f"{sample.id}~{k}")
+        return replace(sample, id=f"{sample.id}~{k}")

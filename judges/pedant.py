@@ -87,7 +87,8 @@ class Pedant(Judge):
         self.folder = Path(weights).expanduser() if weights else default_folder()
         self.sha256 = sha256
         self._lock = Lock()
-        self._classifier: Classifier | WeightsError | None = None
+        self._classifier: Classifier | None = None
+        self._problem: str | None = None
 
     @property
     def signature(self) -> str:
@@ -128,13 +129,14 @@ class Pedant(Judge):
     def _loaded(self) -> Classifier:
         """The classifier, loaded once; a failure is remembered, so nothing is downloaded twice in vain."""
         with self._lock:
+            if self._problem is not None:
+                raise WeightsError(self._problem)
             if self._classifier is None:
                 try:
                     self._classifier = load_or_fetch(self.folder, self.sha256)
                 except WeightsError as exc:
-                    self._classifier = exc
-            if isinstance(self._classifier, WeightsError):
-                raise self._classifier
+                    self._problem = str(exc)
+                    raise
             return self._classifier
 
     def _without_weights(self, exc: WeightsError) -> str:

@@ -109,6 +109,12 @@ def test_without_weights_the_reason_says_what_to_put_where(bare: Pedant) -> None
         assert part in verdict.reason
 
 
+def test_a_failed_load_is_not_tried_again(bare: Pedant) -> None:
+    first = verdict_of(bare, "q", "Paris", "Rome")
+    shutil.copytree(SMALL, bare.folder)
+    assert verdict_of(bare, "q", "Paris", "Rome") == first
+
+
 def test_decisions_equal_those_of_scikit_learn() -> None:
     pytest.importorskip("contractions")
     judge = Pedant(weights=SMALL, sha256=EXPECTED["sha256"])

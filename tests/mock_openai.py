@@ -53,7 +53,7 @@ class Behaviour:
         tool_calls: native tool calls to reply with.
         finish_reason: why the reply ended.
         refuse_n: reply 400 to a request for more than one choice.
-        max_choices: most choices in one reply, however many are asked for.
+        min_choices, max_choices: fewest and most choices in one reply, however many are asked for.
         api_key: when set, any other bearer token gets a 401.
         fail_first: reply `status` only to the first k requests with the same body, then be well;
             0 means always.
@@ -73,6 +73,7 @@ class Behaviour:
     content_null: bool = False
     tool_calls: list[JSON] = field(default_factory=list)
     finish_reason: str = "stop"
+    min_choices: int = 1
     max_choices: int = 128
     refuse_n: bool = False
     api_key: str | None = None
@@ -193,7 +194,7 @@ class Mock:
         """A chat completion that does what `b` says."""
         texts, audios = parts_of(request)
         choices = []
-        for i in range(min(int(request.get("n") or 1), b.max_choices)):
+        for i in range(max(b.min_choices, min(int(request.get("n") or 1), b.max_choices))):
             text = "{text}" if request.get("model") == "echo" else b.texts[i % len(b.texts)]
             if "{heard}" in text:
                 heard = [wav_seconds(a) for a in audios]
@@ -246,6 +247,8 @@ class Connection(asyncio.Protocol):
         self.transport = None
 
     def data_received(self, data: bytes) -> None:
+        if data[:1] == b"\x16" and not self.held:  # a TLS greeting, which plain servers answer like this
+            return self._reply(400, b"plain HTTP only", midway=True)
         self.chunks.append(data)
         self.held += len(data)
         if self.held >= self.need and not self.busy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import socket
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 from evalkit.audio import encode_flac, encode_mp3, encode_wav, materialise
 from evalkit.interfaces import ChatModel, ChatRequest, RunnerError, UsageError
@@ -71,6 +73,12 @@ def failing(mock: MockServer, **behaviour: Any) -> RunnerError:
     return caught.value
 
 
+def encode_stereo(seconds: float) -> bytes:
+    out = io.BytesIO()
+    sf.write(out, np.zeros((int(seconds * 8000), 2), np.float32), 8000, format="WAV", subtype="PCM_24")
+    return out.getvalue()
+
+
 # What is sent
 
 
@@ -117,8 +125,11 @@ def test_cutting_and_resampling_are_recorded(mock: MockServer) -> None:
     assert response.text == "I heard 1.5 s"
     sent = response.sent[0]
     assert (sent.seconds, sent.sample_rate, sent.truncated) == (1.5, 8000, True)
-    whole = ask(OpenAIRunner("m", base_url=mock.url, max_seconds="3"), sample(audio)).sent[0]
+    stereo = encode_stereo(3.0)
+    whole = ask(OpenAIRunner("m", base_url=mock.url, max_seconds="3"), sample(Audio(data=stereo))).sent[0]
     assert not whole.truncated
+    part = mock.stats()["last"]["messages"][0]["content"][0]["input_audio"]
+    assert part["data"]["sha256"] == whole.sha256
 
 
 def test_audio_url_parts_and_message_order(mock: MockServer) -> None:
@@ -177,6 +188,19 @@ def test_connections_are_kept_and_limited() -> None:
     assert stats["most_in_flight"] == 4
     assert stats["connections"] <= 5  # one more for /stats
     assert stats["requests"] == 40
+
+
+def test_waiting_for_a_turn_does_not_count_as_time_out(mock: MockServer) -> None:
+    body = {"mock": {"latency": 0.15}}
+    runner = OpenAIRunner("m", base_url=mock.url, concurrency=1, timeout=0.6, extra_body=body)
+
+    async def many() -> list[Response]:
+        try:
+            return await asyncio.gather(*(runner.generate(sample(str(i)), Modality.T2T) for i in range(5)))
+        finally:
+            await runner.close()
+
+    assert len(asyncio.run(many())) == 5
 
 
 def test_one_runner_works_in_a_second_event_loop(mock: MockServer) -> None:
@@ -243,8 +267,12 @@ def test_speech_comes_back_with_its_words(mock: MockServer) -> None:
     assert last["audio"] == {"voice": "echo", "format": "wav"}
 
 
+_TONE = base64.b64encode(tone_wav(0.1)).decode()
+
+
 @pytest.mark.parametrize(
-    "data", ["!!!! not base64 ????", "AAAA", base64.b64encode(tone_wav(1.0)[:500]).decode(), "é", "A"]
+    "data",
+    ["!!!! not base64 ????", "AAAA", base64.b64encode(tone_wav(1.0)[:500]).decode(), "é", "A", "!" + _TONE],
 )
 def test_garbage_speech_is_a_bad_reply(mock: MockServer, data: str) -> None:
     error = failing(mock, audio_data=data)
@@ -448,8 +476,8 @@ def test_https_to_a_plain_server_is_explained(mock: MockServer) -> None:
     runner = OpenAIRunner("m", base_url=mock.url.replace("http:", "https:"), timeout=3)
     with pytest.raises(RunnerError) as caught:
         ask(runner)
-    assert caught.value.retryable
-    assert caught.value.kind in ("unreachable", "connection-lost", "timeout")
+    assert (caught.value.kind, caught.value.fatal) == ("unreachable", True)
+    assert "no TLS there" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -466,6 +494,17 @@ def test_https_to_a_plain_server_is_explained(mock: MockServer) -> None:
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers) == seconds
+
+
+def test_retry_after_as_a_date_without_a_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        date = formatdate(time.time() + 30)  # ends in -0000: UTC, zone unknown
+        assert retry_after({"retry-after": date}) == pytest.approx(30, abs=2)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_retry_after_as_a_date(mock: MockServer) -> None:
@@ -615,6 +654,11 @@ def test_votes_a_server_leaves_out_are_asked_for_one_by_one(mock: MockServer) ->
     assert mock.stats()["last"]["seed"] == 12
     assert "n" not in mock.stats()["last"]
     assert reply.usage["total_tokens"] == 45
+
+
+def test_more_votes_than_asked_for_are_cut(mock: MockServer) -> None:
+    body = {"mock": {"min_choices": 4, "texts": ["1", "2", "3", "4"]}}
+    assert vote(make_chat("j", {"base_url": mock.url, "extra_body": body}), n=2).texts == ("1", "2")
 
 
 def test_a_server_that_refuses_n_is_asked_one_by_one() -> None:

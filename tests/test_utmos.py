@@ -1,0 +1,193 @@
+"""UTMOS up to its weights (which no package ships), and the resampler in front of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from evalkit.audio import encode_wav
+from evalkit.interfaces import Answer
+from evalkit.records import Audio, Response, Sample, Transcript, Verdict
+from judges.sinc_resample import resample
+from judges.utmos import Utmos
+from judges.utmos_model import torchaudio_stand_in, weights_path
+from judges.weights import WeightsError
+
+SAMPLE = Sample("1", "ultraeval/llama-questions", ())
+TONE = Audio(data=encode_wav((0.3 * np.sin(np.arange(24000) * 0.1)).astype(np.float32), 24000))
+SILENCE = Audio(data=encode_wav(np.zeros(24000, np.float32), 24000))
+
+
+@pytest.fixture(autouse=True)
+def no_weights_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EVALKIT_UTMOS", raising=False)
+
+
+def judge(
+    audio: Audio | None = TONE, text: str = "Paris", language: str = "en", weights: Path | None = None
+) -> Verdict:
+    answer = Answer(text, Response("1", text=text, audio=audio), Transcript("0" * 64, "asr", text, language))
+    (verdict,) = Utmos(str(weights) if weights else None).score(SAMPLE, answer)
+    assert verdict.metric == "utmos"
+    return verdict
+
+
+# --- resampler -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 24000, 44100, 48000])
+@pytest.mark.parametrize("n", [1, 7, 4801])
+def test_resampled_length_is_rounded_up(rate: int, n: int) -> None:
+    assert len(resample(np.ones(n, np.float32), rate, 16000)) == -(-n * 16000 // rate)
+
+
+def test_same_rate_and_no_samples_pass_through() -> None:
+    x = np.arange(5, dtype=np.float32)
+    assert resample(x, 16000, 16000) is x
+    assert len(resample(x[:0], 24000, 16000)) == 0
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 24000, 44100])
+def test_a_tone_in_the_band_is_kept(rate: int) -> None:
+    def tone(sr: int) -> np.ndarray:
+        return np.sin(2 * np.pi * 440 * np.arange(sr) / sr + 0.3).astype(np.float32)
+
+    got, want = resample(tone(rate), rate, 16000), tone(16000)
+    assert np.abs(got - want)[200:-200].max() < 2e-3
+
+
+def test_a_tone_above_the_new_band_goes_and_a_constant_stays() -> None:
+    high = np.sin(2 * np.pi * 11000 * np.arange(48000) / 48000).astype(np.float32)
+    assert np.abs(resample(high, 48000, 16000))[200:-200].max() < 2e-2
+    assert resample(np.ones(24000, np.float32), 24000, 16000)[200:-200] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_one_impulse_gives_the_documented_kernel() -> None:
+    """3:2 down, by the closed form: sinc(t) * cos^2(pi t / 12) * 0.99 * 2/3 with t = 0.99 * (2/3 k - m)."""
+    x = np.zeros(60, np.float32)
+    x[30] = 1
+    t = 0.99 * (20.0 - np.arange(40))
+    want = np.sinc(t) * np.cos(np.pi * np.clip(t, -6, 6) / 12) ** 2 * 0.99 * 2 / 3
+    assert resample(x, 24000, 16000) == pytest.approx(want, abs=1e-6)
+
+
+# --- up to the weights ---------------------------------------------------------------------------
+
+
+def test_no_weights_anywhere() -> None:
+    reason = str(judge().reason)
+    assert reason.startswith("weights: not scored: weights not found at utmos_weights or EVALKIT_UTMOS")
+    assert 'pip install "evalkit[utmos]"' in reason
+    assert Utmos().signature == "utmos22-strong@no-weights:sinc6-hann"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "utmos.pt"
+    reason = str(judge(weights=missing).reason)
+    assert reason.startswith(f"weights: not scored: weights not found at {missing};")
+
+
+def test_the_variable_names_the_file_and_the_signature_its_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "utmos.pt"
+    file.write_bytes(b"abc")
+    monkeypatch.setenv("EVALKIT_UTMOS", str(file))
+    assert weights_path(None) == file
+    assert Utmos().signature == "utmos22-strong@ba7816bf8f01:sinc6-hann"
+    with pytest.raises(WeightsError):
+        weights_path(str(tmp_path / "other.pt"))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "code"),
+    [
+        ({"audio": None}, "no-audio"),
+        ({"audio": Audio(data=b"junk")}, "bad-audio"),
+        ({"audio": SILENCE}, "silent-audio"),
+        ({"text": "巴黎"}, "not-english"),
+        ({"language": "zh"}, "not-english"),
+    ],
+)
+def test_what_cannot_be_rated_says_why(kwargs: dict[str, object], code: str) -> None:
+    verdict = judge(**kwargs)  # type: ignore[arg-type]
+    assert verdict.value is None
+    assert str(verdict.reason).startswith(f"{code}: ")
+
+
+def test_the_stand_in_for_torchaudio_passes_equal_rates_only_and_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = ModuleType("torchaudio")
+    monkeypatch.setitem(sys.modules, "torchaudio", real)
+    with torchaudio_stand_in():
+        import torchaudio
+
+        assert torchaudio.__spec__ is not None
+        wave = object()
+        assert torchaudio.functional.resample(wave, orig_freq=16000, new_freq=16000) is wave
+        with pytest.raises(ValueError, match="24000"):
+            torchaudio.functional.resample(wave, orig_freq=24000, new_freq=16000)
+    assert sys.modules["torchaudio"] is real
+    assert "torchaudio.functional" not in sys.modules
+
+
+# --- with torch ----------------------------------------------------------------------------------
+
+
+def test_torchscript_is_loaded_and_fed_one_clip_at_16_khz(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason='needs pip install "evalkit[utmos]"')
+
+    class Length(torch.nn.Module):  # type: ignore[misc,name-defined]
+        def forward(self, wave):  # type: ignore[no-untyped-def]
+            return torch.ones(wave.shape[0]) * wave.shape[1] / 16000
+
+    file = tmp_path / "tiny.pt"
+    torch.jit.script(Length()).save(str(file))
+    verdict = judge(weights=file)
+    assert verdict.value == pytest.approx(1.0)
+    assert verdict.detail == {"seconds": 1.0}
+
+
+HUBCONF = """
+dependencies = ["torch", "torchaudio"]
+import torch
+import torchaudio
+
+class Tiny(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, wave, sr):
+        wave = torchaudio.functional.resample(wave, orig_freq=sr, new_freq=16000)
+        return self.gain * torch.ones(wave.shape[0])
+
+def utmos22_strong(pretrained=True):
+    assert not pretrained
+    return Tiny()
+"""
+
+
+def test_a_state_dict_goes_through_the_checkout(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason='needs pip install "evalkit[utmos]"')
+    file = tmp_path / "state.pt"
+    torch.save({"gain": torch.full((1,), 3.5)}, file)
+    answer = Answer("", Response("1", text="Paris", audio=TONE))
+    (verdict,) = Utmos(str(file), str(tmp_path)).score(SAMPLE, answer)
+    assert str(verdict.reason).startswith("weights: not scored:")
+    assert "checkout" in str(verdict.reason)
+    (tmp_path / "hubconf.py").write_text(HUBCONF)
+    (verdict,) = Utmos(str(file), str(tmp_path)).score(SAMPLE, answer)
+    assert verdict.value == pytest.approx(3.5)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason='needs pip install "evalkit[utmos]"')
+    file = tmp_path / "junk.pt"
+    file.write_bytes(b"junk")
+    assert "neither TorchScript nor a state dict" in str(judge(weights=file).reason)

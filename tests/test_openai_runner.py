@@ -219,6 +219,24 @@ def test_a_proxy_from_the_environment_is_used(mock: MockServer, monkeypatch: pyt
         ask(OpenAIRunner("m", base_url="http://models.invalid/v1"))
 
 
+def test_an_unusable_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:70")
+    with pytest.raises(RunnerError, match="proxy") as caught:
+        ask(OpenAIRunner("m", base_url="http://models.invalid/v1"))
+    assert caught.value.fatal
+
+
+def test_a_login_in_the_url_is_sent_and_never_shown(mock: MockServer) -> None:
+    url = mock.url.replace("//", "//me:hush%2Fhush@")
+    ask(OpenAIRunner("m", base_url=url))
+    token = base64.b64encode(b"me:hush/hush").decode()
+    assert mock.stats()["last_headers"]["authorization"] == f"Basic {token}"
+    runner = OpenAIRunner("m", base_url=url, extra_body={"mock": {"status": 500, "message": "hush/hush"}})
+    with pytest.raises(RunnerError) as caught:
+        ask(runner)
+    assert "hush" not in caught.value.message
+
+
 # Tools
 
 
@@ -674,6 +692,15 @@ def test_a_judge_that_always_refuses_gives_the_error(mock: MockServer) -> None:
     with pytest.raises(RunnerError) as caught:
         vote(chat, n=3)
     assert caught.value.kind == "http-400"
+    before = mock.requests()
+    well = {"mock": {"status": 400, "fail_first": 2}}
+    chat = make_chat("j", {"base_url": mock.url, "extra_body": well})
+    with pytest.raises(RunnerError):
+        vote(chat, n=2, max_tokens=77)  # the bodies with n=2 and n=1 both fail twice
+    with pytest.raises(RunnerError):
+        vote(chat, n=2, max_tokens=77)
+    assert vote(chat, n=2, max_tokens=77).texts == ("I heard nothing",) * 2
+    assert mock.requests() == before + 5  # so n=2 was not given up for an unrelated refusal
 
 
 def test_a_judge_has_no_decoding_options() -> None:

@@ -153,16 +153,17 @@ class OpenAIChat:
         """
         texts: list[str] = []
         usage: dict[str, JSON] = {}
-        model = ""
+        model, together = "", self._takes_n
         while len(texts) < request.n:
-            want = request.n - len(texts) if self._takes_n and not texts else 1
+            want = request.n - len(texts) if together and not texts else 1
             try:
                 reply = await self._ask(request, want, offset=len(texts))
             except RunnerError as exc:
                 if want > 1 and exc.kind in ("http-400", "http-422"):
-                    self._takes_n = False  # this server refuses n > 1 instead of ignoring it
+                    together = False  # some servers refuse n > 1 instead of ignoring it
                     continue
                 raise
+            self._takes_n = self._takes_n and together  # learnt only once a single request has worked
             texts += [c.text for c in reply.choices[:want]]
             model = reply.model or model
             _add(usage, reply.usage)

@@ -141,6 +141,8 @@ class Dnsmos(Judge):
         return f"dnsmos:{self.convention}@{SHA256[P835][:8]}+{SHA256[P808][:8]}"
 
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
+        import numpy as np
+
         if answer.response.audio is None:
             return self.unscored("no-audio: the response has no speech.")
         try:
@@ -149,8 +151,10 @@ class Dnsmos(Judge):
             return self.unscored(f"bad-audio: {exc}")
         if is_silent(samples):
             return self.unscored("silent-audio: there is no sound to rate.")
+        if not np.isfinite(samples).all():
+            return self.unscored("bad-audio: some samples are not finite numbers.")
         try:
-            mos = self._load()(samples, self.convention)
+            mos = self._load()(np.clip(samples, -1.0, 1.0), self.convention)
         except WeightsError as exc:
             return self.unscored(f"weights: {exc}")
         detail = {"seconds": round(len(samples) / SAMPLE_RATE, 3)}

@@ -1,7 +1,8 @@
 """Band-limited resampling the way torchaudio's `resample` does it by default, in NumPy.
 
-UTMOS was trained and published behind that resampler (UltraEval sheet section 7), and another one can move
-its scores slightly. Windowed sinc, Hann window, 6 zero crossings, roll-off 0.99 of the lower Nyquist.
+Both public routes to UTMOS resample this way (UltraEval sheet section 7), and another resampler can move its
+scores slightly. Windowed sinc, Hann window, 6 zero crossings, roll-off 0.99 of the lower Nyquist. Equal
+to torchaudio 2.8 within 5e-5 of full scale: that computes its filters in float32, here it is float64.
 """
 
 from __future__ import annotations

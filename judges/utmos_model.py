@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from pickle import UnpicklingError
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,7 @@ def _scorer(torch: Any, model: Any, *extra: int) -> Scorer:
 def _from_state_dict(torch: Any, path: Path, checkout: str | None) -> Any:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as exc:
+    except Exception as exc:  # on a foreign file torch's reader fails in any way at all (struct.error, ...)
         raise WeightsError(f"not scored: {path} is neither TorchScript nor a state dict of tensors") from exc
     folder = Path(checkout) if checkout else Path(torch.hub.get_dir()) / HUB_NAME
     if not (folder / "hubconf.py").is_file():

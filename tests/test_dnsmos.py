@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -112,6 +113,16 @@ def test_log_mel_peaks_in_the_band_of_a_tone() -> None:
     assert int(log_mel(tone)[50].argmax()) == round(15 / spacing) - 1
 
 
+def float_wav(value: float) -> Audio:
+    """1 s of the clip with one sample replaced, as a float wav, which may hold anything."""
+    import soundfile as sf
+
+    samples, out = clip()[:16000].copy(), io.BytesIO()
+    samples[8000] = value
+    sf.write(out, samples, 16000, format="WAV", subtype="FLOAT")
+    return Audio(data=out.getvalue())
+
+
 def judged(audio: Audio | None, **options: str) -> dict[str, str | float | None]:
     verdicts = Dnsmos(**options).score(SAMPLE, Answer("", Response("1", audio=audio)))  # type: ignore[arg-type]
     return {v.metric: v.value if v.value is not None else v.reason for v in verdicts}
@@ -126,15 +137,21 @@ def test_the_judge_gives_four_verdicts_and_resamples() -> None:
     assert judged(doubled)["dnsmos_sig"] == pytest.approx(3.26, abs=0.3)
 
 
+@needs_weights
+def test_overshoot_is_clipped() -> None:
+    assert judged(float_wav(7.0)) == judged(float_wav(1.0))
+
+
 @pytest.mark.parametrize(
     ("audio", "code"),
     [
         (None, "no-audio"),
         (Audio(data=b"junk"), "bad-audio"),
         (Audio(data=encode_wav(np.zeros(0, np.float32), 16000)), "silent-audio"),
+        (float_wav(np.nan), "bad-audio"),
         (Audio(data=encode_wav(np.full(16000, 5e-4, np.float32), 24000)), "silent-audio"),
     ],
-    ids=["none", "junk", "empty", "silence"],
+    ids=["none", "junk", "empty", "nan", "silence"],
 )
 def test_what_cannot_be_rated_says_why(audio: Audio | None, code: str) -> None:
     assert all(str(reason).startswith(f"{code}: ") for reason in judged(audio).values())

@@ -75,6 +75,22 @@ def test_one_impulse_gives_the_documented_kernel() -> None:
     assert resample(x, 24000, 16000) == pytest.approx(want, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("rate", "n", "want"),
+    [
+        (24000, 267, [0.2515144050, 0.3521700203, -0.4958253503, 0.1694968790, 0.3309616447]),
+        (44100, 146, [0.2104289830, 0.3900540173, 0.5092803240, 0.1763560176, 0.1813252270]),
+    ],
+)
+def test_equal_to_torchaudio(rate: int, n: int, want: list[float]) -> None:
+    """Against torchaudio.functional.resample 2.8.0 with its defaults."""
+    k = np.arange(400)
+    x = (0.5 * np.sin(0.05 * k) + 0.3 * np.cos(0.0007 * k * k)).astype(np.float32)
+    got = resample(x, rate, 16000)
+    assert len(got) == n
+    assert got[[0, 1, 50, 100, n - 1]] == pytest.approx(want, abs=2e-5)
+
+
 # --- up to the weights ---------------------------------------------------------------------------
 
 

@@ -112,8 +112,8 @@ class OpenAIWhisper:
     def __post_init__(self) -> None:
         if find_spec("whisper") is None or find_spec("torch") is None:
             raise UsageError(
-                "the ASR engine openai-whisper is not installed: pip install openai-whisper (it brings "
-                "torch); faster-whisper has the same weights without torch."
+                'the ASR engine openai-whisper is not installed: pip install "evalkit[whisper]" '
+                "(it brings torch); faster-whisper has the same weights without torch."
             )
 
     @property

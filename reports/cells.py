@@ -1,0 +1,130 @@
+"""The table object: sections, rows, columns, cells. Every format is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from evalkit.stats import round_half_up
+
+DASH = "\u2013"
+Kind = Literal["published", "run"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A model: printed in the report, or one of our runs."""
+
+    key: str
+    label: str
+    kind: Kind
+    group: str = ""
+    demo: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number, or why there is none, with everything a reader may ask about it.
+
+    Attributes:
+        value: the number on the row's scale; None when there is none to print.
+        text: what the table shows.
+        ci, bounds: 95 % interval; what the value would be if missing samples were all bad, or all good.
+        coverage: "518/520" when some samples have no score, else "".
+        marks: short codes: "demo", "not-meaningful", "withheld", "limited", "protocol", "misprint".
+        notes: sentences for the reader.
+        rivals: True when the cell may be called best.
+        floor: the value a best mark is decided by: the worse bound when coverage isn't complete.
+        link: task page inside the HTML report ("r1/voicebench/sd-qa").
+    """
+
+    value: float | None = None
+    text: str = DASH
+    ci: tuple[float, float] | None = None
+    bounds: tuple[float, float] | None = None
+    n: int | None = None
+    n_scored: int | None = None
+    n_errors: int = 0
+    n_unscored: int = 0
+    n_pending: int = 0
+    coverage: str = ""
+    protocol: str = ""
+    signature: str = ""
+    judges: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    rivals: bool = False
+    floor: float | None = None
+    link: str = ""
+    task: str = ""
+    metric: str = ""
+    best: bool = False
+    second: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: what is measured, and a cell per column of the table."""
+
+    label: str
+    metric: str
+    unit: str
+    higher_is_better: bool
+    cells: tuple[Cell, ...]
+    decimals: int = 2
+    scale: tuple[float, float] | None = None
+    overall: bool = False
+    task: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows under one heading; `note` says how the section is to be read."""
+
+    title: str
+    rows: tuple[Row, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A benchmark's table. Every row has one cell per column."""
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    sections: tuple[Section, ...] = field(default=())
+
+    def rows(self) -> list[Row]:
+        return [r for s in self.sections for r in s.rows]
+
+
+def number(value: float | None, decimals: int) -> str:
+    """Decimal half-up, fixed decimals; a dash for None."""
+    return DASH if value is None else f"{round_half_up(value, decimals):.{decimals}f}"
+
+
+def pair(value: Sequence[float] | None, decimals: int) -> str:
+    """ "[4.66, 4.76]", or "" for None."""
+    return f"[{number(value[0], decimals)}, {number(value[1], decimals)}]" if value else ""
+
+
+def ranked(cells: Sequence[Cell], *, higher_is_better: bool, decimals: int) -> tuple[Cell, ...]:
+    """The cells with their best and second flags; ties share a flag, a lone rival gets none."""
+    from dataclasses import replace
+
+    def key(cell: Cell) -> float | None:
+        return None if not cell.rivals or cell.floor is None else round_half_up(cell.floor, decimals)
+
+    keys = [key(c) for c in cells]
+    order = sorted({k for k in keys if k is not None}, reverse=higher_is_better)
+    if sum(k is not None for k in keys) < 2:
+        return tuple(cells)
+    first, second = order[0], order[1] if len(order) > 1 else None
+    return tuple(
+        replace(c, best=k is not None and k == first, second=k is not None and k == second)
+        for c, k in zip(cells, keys, strict=True)
+    )

@@ -1,0 +1,103 @@
+"""Tidy CSV: one row per number, and one row per sample. For spreadsheets and pandas without options.
+
+Numbers are written as numbers. Text that came from a model or a data set is made harmless first: no cell
+starts a formula, no control character survives unseen.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from reports.cells import Cell, Row, Table
+from reports.runs import RunView
+from reports.safe import as_text, guard, slug
+from reports.samples import read_samples
+
+RESULT_COLUMNS = (
+    "benchmark", "section", "row", "task", "metric", "unit", "higher_is_better", "model", "source", "value",
+    "ci_low", "ci_high", "bound_low", "bound_high", "n", "n_scored", "n_errors", "n_unscored", "n_pending",
+    "demo", "meaningful", "protocol", "signature", "notes",
+)  # fmt: skip
+
+
+def _cell(value: Any) -> Any:
+    """A value for the csv module: numbers and booleans untouched, text guarded, None empty."""
+    if value is None or isinstance(value, bool | int | float):
+        return "" if value is None else value
+    return guard(as_text(value))
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterator[Sequence[Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([_cell(h) for h in header])
+        writer.writerows([_cell(v) for v in row] for row in rows)
+    return path
+
+
+def _result_row(table: Table, section: str, row: Row, cell: Cell, index: int) -> list[Any]:
+    column = table.columns[index]
+    ci, bounds = cell.ci or (None, None), cell.bounds or (None, None)
+    ours = column.kind == "run"
+    return [
+        table.key, section, row.label, cell.task or row.task, row.metric, row.unit, row.higher_is_better,
+        column.label, column.kind, cell.value, *ci, *bounds, cell.n, cell.n_scored,
+        *((cell.n_errors, cell.n_unscored, cell.n_pending) if cell.n is not None else (None, None, None)),
+        column.demo if ours else None, "not-meaningful" not in cell.marks if ours else None,
+        cell.protocol, cell.signature, " ".join(cell.notes),
+    ]  # fmt: skip
+
+
+def write_results(table: Table, path: Path) -> Path:
+    """One row per task, metric and model of a benchmark, printed numbers included."""
+
+    def rows() -> Iterator[list[Any]]:
+        for section in table.sections:
+            for row in section.rows:
+                for index, cell in enumerate(row.cells):
+                    if cell.value is not None or cell.signature:
+                        yield _result_row(table, section.title, row, cell, index)
+
+    return _write(path, RESULT_COLUMNS, rows())
+
+
+def write_samples(runs: Sequence[RunView], task: str, path: Path) -> Path:
+    """One row per sample (and run) of a task, with every verdict and why there is none."""
+    having = [r for r in runs if task in r.tasks]
+    metrics = list(dict.fromkeys(m for r in having for m in _verdict_columns(r, task)))
+    header = ["run", "model", "sample_id", "status", "question", "target", "text", "transcript", "value"]
+    header += [*metrics, *(f"{m}_reason" for m in metrics), "error", "sent_seconds", "response"]
+
+    def rows() -> Iterator[list[Any]]:
+        for run in having:
+            for v in read_samples(run, task):
+                found = {s.metric: s for s in v.scores}
+                error = v.line.get("error")
+                sent = v.line.get("sent") or []
+                yield [
+                    run.root.name, run.label, v.id, v.status, v.asked.get("question"), v.asked.get("target"),
+                    v.line.get("text"), v.transcript.text if v.transcript else None, v.value,
+                    *(found[m].value if m in found else None for m in metrics),
+                    *(found[m].reason if m in found else None for m in metrics),
+                    f"{error.get('kind')}: {error.get('message')}" if error else None,
+                    sum(float(s.get("seconds") or 0.0) for s in sent) if sent else None, v.line.get("response"),
+                ]  # fmt: skip
+
+    return _write(path, header, rows())
+
+
+def _verdict_columns(run: RunView, task: str) -> Iterator[str]:
+    for view in read_samples(run, task):
+        yield from (s.metric for s in view.scores)
+
+
+def write_csv(runs: Sequence[RunView], tables: Sequence[Table], out: Path) -> list[Path]:
+    """`results_<benchmark>.csv` and `samples_<task>.csv` in a folder."""
+    written = [write_results(t, out / f"results_{slug(t.key)}.csv") for t in tables]
+    for task in dict.fromkeys(t for r in runs for t in r.tasks):
+        written.append(write_samples(runs, task, out / f"samples_{slug(task)}.csv"))
+    return written

@@ -1,0 +1,217 @@
+"""One self-contained page: tables, task pages, samples and sound, with no request to anywhere.
+
+All text goes through autoescaping or, as JSON, through `safe.script_json`; the page's own policy (CSP) allows
+exactly the one script and the one style sheet in it, by their hashes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.anatomy import Bin, anatomy
+from reports.cells import Row, Table, number, pair
+from reports.overview import figures, place, strips, verdict
+from reports.pagedata import cell_json, task_json
+from reports.plaintext import csv_text, markdown
+from reports.runs import RunView
+from reports.safe import script_json, slug, visible
+from reports.samples import SampleView, read_samples, worst_first
+from reports.sound import SoundBox, clips_of, pick
+from reports.trust import Caveat, caveats, caveats_of_task
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SCRIPTS = ("core.js", "tables.js", "sound.js", "card.js", "samples.js")
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What goes into a page.
+
+    Attributes:
+        title: heading and window title; None makes one of the models' names.
+        max_samples_per_task: samples shown per task, the worst first.
+        max_audio_mb: MB of audio in the page, over all tasks.
+        max_audio_samples: samples per task that carry audio.
+        reference: the printed model the verdict compares with.
+    """
+
+    title: str | None = None
+    max_samples_per_task: int = 5000
+    max_audio_mb: float = 24.0
+    max_audio_samples: int = 24
+    reference: str = "Fun-Audio-Chat-8B"
+
+
+@dataclass
+class TaskPage:
+    """A task of a run as the template sees it."""
+
+    run: RunView
+    name: str
+    entry: Mapping[str, Any]
+    bins: list[Bin]
+    caveats: list[Caveat]
+    total: int
+    shown: int
+    audio: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def route(self) -> str:
+        return f"{self.run.key}/{self.name}"
+
+    @property
+    def block(self) -> str:
+        return f"d-{slug(self.route)}"
+
+    @property
+    def busiest(self) -> int:
+        return max((b.n for b in self.bins), default=1) or 1
+
+
+def _static(name: str) -> str:
+    return resources.files("reports").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") + "'"
+
+
+def policy(script: str, style: str) -> str:
+    """The page's content security policy: this script, this style sheet, sound in the page, nothing else."""
+    return (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "media-src data:; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    env = Environment(
+        loader=PackageLoader("reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda v: visible(v) if type(v) is str else v,
+    )
+    env.filters |= {"number": number, "pair": pair, "thousands": lambda n: f"{n:,}", "slug": slug}
+    env.globals |= {"place": place}
+    return env
+
+
+def _metric_row(name: str, m: Mapping[str, Any]) -> dict[str, Any]:
+    scale = (
+        (0.0, 100.0) if m["unit"] in ("%", "0-100") else (1.0, 5.0) if m["unit"] in ("1-5", "MOS") else None
+    )
+    row = Row("", m["label"], m["unit"], m["higher_is_better"], (), m["decimals"], scale)
+    bar = None
+    if m["value"] is not None and scale:
+        ci = m["ci"] or (m["value"], m["value"])
+        bar = (place(m["value"], row), place(ci[0], row), place(ci[1], row))
+    return {"label": m["label"], "hint": f"{name} \u00b7 {' + '.join(m['judges'])}", "m": m, "bar": bar}
+
+
+def _groups(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    out = []
+    for key, members in (entry.get("groups") or {}).items():
+        rows = [
+            _metric_row(entry["headline"], metrics[entry["headline"]]) | {"label": group, "hint": ""}
+            for group, metrics in members.items()
+        ]
+        out.append({"key": key, "rows": rows})
+    return out
+
+
+def _task_page(
+    run: RunView, name: str, found: Sequence[Caveat], options: PageOptions, box: SoundBox, share: int
+) -> tuple[TaskPage, dict[str, Any]]:
+    entry = run.tasks[name]
+    views: list[SampleView] = worst_first(list(read_samples(run, name)), entry)
+    bins, places = anatomy(views, entry)
+    shown, spots = views[: options.max_samples_per_task], places[: options.max_samples_per_task]
+    with_sound = 0
+    if share > 0:
+        picked = pick(shown, spots, options.max_audio_samples)
+        box.add_all((c for v in picked for c in clips_of(v, run.root)), share)
+        with_sound = sum(any(c.sha256 in box.clips for c in clips_of(v, run.root)) for v in shown)
+    page = TaskPage(
+        run=run,
+        name=name,
+        entry=entry,
+        bins=bins,
+        caveats=caveats_of_task(found, name),
+        total=len(views),
+        shown=len(shown),
+        audio=with_sound,
+        rows=[_metric_row(k, m) for k, m in entry["metrics"].items()],
+        groups=_groups(entry),
+    )
+    return page, task_json(run, name, shown, spots, bins)
+
+
+def _title(runs: Sequence[RunView], options: PageOptions) -> str:
+    return options.title or " \u00b7 ".join(r.label for r in runs)
+
+
+def render_page(runs: Sequence[RunView], tables: Sequence[Table], options: PageOptions) -> str:
+    """The whole page as text (UTF-8 once written)."""
+    from markupsafe import Markup
+
+    box = SoundBox(int(options.max_audio_mb * 1_000_000))
+    todo = [(r, name) for r in runs for name in r.tasks]
+    found = {r.key: caveats(r) for r in runs}
+    pages, blocks = [], []
+    for left, (run, name) in zip(range(len(todo), 0, -1), todo, strict=True):
+        page, block = _task_page(run, name, found[run.key], options, box, box.budget // left)
+        pages.append(page)
+        blocks.append((page.block, block))
+    cells: dict[str, Any] = {}
+    for table in tables:
+        for j, row in enumerate(table.rows()):
+            for i, cell in enumerate(row.cells):
+                if cell.value is not None or cell.signature:
+                    cells[f"c-{slug(table.key)}-{j}-{i}"] = cell_json(table, row, cell, i)
+    copies = {
+        f"{slug(t.key)}.{kind}": make(t)
+        for t in tables
+        for kind, make in (("csv", csv_text), ("md", markdown))
+    }
+    data = [("d-cells", cells), ("d-copies", copies), ("d-sound-missing", box.missing), *blocks]
+    style = "\n" + _static("report.css")
+    script = "\n(() => {\n'use strict';\n" + "\n".join(_static(s) for s in SCRIPTS) + "\nstart();\n})();\n"
+    html = _environment().get_template("report.html.j2").render(
+        title=_title(runs, options),
+        runs=[{"run": r, "caveats": found[r.key], "figures": figures(r),
+               "verdict": verdict(r, tables, options.reference)} for r in runs],
+        tables=tables,
+        strips=[(t, strips(t)) for t in tables],
+        pages=pages,
+        reference=options.reference,
+        audio_budget=options.max_audio_mb,
+        policy=policy(script, style),
+        style=Markup(style),
+        script=Markup(script),
+        data=[(key, Markup(script_json(value))) for key, value in data],
+        sounds=list(box.clips.items()),
+        version=runs[0].results.get("evalkit", ""),
+    )  # fmt: skip
+    return html
+
+
+def write_page(runs: Sequence[RunView], tables: Sequence[Table], path: Path, options: PageOptions) -> Path:
+    """Write the page."""
+    text = render_page(runs, tables, options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    return path

@@ -1,0 +1,195 @@
+"""The first screen: one sentence of verdict, a few figures, and a strip per task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.cells import Cell, Row, Table, number
+from reports.runs import RunView, headline
+
+MINUS = "\u2212"
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A printed value on a strip, at `x` percent of its width."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One of our values on a strip: place, interval (both in percent), and what stands beside it."""
+
+    x: float
+    lo: float
+    hi: float
+    cell: Cell
+    run: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row of the overview: what is measured, the printed values, ours."""
+
+    row: Row
+    dots: tuple[Dot, ...]
+    marks: tuple[Mark, ...]
+    cells: tuple[tuple[int, Cell], ...]
+    link: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A large number with a caption and a smaller remark."""
+
+    value: str
+    caption: str
+    remark: str = ""
+
+
+def span(row: Row) -> tuple[float, float]:
+    """The ends of a row's scale; an open one runs from 0 to a little above the largest value."""
+    if row.scale is not None:
+        return row.scale
+    values = [v for c in row.cells for v in (c.value, *(c.ci or ())) if v is not None]
+    return 0.0, max([1e-9, *values]) * 1.08
+
+
+def place(value: float, row: Row) -> float:
+    """Where a value stands on its row's scale, in percent."""
+    lo, hi = span(row)
+    return round(100 * min(1.0, max(0.0, (value - lo) / ((hi - lo) or 1.0))), 2)
+
+
+def _strip(table: Table, row: Row) -> Strip | None:
+    ours = [(i, c) for i, c in enumerate(row.cells) if table.columns[i].kind == "run"]
+    ours = [(i, c) for i, c in ours if c.n is not None or c.signature]
+    if not ours:
+        return None
+    dots = tuple(
+        Dot(place(c.value, row), f"{table.columns[i].label} {c.text}")
+        for i, c in enumerate(row.cells)
+        if table.columns[i].kind == "published" and c.value is not None
+    )
+    first = next(i for i, c in enumerate(table.columns) if c.kind == "run")
+    marks = tuple(
+        Mark(
+            place(c.value, row),
+            place(c.ci[0] if c.ci else c.value, row),
+            place(c.ci[1] if c.ci else c.value, row),
+            c,
+            i - first,
+            table.columns[i].label,
+        )
+        for i, c in ours
+        if c.value is not None
+    )
+    return Strip(
+        row,
+        dots,
+        marks,
+        tuple((i - first, c) for i, c in ours),
+        next((c.link for _, c in ours if c.link), ""),
+    )
+
+
+def strips(table: Table) -> list[Strip]:
+    """The rows of a table that our runs fill, headline metrics only."""
+    from reports.tables import OTHER
+
+    rows = [r for s in table.sections if s.title != OTHER for r in s.rows]
+    return [s for r in rows if (s := _strip(table, r)) is not None]
+
+
+def _signed(gap: float, decimals: int) -> str:
+    text = number(abs(gap), decimals)
+    return f"{text} above" if gap > 0 else f"{text} below" if gap < 0 else "equal to"
+
+
+def _compare(table: Table, column: int, reference: str) -> tuple[list[str], list[int]]:
+    """Sentences on overalls, and [above, below, outside the interval] over the other rows."""
+    theirs = next(
+        (i for i, c in enumerate(table.columns) if c.kind == "published" and c.label == reference), None
+    )
+    sentences: list[str] = []
+    counts = [0, 0, 0]
+    for row in table.rows():
+        ours = row.cells[column]
+        printed = row.cells[theirs] if theirs is not None else None
+        if ours.value is None or "not-meaningful" in ours.marks:
+            continue
+        if row.overall and (printed is None or printed.value is None):
+            sentences.append(f"{table.title} overall {ours.text}")
+        if printed is None or printed.value is None:
+            continue
+        gap = float(number(ours.value, row.decimals)) - printed.value
+        if row.overall:
+            where = _signed(gap, row.decimals)
+            join = "" if gap == 0 else ","
+            name = f"{table.title} overall {ours.text}{' (incomplete)' if ours.coverage else ''}"
+            sentences.append(f"{name}{join} {where} the printed {printed.text}")
+            continue
+        better = (gap > 0) == row.higher_is_better
+        counts[0 if better else 1] += gap != 0
+        counts[2] += ours.ci is not None and not ours.ci[0] <= printed.value <= ours.ci[1]
+    return sentences, counts
+
+
+def verdict(run: RunView, tables: Sequence[Table], reference: str) -> str:
+    """One sentence on a run: where it stands against one printed model, or why it stands nowhere."""
+    if run.demo:
+        return f"{run.label} is the embedded demo model: the pipeline runs end to end, and its numbers compare with nothing."
+    sentences: list[str] = []
+    better = worse = outside = 0
+    for table in tables:
+        column = next((i for i, c in enumerate(table.columns) if c.key == run.key), None)
+        if column is None:
+            continue
+        found, counts = _compare(table, column, reference)
+        sentences += found
+        better, worse, outside = better + counts[0], worse + counts[1], outside + counts[2]
+    if better + worse:
+        rows = f"better than {reference} as printed in {better} of {better + worse} rows"
+        clear = f"{outside or 'none'} of the gaps {'reach' if outside > 1 else 'reaches'} beyond the 95 % interval"
+        sentences.append(f"{rows}, and {clear}")
+    if not sentences:
+        tasks = len(run.tasks)
+        return f"{run.label}: {tasks} task{'' if tasks == 1 else 's'} scored; none has a printed number to stand beside."
+    text = "; ".join(sentences)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    )
+
+
+def figures(run: RunView) -> list[Figure]:
+    """Tasks, samples, what is missing, time and cost where the manifest knows them."""
+    heads: list[Mapping[str, Any]] = [headline(e) for e in run.tasks.values()]
+    total, scored = sum(m["n"] for m in heads), sum(m["n_scored"] for m in heads)
+    valued = sum(m["value"] is not None for m in heads)
+    lost = [
+        f"{sum(m[key] for m in heads):,} {word}"
+        for key, word in (("n_unscored", "unscored"), ("n_errors", "errored"), ("n_pending", "not run"))
+        if sum(m[key] for m in heads)
+    ]
+    out = [
+        Figure(f"{valued}", "task with a score" if valued == 1 else "tasks with a score",
+               f"of {len(heads)}" if valued != len(heads) else ""),
+        Figure(f"{scored:,}", "samples scored", f"of {total:,}" if scored != total else "all of them"),
+        Figure(f"{total - scored:,}", "without a score", ", ".join(lost)),
+    ]  # fmt: skip
+    seconds, cost = run.fact("seconds", "wall_s"), run.fact("cost_usd")
+    if isinstance(seconds, int | float):
+        remark = f"judges \u2248 ${cost:,.2f}" if isinstance(cost, int | float) else ""
+        out.append(Figure(_duration(float(seconds)), "wall time", remark))
+    return out

@@ -1,0 +1,91 @@
+"""A run as reports see it: its manifest and results, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalkit.interfaces import UsageError
+from evalkit.store import Run
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run: what ran, and what came out.
+
+    Attributes:
+        key: short name inside a report ("r1").
+        label: what columns call it; runs of one model are told apart by their folder.
+    """
+
+    root: Path
+    key: str
+    label: str
+    results: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+
+    @property
+    def demo(self) -> bool:
+        """True when the model is no baseline of anything."""
+        return bool((self.results.get("model") or {}).get("demo"))
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+        """Entries of results.json by task name."""
+        found: Mapping[str, Mapping[str, Any]] = self.results.get("tasks") or {}
+        return found
+
+    @property
+    def overalls(self) -> Mapping[str, Mapping[str, Any]]:
+        found: Mapping[str, Mapping[str, Any]] = self.results.get("overall") or {}
+        return found
+
+    def fact(self, *names: str) -> Any:
+        """The first of these keys that the manifest holds, else None."""
+        return next((self.manifest[n] for n in names if self.manifest.get(n) not in (None, "")), None)
+
+    @property
+    def suite(self) -> str:
+        """The suite's name, or "" when tasks were named one by one."""
+        found = self.fact("suite")
+        return str(found.get("name", "") if isinstance(found, Mapping) else found or "")
+
+    @property
+    def date(self) -> str:
+        """Day the run was started ("2026-11-22"), or ""."""
+        return str(self.fact("created", "started", "date") or "")[:10]
+
+
+def load_runs(paths: Sequence[Path | str]) -> list[RunView]:
+    """Read runs.
+
+    Raises:
+        UsageError: no run given, or a folder without results.json.
+    """
+    if not paths:
+        raise UsageError("a report needs at least one run directory")
+    loaded = []
+    for path in paths:
+        run = Run(path)
+        results = run.results()
+        try:
+            manifest = run.manifest()
+        except UsageError:  # results.json alone is enough for tables
+            manifest = {}
+        label = str((results.get("model") or {}).get("label") or run.root.name)
+        loaded.append((run.root, label, results, manifest))
+    labels = [label for _, label, _, _ in loaded]
+    return [
+        RunView(
+            root, f"r{i}", label if labels.count(label) == 1 else f"{label} ({root.name})", results, manifest
+        )
+        for i, (root, label, results, manifest) in enumerate(loaded, 1)
+    ]
+
+
+def headline(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The headline metric of a task's entry."""
+    found: Mapping[str, Any] = entry["metrics"][entry["headline"]]
+    return found

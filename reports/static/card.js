@@ -1,0 +1,85 @@
+// One sample, opened: what was asked, expected, said, heard, and the verdicts with what made them.
+
+const plainNumber = (v) => (Number.isInteger(v) ? String(v) : String(Math.round(v * 1e4) / 1e4));
+
+function textOf(value) {
+  return typeof value === 'string' ? value : JSON.stringify(value, null, 1);
+}
+
+const words = (text) => text.split(/\s+/).filter(Boolean);
+const bare = (word) => word.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
+
+// Word by word: what the text says and the transcript doesn't is struck out, the other way round underlined.
+function diffNode(said, heard) {
+  const a = words(said);
+  const b = words(heard);
+  if (!a.length || !b.length || a.length * b.length > 400000) return el('div', { class: 'words' }, heard);
+  const x = a.map(bare);
+  const y = b.map(bare);
+  const best = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+  for (let i = a.length - 1; i >= 0; i -= 1) {
+    for (let j = b.length - 1; j >= 0; j -= 1) {
+      best[i][j] = x[i] === y[j] ? best[i + 1][j + 1] + 1 : Math.max(best[i + 1][j], best[i][j + 1]);
+    }
+  }
+  const out = el('div', { class: 'words diff' });
+  const put = (tag, word) => out.append(tag ? el(tag, {}, word) : word, ' ');
+  let i = 0;
+  let j = 0;
+  while (i < a.length || j < b.length) {
+    if (i < a.length && j < b.length && x[i] === y[j]) { put('', b[j]); i += 1; j += 1; }
+    else if (j >= b.length || (i < a.length && best[i + 1][j] >= best[i][j + 1])) { if (x[i]) put('del', a[i]); i += 1; }
+    else { put(y[j] ? 'ins' : '', b[j]); j += 1; }
+  }
+  return out;
+}
+
+function voteNode(score, judges) {
+  const value = score.v === undefined ? 'unscored' : plainNumber(score.v);
+  const facts = { ...(score.c || {}), ...(score.d && typeof score.d === 'object' && !Array.isArray(score.d) ? score.d : score.d ? { detail: score.d } : {}) };
+  if (score.t) facts['decided by a defect'] = score.t;
+  const rows = Object.entries(facts).map(([k, v]) => [
+    el('dt', {}, k),
+    el('dd', {}, Array.isArray(v) && v.every((x) => typeof x === 'string') ? v.join('\n') : textOf(v)),
+  ]);
+  return el('div', { class: 'vote' },
+    el('div', {}, el('b', {}, `${score.m} ${value}`), el('span', { class: 'quiet' }, `  ${judges[score.j] || ''}`)),
+    score.r ? el('div', { class: 'err' }, score.r) : null,
+    rows.length ? el('dl', {}, rows) : null);
+}
+
+function sentNode(clip) {
+  const facts = [];
+  if (clip.seconds !== undefined && clip.seconds !== null) facts.push(`sent ${plainNumber(clip.seconds)} s`);
+  if (clip.rate) facts.push(`${plainNumber(clip.rate / 1000)} kHz`);
+  if (clip.cut) facts.push('cut short');
+  if (clip.from) facts.push(clip.from);
+  if (clip.sha) facts.push(`sha256 ${clip.sha.slice(0, 12)}`);
+  return el('div', { class: 'quiet' }, facts.join(' · '));
+}
+
+function sampleBody(sample, data, link) {
+  const out = el('dl', { class: 'body' });
+  const add = (name, ...nodes) => out.append(el('dt', {}, name), el('dd', {}, nodes));
+  const clips = sample.au || [];
+  const ins = clips.filter((c) => c.role === 'in');
+  const outs = clips.filter((c) => c.role === 'out');
+  add('Question', el('div', { class: 'words' }, sample.q || '(no words on record)'),
+    ins.map((c) => [clipNode(c, 'Question as sent'), sentNode(c)]));
+  if (sample.t) add('Expected', el('div', { class: 'words' }, sample.t));
+  if (sample.e) add('Error', el('div', { class: 'err' }, `${sample.e.kind}: ${sample.e.message}`),
+    el('div', { class: 'quiet' }, `after ${sample.e.attempts || 1} attempt(s)`));
+  else add('Answer', el('div', { class: 'words' }, sample.a || '(nothing)'), outs.map((c) => clipNode(c, 'Spoken answer')));
+  if (sample.h !== undefined) add('Heard', diffNode(sample.a || '', sample.h), el('div', { class: 'quiet' }, sample.hn || ''));
+  if (sample.calls) add('Tool calls', el('pre', {}, JSON.stringify(sample.calls, null, 1)));
+  if (sample.s) add('Verdict', sample.s.map((s) => voteNode(s, data.judges)));
+  else if (sample.r && !sample.e) add('Verdict', el('div', { class: 'err' }, sample.r));
+  if (sample.g) add('Groups', el('div', { class: 'quiet' }, Object.entries(sample.g).map(([k, v]) => `${k}: ${textOf(v)}`).join(' · ')));
+  const facts = Object.entries(sample.tm || {}).map(([k, v]) => `${k} ${plainNumber(v)} s`);
+  if (sample.x) facts.push(`response ${sample.x}`);
+  if (sample.meta) facts.push(JSON.stringify(sample.meta));
+  const button = el('button', { class: 'plainbutton', type: 'button' }, 'Copy link');
+  button.addEventListener('click', () => copy(location.href.split('#')[0] + link, button));
+  add('Record', el('div', { class: 'quiet' }, facts.join(' · ')), el('div', { class: 'quiet mono' }, data.signature), el('p', {}, button));
+  return out;
+}

@@ -1,0 +1,128 @@
+// The list of a task's samples: search, filter by outcome, sort; fifty in the page at a time.
+
+const PAGE = 50;
+const lists = new Map();
+
+const oneLine = (text) => (text || '').slice(0, 240).replace(/\s+/g, ' ');
+
+class SampleList {
+  constructor(root) {
+    this.root = root;
+    this.route = root.dataset.route;
+    this.data = block(root.dataset.block);
+    this.page = 0;
+    this.bin = null;
+    this.words = '';
+    this.order = 'worst';
+    this.bars = [...document.querySelectorAll(`.anatomy[data-for="${CSS.escape(root.dataset.block)}"] .bin`)];
+    this.build();
+    this.refresh();
+  }
+
+  build() {
+    this.search = el('input', { type: 'search', placeholder: 'Search questions and answers', 'aria-label': 'Search samples' });
+    let timer = 0;
+    this.search.addEventListener('input', () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => { this.words = this.search.value.toLowerCase(); this.refresh(); }, 120);
+    });
+    const sort = el('select', { 'aria-label': 'Order' },
+      ...[['worst', 'Worst first'], ['best', 'Best first'], ['id', 'By id']].map(([v, t]) => el('option', { value: v }, t)));
+    sort.addEventListener('change', () => { this.order = sort.value; this.refresh(); });
+    this.outcome = el('select', { 'aria-label': 'Outcome' }, el('option', { value: '' }, 'All outcomes'),
+      ...this.data.bins.map((b, i) => el('option', { value: i }, `${b.label} (${b.n})`)));
+    this.outcome.addEventListener('change', () => this.filter(this.outcome.value === '' ? null : Number(this.outcome.value)));
+    this.count = el('span', { class: 'count', role: 'status' });
+    this.items = el('ol', { class: 'list' });
+    this.pager = el('div', { class: 'pager' });
+    this.root.replaceChildren(el('div', { class: 'toolbar' }, this.search, this.outcome, sort, this.count), this.items, this.pager);
+    this.bars.forEach((bar, i) => bar.addEventListener('click', () => this.filter(this.bin === i ? null : i)));
+  }
+
+  filter(bin) {
+    this.bin = bin;
+    this.outcome.value = bin === null ? '' : String(bin);
+    this.bars.forEach((bar, i) => bar.setAttribute('aria-pressed', String(i === bin)));
+    this.refresh();
+  }
+
+  matches(s) {
+    if (this.bin !== null && s.b !== this.bin) return false;
+    if (!this.words) return true;
+    return [s.i, s.q, s.a, s.h, s.t].some((text) => text && text.toLowerCase().includes(this.words));
+  }
+
+  refresh() {
+    const all = this.data.samples;
+    this.found = all.filter((s) => this.matches(s));
+    if (this.order === 'best') this.found.reverse();
+    if (this.order === 'id') this.found.sort((a, b) => (a.i < b.i ? -1 : a.i > b.i ? 1 : 0));
+    this.page = 0;
+    this.draw();
+  }
+
+  draw() {
+    const total = this.found.length;
+    const pages = Math.max(1, Math.ceil(total / PAGE));
+    this.page = Math.min(this.page, pages - 1);
+    const from = this.page * PAGE;
+    const shown = this.found.slice(from, from + PAGE);
+    this.count.textContent = `${total.toLocaleString('en')} of ${this.data.samples.length.toLocaleString('en')}`;
+    this.items.replaceChildren(...shown.map((s) => this.item(s)));
+    if (!total) this.items.replaceChildren(el('li', { class: 'empty' }, 'No sample matches.'));
+    const turn = (step, label) => {
+      const button = el('button', { type: 'button', disabled: this.page + step < 0 || this.page + step >= pages }, label);
+      button.addEventListener('click', () => { this.page += step; this.draw(); this.root.scrollIntoView({ block: 'start' }); });
+      return button;
+    };
+    this.pager.replaceChildren(...(pages > 1
+      ? [turn(-1, 'Previous'), el('span', {}, `${from + 1}–${from + shown.length} of ${total.toLocaleString('en')}`), turn(1, 'Next')]
+      : []));
+  }
+
+  verdict(s) {
+    const bin = this.data.bins[s.b];
+    if (s.v === undefined) return bin.tone === 'error' ? 'error' : 'unscored';
+    return bin.label === 'right' || bin.label === 'wrong' ? bin.label : plainNumber(s.v);
+  }
+
+  item(s) {
+    const head = el('button', { class: 'item-head', type: 'button', 'aria-expanded': 'false' },
+      el('span', { class: 'pip', 'aria-hidden': 'true' }), el('span', { class: 'id mono' }, s.i),
+      el('span', { class: 'ask' }, oneLine(s.q) || s.i), el('span', { class: 'say' }, oneLine(s.e ? s.e.message : s.a)),
+      el('span', { class: 'val' }, this.verdict(s)));
+    const node = el('li', { class: `item tone-${this.data.bins[s.b].tone}` }, head);
+    head.addEventListener('click', () => this.toggle(node, head, s));
+    return node;
+  }
+
+  toggle(node, head, s) {
+    const open = head.getAttribute('aria-expanded') === 'true';
+    head.setAttribute('aria-expanded', String(!open));
+    if (open) {
+      for (const audio of node.querySelectorAll('audio')) audio.pause();
+      node.lastChild.remove();
+    } else {
+      node.append(sampleBody(s, this.data, `#/${this.route}/~/${encodeURIComponent(s.i)}`));
+    }
+  }
+
+  open(id) {
+    this.words = '';
+    this.search.value = '';
+    this.filter(null);
+    const at = this.found.findIndex((s) => s.i === id);
+    if (at < 0) { say('That sample is not in this page.'); return; }
+    this.page = Math.floor(at / PAGE);
+    this.draw();
+    const node = this.items.children[at - this.page * PAGE];
+    node.firstChild.click();
+    node.firstChild.focus({ preventScroll: true });
+    node.scrollIntoView({ block: 'center', behavior: 'instant' });
+  }
+}
+
+function openSamples(root, sample) {
+  if (!lists.has(root)) lists.set(root, new SampleList(root));
+  if (sample !== null) lists.get(root).open(sample);
+}

@@ -1,0 +1,148 @@
+"""The table on the console: aligned, plain when not a terminal, readable in any encoding."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from reports.cells import DASH, Cell, Row, number, pair
+from reports.runs import RunView
+from reports.safe import visible
+from reports.tables import build_tables
+
+REFERENCE = "Fun-Audio-Chat-8B"
+_BOLD, _DIM, _AMBER, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m"
+_ASCII = {"\u2013": "-", "\u2026": "...", "\u00d7": "x", "\u2212": "-"}
+
+
+def width(text: str) -> int:
+    """Columns a text takes in a terminal."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def use_colour(stream: TextIO) -> bool:
+    """True for a terminal, unless NO_COLOR says otherwise."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _remarks(cell: Cell) -> str:
+    parts = []
+    if cell.n_errors:
+        parts.append(f"{cell.n_errors} errored")
+    if cell.n_unscored:
+        parts.append(f"{cell.n_unscored} unscored")
+    if cell.n_pending:
+        parts.append(f"{cell.n_pending} not run yet")
+    names = {
+        "not-meaningful": "judge not meaningful", "withheld": "withheld", "limited": "partial data",
+        "count": "count differs", "protocol": cell.protocol,
+    }  # fmt: skip
+    return ", ".join(parts + [names[m] for m in cell.marks if m in names])
+
+
+def _line(row: Row, cell: Cell, printed: Cell | None) -> tuple[str, ...]:
+    bounds = pair(cell.bounds, row.decimals) if cell.coverage and cell.bounds else ""
+    if row.overall:
+        count = ""
+    else:
+        count = f"{cell.n_scored}/{cell.n}" if cell.n is not None else ""
+    return (
+        "  " + visible(row.label), "" if row.overall else visible(row.metric), number(cell.value, row.decimals),
+        pair(cell.ci, row.decimals), count, bounds,
+        printed.text if printed is not None and printed.value is not None else "", _remarks(cell),
+    )  # fmt: skip
+
+
+def _align(lines: Sequence[tuple[str, ...]]) -> list[list[str]]:
+    """Pad every column but the last; numbers to the right, words to the left."""
+    left = {0, 1, 3, 5, 7}
+    widths = [max(width(line[i]) for line in lines) for i in range(len(lines[0]))]
+    out = []
+    for line in lines:
+        cells = []
+        for i, text in enumerate(line):
+            pad = " " * (widths[i] - width(text))
+            cells.append(text + pad if i in left else pad + text)
+        out.append(cells)
+    return out
+
+
+def _paint(cells: list[str], line: tuple[str, ...], kind: str, colour: bool) -> str:
+    if not colour:
+        return "  ".join(cells).rstrip()
+    painted = list(cells)
+    if kind == "head":
+        painted = [_BOLD + painted[0] + _OFF, *(_DIM + c + _OFF for c in painted[1:])]
+    else:
+        painted[2] = _BOLD + painted[2] + _OFF
+        painted[3], painted[5] = _DIM + painted[3] + _OFF, _DIM + painted[5] + _OFF
+        if line[7]:
+            painted[7] = _AMBER + painted[7] + _OFF
+    return "  ".join(painted).rstrip()
+
+
+def console_table(
+    results: Mapping[str, Any],
+    published: Sequence[str] | None = None,
+    *,
+    reference: str = REFERENCE,
+    colour: bool = False,
+) -> str:
+    """The results of one run, a block per benchmark, beside the printed numbers of one model.
+
+    Args:
+        results: the content of results.json.
+        published: which of the report's tables to look the reference up in; None takes those the tasks fill.
+        reference: the model whose printed numbers stand in the last column.
+        colour: ANSI emphasis; decide with `use_colour`.
+    """
+    label = str((results.get("model") or {}).get("label") or "run")
+    run = RunView(Path(), "r1", label, results, {})
+    blocks = []
+    for table in build_tables([run], published):
+        ours = next(i for i, c in enumerate(table.columns) if c.kind == "run")
+        theirs = next(
+            (i for i, c in enumerate(table.columns) if c.label == reference and c.kind == "published"), None
+        )
+        shown = f"published ({reference.rpartition('-')[2]})" if theirs is not None else ""
+        lines: list[tuple[str, ...]] = [(table.key, "", "score", "95% CI", "n", "bounds", shown, "")]
+        kinds = ["head"]
+        for row in table.rows():
+            cell = row.cells[ours]
+            if cell.n is None and not cell.signature:
+                continue
+            lines.append(_line(row, cell, row.cells[theirs] if theirs is not None else None))
+            kinds.append("row")
+        aligned = _align(lines)
+        if run.demo:
+            aligned[0][7] = "embedded demo: no baseline"
+            lines[0] = (*lines[0][:7], aligned[0][7])
+        blocks.append(
+            "\n".join(_paint(c, ln, k, colour) for c, ln, k in zip(aligned, lines, kinds, strict=True))
+        )
+    return "\n\n".join(blocks)
+
+
+def printable(text: str, encoding: str | None) -> str:
+    """The text with what `encoding` can't write replaced, so that printing it never fails."""
+    name = encoding or "ascii"
+    try:
+        text.encode(name)
+    except UnicodeEncodeError:
+        for character, plain in _ASCII.items():
+            text = text.replace(character, plain)
+        return text.encode(name, "replace").decode(name)
+    return text
+
+
+def print_table(results: Mapping[str, Any], stream: TextIO, *, reference: str = REFERENCE) -> None:
+    """Write the console table to a stream, in colour if it is a terminal."""
+    text = console_table(results, reference=reference, colour=use_colour(stream))
+    stream.write(printable(text, getattr(stream, "encoding", None)) + "\n")
+
+
+__all__ = ["DASH", "console_table", "print_table", "printable", "use_colour", "width"]

@@ -1,0 +1,153 @@
+"""What limits trust in a run, said once at the top of a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.runs import RunView, headline
+
+_OWN = re.compile(r"[\w.-]+:own@[0-9a-f]+|\bown@[0-9a-f]+")
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """One reason for care: a few words for the line, one sentence for the reader, and the tasks it is about."""
+
+    code: str
+    short: str
+    sentence: str
+    tasks: tuple[str, ...] = ()
+
+
+def _plural(n: int, word: str) -> str:
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def _entries(run: RunView) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    for name, entry in run.tasks.items():
+        yield name, entry, headline(entry)
+
+
+def own_rubrics(metric: Mapping[str, Any]) -> list[str]:
+    """Rubrics in our own words among the judges of a metric."""
+    return sorted({m for j in metric.get("judges") or () for m in _OWN.findall(j)})
+
+
+def _demo(run: RunView) -> Iterator[Caveat]:
+    if run.demo:
+        yield Caveat(
+            "demo", "embedded demo model",
+            f"{run.label} is the embedded demo: it shows that the pipeline runs end to end. "
+            "Its numbers are no baseline and are never marked best.",
+        )  # fmt: skip
+
+
+def _judges(run: RunView) -> Iterator[Caveat]:
+    doubtful = tuple(
+        n for n, e, _ in _entries(run) if any(not m["meaningful"] for m in e["metrics"].values())
+    )
+    if doubtful:
+        yield Caveat(
+            "not-meaningful", "judge not meaningful",
+            "A stand-in judge gave these verdicts; they exercise the plumbing and say nothing about the model. "
+            "Bind a real one with --judge.", doubtful,
+        )  # fmt: skip
+    own: dict[str, list[str]] = {}
+    for name, entry, _ in _entries(run):
+        for rubric in {r for m in entry["metrics"].values() for r in own_rubrics(m)}:
+            own.setdefault(rubric, []).append(name)
+    if own:
+        yield Caveat(
+            "own-rubric", "own-worded rubrics",
+            f"Judged with rubrics in our own words ({', '.join(sorted(own))}), not the public toolkits' exact "
+            "wording: close to published numbers, not the same protocol. Import the originals with prompts import.",
+            tuple(sorted({t for ts in own.values() for t in ts})),
+        )  # fmt: skip
+
+
+def _unscored(run: RunView) -> Iterator[Caveat]:
+    reasons: dict[str, tuple[int, str, list[str]]] = {}
+    for name, entry, _ in _entries(run):
+        # Several metrics may read the same verdict: count its samples once, by the metric that lost most.
+        worst: dict[str, tuple[int, str]] = {}
+        for metric in entry["metrics"].values():
+            for code, found in (metric.get("reasons") or {}).items():
+                if found["n"] > worst.get(code, (0, ""))[0]:
+                    worst[code] = (found["n"], found["example"])
+        for code, (n, example) in worst.items():
+            total, first, tasks = reasons.get(code, (0, example, []))
+            reasons[code] = (total + n, first, [*tasks, name])
+    for code, (n, example, tasks) in sorted(reasons.items(), key=lambda item: -item[1][0]):
+        yield Caveat(f"unscored-{code}", f"{n:,} unscored ({code})", example, tuple(tasks))
+
+
+def _errors(run: RunView) -> Iterator[Caveat]:
+    failed = {n: m["n_errors"] for n, _, m in _entries(run) if m["n_errors"]}
+    if failed:
+        where = ", ".join(f"{n}: {k}" for n, k in failed.items())
+        yield Caveat(
+            "errors", f"{sum(failed.values()):,} errored",
+            f"{_plural(sum(failed.values()), 'sample')} got no answer ({where}); they count in no score, "
+            "the bounds say what they could change. Run the same command again to retry just those.",
+            tuple(failed),
+        )  # fmt: skip
+
+
+def _partial(run: RunView) -> Iterator[Caveat]:
+    limited = tuple(n for n, e, _ in _entries(run) if e.get("limited"))
+    if limited:
+        yield Caveat("limited", "partial data", "Run on a part of the data, by request (--limit).", limited)
+    pending = {n: m["n_pending"] for n, _, m in _entries(run) if m["n_pending"]}
+    if pending:
+        yield Caveat(
+            "pending", f"{sum(pending.values()):,} not run yet",
+            "The run has not finished; run the same command again to go on.", tuple(pending),
+        )  # fmt: skip
+    wrong = {
+        n: (e["n"], e["n_expected"])
+        for n, e, _ in _entries(run)
+        if e.get("n_expected") and not e.get("limited") and e["n"] != e["n_expected"]
+    }
+    if wrong:
+        where = ", ".join(f"{n}: {a:,} of {b:,}" for n, (a, b) in wrong.items())
+        yield Caveat(
+            "count", "sample count differs",
+            f"The data holds another number of samples than published ({where}).", tuple(wrong),
+        )  # fmt: skip
+
+
+def _protocol(run: RunView) -> Iterator[Caveat]:
+    other = tuple(n for n, e, _ in _entries(run) if e["protocol"] != e.get("default_protocol", e["protocol"]))
+    if other:
+        yield Caveat(
+            "protocol", "other protocol", "Scored by another protocol than the report's own columns.", other
+        )
+    touched: dict[str, int] = {}
+    for _, entry, _ in _entries(run):
+        for code in {c for m in entry["metrics"].values() for c in m.get("touched") or ()}:
+            most = max((m.get("touched") or {}).get(code, 0) for m in entry["metrics"].values())
+            touched[code] = touched.get(code, 0) + most
+    if touched:
+        what = ", ".join(f"{code}: {n:,}" for code, n in sorted(touched.items()))
+        yield Caveat(
+            "touched", f"{sum(touched.values()):,} by a scorer's defect",
+            f"Verdicts decided by a known defect of the public scorer, kept because the protocol asks for it ({what}).",
+        )  # fmt: skip
+
+
+_CHECKS: tuple[Callable[[RunView], Iterator[Caveat]], ...] = (
+    _demo, _judges, _unscored, _errors, _partial, _protocol,
+)  # fmt: skip
+
+
+def caveats(run: RunView) -> list[Caveat]:
+    """Everything that limits trust in one run, the heaviest first."""
+    return [c for check in _CHECKS for c in check(run)]
+
+
+def caveats_of_task(found: Sequence[Caveat], task: str) -> list[Caveat]:
+    """Those that are about a task, and those about the whole run."""
+    return [c for c in found if not c.tasks or task in c.tasks]

@@ -2,7 +2,8 @@
 
 Rules, data and what the report used: UltraEval-Audio sheet. The model hears the question and nothing else;
 its speech is transcribed and the transcript is scored. The `-s2t` twins score the text stream instead.
-Protocols: `official` (a blank reference matches everything, counted), `strict` (it stays unscored).
+Protocols: `official` (a blank reference matches everything, counted; a response without speech is unscored,
+as the public scorer drops it), `strict` (a blank reference stays unscored; saying nothing is an answer, and wrong).
 """
 
 from __future__ import annotations
@@ -66,12 +67,14 @@ def speech_judges(roles: Roles) -> list[Judge]:
     options = roles.options
     return [
         AsrWer(),
-        Utmos(weights=options.get("utmos_weights")),
+        Utmos(weights=options.get("utmos_weights"), checkout=options.get("utmos_checkout")),
         Dnsmos(options.get("dnsmos_convention", "ultraeval"), weights=options.get("dnsmos_weights")),
     ]
 
 
-def _variants(answer: Callable[[Roles, Reads, str], Judge], metric: Metric, rule: str, reads: Reads) -> dict[str, Variant]:
+def _variants(
+    answer: Callable[[Roles, Reads, str], Judge], metric: Metric, rule: str, reads: Reads
+) -> dict[str, Variant]:
     spoken = reads == "speech"
     roles: tuple[str, ...] = (("judge",) if metric is GEVAL else ()) + (("asr",) if spoken else ())
 
@@ -90,19 +93,32 @@ def _variants(answer: Callable[[Roles, Reads, str], Judge], metric: Metric, rule
 
 
 def _match(roles: Roles, reads: Reads, protocol: str) -> Judge:
-    return ExistMatch(reads, "match" if protocol == "official" else "unscored")
+    judge = ExistMatch(reads, "match" if protocol == "official" else "unscored")
+    judge.judges_silence = protocol == "strict"
+    return judge
 
 
 def _rating(roles: Roles, reads: Reads, protocol: str) -> Judge:
     recorded = roles.judge is None and bool(roles.options.get("recorded"))
-    return chatbot_judge(roles.judge, reads=reads, recorded=recorded)
+    judge = chatbot_judge(roles.judge, reads=reads, recorded=recorded)
+    judge.judges_silence = protocol == "strict"
+    return judge
 
 
 MATCH_RULE = "Right when the words of a reference stand one after another in {}."
 RATING_RULE = "A judge rates {} 1 to 10 without a reference; the score is 10 x the mean rating."
 
 SETS = (
-    ("alpaca-eval", "AlpacaEval", "TwinkStart/speech-chatbot-alpaca-eval", "output", 199, _rating, GEVAL, RATING_RULE),
+    (
+        "alpaca-eval",
+        "AlpacaEval",
+        "TwinkStart/speech-chatbot-alpaca-eval",
+        "output",
+        199,
+        _rating,
+        GEVAL,
+        RATING_RULE,
+    ),
     ("llama-questions", "Llama Q.", "TwinkStart/llama-questions", "Answer", 300, _match, ACC, MATCH_RULE),
     ("triviaqa", "TriviaQA", "TwinkStart/speech-triavia-qa", "answer", 1024, _match, ACC, MATCH_RULE),
     ("web-questions", "Web Q.", "TwinkStart/speech-web-questions", "answers", 2032, _match, ACC, MATCH_RULE),

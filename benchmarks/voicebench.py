@@ -9,6 +9,7 @@ the same rule, but an answer that can't be read is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality, Sample
@@ -62,6 +63,12 @@ def referenced_sample(task: str, row: Row) -> Sample:
     return to_sample(task, row)
 
 
+def bbh_sample(task: str, row: Row) -> Sample:
+    """A BBH row: its id names the BBH task, which decides the chain of tests."""
+    sample = referenced_sample(task, row)
+    return replace(sample, meta={**sample.meta, "bbh_task": str(row["id"])}) if row.get("id") else sample
+
+
 def ifeval_sample(task: str, row: Row) -> Sample:
     """An IFEval row: instructions and their arguments travel with the sample."""
     row["instruction_id_list"], row["kwargs"]
@@ -103,9 +110,17 @@ SDQA = (
 IFEVAL = (
     Metric("final", "Accuracy", pool=FINAL),
     Metric("strict_prompt", "Strict, prompt", pool=STRICT_PROMPT, sources=("final",), primary=False),
-    Metric("strict_instruction", "Strict, instruction", pool=STRICT_INSTRUCTION, sources=("final",), primary=False),
+    Metric(
+        "strict_instruction",
+        "Strict, instruction",
+        pool=STRICT_INSTRUCTION,
+        sources=("final",),
+        primary=False,
+    ),
     Metric("loose_prompt", "Loose, prompt", pool=LOOSE_PROMPT, sources=("final",), primary=False),
-    Metric("loose_instruction", "Loose, instruction", pool=LOOSE_INSTRUCTION, sources=("final",), primary=False),
+    Metric(
+        "loose_instruction", "Loose, instruction", pool=LOOSE_INSTRUCTION, sources=("final",), primary=False
+    ),
 )
 
 
@@ -140,7 +155,9 @@ def _qa_variants() -> dict[str, Variant]:
     rule = "The mean of two accuracies: PEDANT 0.2.17 against the reference, and {} of an LLM judge."
     return {
         KIMI: Variant(judged("kimi"), SDQA, rule.format("one vote"), skip=skip_by_length, roles=("judge",)),
-        OFFICIAL: Variant(judged("official"), SDQA, rule.format("the majority of three votes"), roles=("judge",)),
+        OFFICIAL: Variant(
+            judged("official"), SDQA, rule.format("the majority of three votes"), roles=("judge",)
+        ),
     }
 
 
@@ -161,7 +178,9 @@ def _letter_variants() -> dict[str, Variant]:
             (ACC,),
             "163 letter templates in order; an answer that none fits gets a random letter (seeded here, counted).",
         ),
-        STRICT: Variant(templates("none"), (ACC,), "163 letter templates in order; an answer that none fits is wrong."),
+        STRICT: Variant(
+            templates("none"), (ACC,), "163 letter templates in order; an answer that none fits is wrong."
+        ),
     }
 
 
@@ -172,7 +191,9 @@ def _ifeval_variants() -> dict[str, Variant]:
             lambda r: [IFEval(strip_tags=False, seed=_seed(r))], IFEVAL, rule.format(""), skip=skip_by_length
         ),
         OFFICIAL: Variant(
-            lambda r: [IFEval(strip_tags=True, seed=_seed(r))], IFEVAL, rule.format(", model tags removed first")
+            lambda r: [IFEval(strip_tags=True, seed=_seed(r))],
+            IFEVAL,
+            rule.format(", model tags removed first"),
         ),
     }
 
@@ -201,7 +222,9 @@ def _bbh_variants() -> dict[str, Variant]:
             "Ordered phrase tests per BBH task; an answer that none fits is drawn at random (seeded here, counted).",
         ),
         STRICT: Variant(
-            lambda r: [BBH(fill="none")], (ACC,), "Ordered phrase tests per BBH task; an answer that none fits is wrong."
+            lambda r: [BBH(fill="none")],
+            (ACC,),
+            "Ordered phrase tests per BBH task; an answer that none fits is wrong.",
         ),
     }
 
@@ -254,7 +277,7 @@ TASKS = (
     _task("ifeval", "IFEval", _ifeval_variants(), 345, sample=ifeval_sample, cells=True),
     _task("advbench", "AdvBench", _refusal_variants(), 520, cells=True),
     _task("wildvoice", "WildVoice", _official_only(_open_variants()), 1000),
-    _task("bbh", "BBH", _bbh_variants(), 1000, sample=referenced_sample),
+    _task("bbh", "BBH", _bbh_variants(), 1000, sample=bbh_sample),
     _task("alpacaeval", "AlpacaEval (199)", _open_variants(), 199),
     *(
         _task(

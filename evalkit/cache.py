@@ -31,7 +31,9 @@ class Cache:
             self._db = sqlite3.connect(folder / "cache.sqlite", timeout=5.0, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=OFF")
-            self._db.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
+            )
         except (sqlite3.Error, OSError) as exc:
             self._give_up(exc)
 

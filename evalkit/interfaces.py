@@ -100,7 +100,9 @@ class Runner(ABC):
 class ChatRequest:
     """A text request to a model that helps to score.
 
-    `messages` is a tuple of (role, text). `n` is the number of independent replies wanted.
+    `messages` is a tuple of (role, text). `n` is the number of independent replies wanted. `choices` are
+    replies the reader surely understands; a model that is too weak to keep to a form may be held to them
+    (the embedded one is), others ignore them.
     """
 
     messages: tuple[tuple[str, str], ...]
@@ -109,6 +111,7 @@ class ChatRequest:
     max_tokens: int | None = None
     n: int = 1
     seed: int | None = None
+    choices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, JSON]:
         return {
@@ -118,6 +121,7 @@ class ChatRequest:
             "max_tokens": self.max_tokens,
             "n": self.n,
             "seed": self.seed,
+            "choices": list(self.choices),
         }
 
 
@@ -195,12 +199,14 @@ class Judge(ABC):
         metrics: names of the metrics it gives, one verdict each.
         reads: "text" (the response's words), "speech" (the transcript of its speech) or
             "audio" (the sound itself).
+        judges_silence: True for a judge of speech that has a verdict on a model that did not speak.
     """
 
     metrics: tuple[str, ...] = ()
     reads: Literal["text", "speech", "audio"] = "text"
     asks_model: bool = False
     heavy: bool = False
+    judges_silence: bool = False
 
     @property
     @abstractmethod

@@ -84,8 +84,9 @@ class PredictionFile:
         if not self.path.is_file():
             raise UsageError(f"there is no predictions file {self.path}")
 
-    @property
+    @cached_property
     def folder(self) -> Path:
+        """Folder that spoken answers lie in, absolute."""
         return (self.audio_dir or self.path.parent).absolute()
 
     def parse(self, line: bytes, number: int) -> Prediction:

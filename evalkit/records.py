@@ -41,9 +41,12 @@ class Modality(StrEnum):
         return self is Modality.S2S
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
+
 def canonical_json(value: JSON) -> str:
     """One spelling per value: sorted keys, no blanks, UTF-8 kept. For digests, not for reading."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL(value)
 
 
 def digest_of(value: JSON) -> str:
@@ -98,7 +101,9 @@ class Audio:
 
     @classmethod
     def from_json(cls, obj: Mapping[str, JSON]) -> Audio:
-        known = {k: obj[k] for k in ("path", "format", "sha256", "seconds", "sample_rate", "origin") if k in obj}
+        known = {
+            k: obj[k] for k in ("path", "format", "sha256", "seconds", "sample_rate", "origin") if k in obj
+        }
         if "data" in obj:
             known["data"] = base64.b64decode(obj["data"])
         return cls(**known)
@@ -162,7 +167,10 @@ class Sample:
 
     def content_digest(self) -> str:
         """sha256 over what a model would be sent: roles, texts, audio digests, tools."""
-        turns = [[t.role, [p if isinstance(p, str) else {"audio": p.digest()} for p in t.parts]] for t in self.turns]
+        turns = [
+            [t.role, [p if isinstance(p, str) else {"audio": p.digest()} for p in t.parts]]
+            for t in self.turns
+        ]
         return digest_of({"turns": turns, "tools": [dict(t) for t in self.tools]})
 
     def to_json(self) -> dict[str, JSON]:

@@ -51,6 +51,7 @@ class ScoringPlan:
         n: samples the run set out to answer, once the source has been read to its end; else None.
         limited: True when the user asked for fewer samples than there are.
         ids: the samples of this run, when the directory may hold others (an earlier, larger --limit).
+        asr: signature of the ASR engine whose transcripts are judged; "given" when they came along.
     """
 
     task: Task
@@ -61,6 +62,11 @@ class ScoringPlan:
     n: int | None = None
     limited: bool = False
     ids: frozenset[str] | None = None
+    asr: str = "given"
+
+    def sign(self, judge: Judge) -> str:
+        """The judge's signature as scores carry it: judges of transcripts name the ASR engine too."""
+        return f"{judge.signature} on {self.asr}" if judge.reads == "speech" else judge.signature
 
     def judges_of(self, metric: Metric) -> list[Judge]:
         """The judges whose verdicts feed a metric."""
@@ -95,17 +101,13 @@ class Segments:
 
 def collect(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> Segments:
     """The scores that belong to the responses that count, by the judges of the plan."""
-    wanted = {(m, j.signature) for j in plan.judges for m in j.metrics}
+    wanted = {(m, plan.sign(j)) for j in plan.judges for m in j.metrics}
     segments = Segments()
     for score in run.task(plan.task.name).scores():
         mark = marks.get(score.sample_id)
         if mark is None or not mark.ok or score.response != mark.digest:
             continue
-        # Recorded judge replies sign as such; they stand for the judge that gave them.
-        if (score.metric, score.judge) in wanted or (
-            score.metric,
-            score.judge.removesuffix(" (recorded)"),
-        ) in wanted:
+        if (score.metric, score.judge) in wanted:
             segments.add(score)
     return segments
 
@@ -174,7 +176,7 @@ def _metric_result(
         "reasons": {code: {"n": k, "example": example[code]} for code, k in sorted(reasons.items())},
         "touched": dict(sorted(touched.items())),
         "meaningful": not any(name in segments.doubtful for name in metric.reads),
-        "judges": [j.signature for j in plan.judges_of(metric)],
+        "judges": [plan.sign(j) for j in plan.judges_of(metric)],
         "pool": metric.pool.name,
     }
     return result, matrix * 1.0

@@ -350,11 +350,10 @@ def fetch_origins(origins: Iterable[str]) -> dict[str, bytes]:
             out[origin] = data
     for (file, column), rows in wanted.items():
         try:
-            cells = _parquet_cells(file, sorted(rows), column)
-            for row, value in cells:
+            for number, value in _parquet_cells(file, sorted(rows), column):
                 found = value.get("bytes") if isinstance(value, Mapping) else value
                 if isinstance(found, bytes | bytearray):
-                    out[rows[row]] = bytes(found)
+                    out[rows[number]] = bytes(found)
         except (OSError, KeyError, ValueError, ImportError):  # gone, replaced, or no pyarrow here
             continue
     return out

@@ -29,10 +29,13 @@ class StoreError(Exception):
     """The run directory can't be written (full disk, no permission); what is on disk stays valid."""
 
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def encode_line(value: JSON) -> bytes:
     """One JSON line in UTF-8. Lone surrogates, which UTF-8 can't hold, are written as \\u escapes."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return _ENCODE(value).encode() + b"\n"
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 

@@ -32,6 +32,7 @@ class AsrWer(Judge):
     metrics = ("asr_wer",)
     reads = "speech"
     heavy = True
+    judges_silence = True
 
     @property
     def signature(self) -> str:

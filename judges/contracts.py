@@ -49,10 +49,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A named way to read the replies to one request; the name is part of the judge's signature."""
+    """A named way to read the replies to one request; the name is part of the judge's signature.
+
+    `choices` are replies it surely understands, for models that can be held to some.
+    """
 
     name: str
     read: Callable[[Sequence[str]], Reading]
+    choices: tuple[str, ...] = ()
 
 
 def _storable(vote: float | None) -> JSON:
@@ -121,14 +125,17 @@ def _points(
 
 _OAB_SCALE = {"alpaca_eval": (1.0, 10.0), "reasoning_qa": (0.0, 5.0)}
 
+_ONE_TO_FIVE = tuple(str(k) for k in range(1, 6))
+_UP_TO_TEN = tuple(f"[[{k}]]" for k in range(1, 11))
+
 CONTRACTS: dict[str, Contract] = {
     c.name: c
     for c in (
-        Contract("official-open", lambda replies: _rating(replies, official_open_vote, 1, 5)),
-        Contract("kimi-open", _points(kimi_open_vote, 1, 5)),
-        Contract("official-qa", _majority),
-        Contract("kimi-collect-acc", _collect_acc),
-        Contract("ultraeval-rating", _points(ultraeval_rating, 1, 10)),
+        Contract("official-open", lambda replies: _rating(replies, official_open_vote, 1, 5), _ONE_TO_FIVE),
+        Contract("kimi-open", _points(kimi_open_vote, 1, 5), _ONE_TO_FIVE),
+        Contract("official-qa", _majority, ("Yes", "No")),
+        Contract("kimi-collect-acc", _collect_acc, ("yes", "no")),
+        Contract("ultraeval-rating", _points(ultraeval_rating, 1, 10), _UP_TO_TEN),
         *(
             Contract(f"oab-{name.replace('_', '-')}", _points(vote, *_OAB_SCALE.get(name, (0.0, 1.0))))
             for name, vote in OAB_VOTES.items()

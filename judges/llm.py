@@ -127,6 +127,7 @@ class LLMJudge(Judge):
             top_p=self.top_p,
             max_tokens=self.max_tokens,
             n=self.votes,
+            choices=self.contract.choices,
         )
 
     def read(self, replies: Sequence[str], provenance: Mapping[str, JSON]) -> Verdict:

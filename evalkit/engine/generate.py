@@ -105,7 +105,9 @@ class Generator:
                 )
             )
         if response.audio is None:
-            return response
+            # A model that was to speak and did not has said nothing; a predictions file just holds none.
+            silent = item.state.plan.task.modality.wants_audio and self.runner.name != "replay"
+            return replace(response, meta={**response.meta, "speech": "empty"}) if silent else response
         if response.audio.data == b"" or response.audio.seconds == 0:
             return replace(response, audio=None, meta={**response.meta, "speech": "empty"})
         audio = response.audio

@@ -15,9 +15,8 @@ ASR_UNBOUND = "asr-unbound: no ASR engine is bound; pass --asr, e.g. --asr faste
 
 def answer_for(judge: Judge, response: Response, transcript: Transcript | None) -> Answer:
     """What this judge is shown of a response."""
-    spoken = judge.reads == "speech"
-    text = (transcript.text if transcript else "") if spoken else response.text
-    return Answer(text, response, transcript if spoken else None, recorded_for(judge, response))
+    text = response.text if judge.reads != "speech" else transcript.text if transcript else ""
+    return Answer(text, response, transcript, recorded_for(judge, response))
 
 
 def recorded_for(judge: Judge, response: Response) -> tuple[str, ...] | None:
@@ -32,8 +31,11 @@ def recorded_for(judge: Judge, response: Response) -> tuple[str, ...] | None:
 
 def obstacle(judge: Judge, response: Response, transcript: Transcript | None) -> str | None:
     """Why this judge can't be asked at all, as an unscored reason; None when it can."""
-    if judge.reads == "speech" and transcript is None and response.meta.get("speech") != "empty":
-        return NO_SPEECH if response.audio is None else ASR_UNBOUND
+    if judge.reads == "speech" and transcript is None:
+        if response.audio is not None:
+            return ASR_UNBOUND
+        if not (judge.judges_silence and response.meta.get("speech") == "empty"):
+            return NO_SPEECH
     if judge.reads == "speech" and transcript is not None and transcript.error is not None:
         return f"asr-{transcript.error.kind}: {transcript.error.message}"
     if judge.reads == "audio" and response.audio is None:
@@ -69,9 +71,12 @@ def drive(coroutine: Coroutine[Any, Any, list[Verdict]]) -> list[Verdict] | None
     return None
 
 
-def to_scores(judge: Judge, verdicts: list[Verdict], sample_id: str, response: str) -> list[Score]:
+def to_scores(
+    state: TaskState, judge: Judge, verdicts: list[Verdict], sample_id: str, response: str
+) -> list[Score]:
     """The verdicts as scores on record, signed by the judge."""
-    return [Score.of(v, sample_id=sample_id, judge=judge.signature, response=response) for v in verdicts]
+    signed = state.plan.sign(judge)
+    return [Score.of(v, sample_id=sample_id, judge=signed, response=response) for v in verdicts]
 
 
 def fresh(state: TaskState, scores: list[Score]) -> list[Score]:

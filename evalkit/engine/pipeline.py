@@ -335,11 +335,11 @@ class Pipeline:
             digest = response.digest()
             failed = False
             for judge in item.state.plan.judges:
-                if all(item.state.has(item.sample.id, m, judge.signature, digest) for m in judge.metrics):
+                if all(item.state.has(item.sample.id, m, item.state.plan.sign(judge), digest) for m in judge.metrics):
                     continue
                 verdicts = await self._verdicts(judge, item, response, transcript)
                 failed |= any(v.value is None for v in verdicts)
-                scores = to_scores(judge, verdicts, item.sample.id, digest)
+                scores = to_scores(item.state, judge, verdicts, item.sample.id, digest)
                 self.run.append_scores(item.state.name, fresh(item.state, scores))
             self.progress.step("judge", failed=failed)
             self._leave()

@@ -66,7 +66,9 @@ class TaskState:
 
     def scored(self, sample_id: str, response: str) -> bool:
         """Are all verdicts on record?"""
-        return all(self.has(sample_id, m, j.signature, response) for j in self.plan.judges for m in j.metrics)
+        return all(
+            self.has(sample_id, m, self.plan.sign(j), response) for j in self.plan.judges for m in j.metrics
+        )
 
     def unique(self, sample: Sample) -> Sample:
         """The sample, renamed when an earlier row has the same id (equal rows, in order: x, x~2, x~3)."""

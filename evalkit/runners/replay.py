@@ -24,7 +24,9 @@ class ReplayRunner(Runner):
 
     def __init__(self, model: str, **options: str) -> None:
         if unknown := set(options) - {"label", "audio_dir"}:
-            raise UsageError(f"the replay runner has no option {sorted(unknown)[0]!r}; it has: label, audio_dir.")
+            raise UsageError(
+                f"the replay runner has no option {sorted(unknown)[0]!r}; it has: label, audio_dir."
+            )
         if not model:
             raise UsageError("write --model replay/FILE.jsonl")
         audio_dir = options.get("audio_dir")
@@ -37,7 +39,9 @@ class ReplayRunner(Runner):
     async def generate(self, sample: Sample, modality: Modality) -> Response:
         found = self.predictions.get(sample.id)
         if found is None:
-            raise RunnerError("no-prediction", f"{self.predictions.path.name} has no prediction for {sample.id}")
+            raise RunnerError(
+                "no-prediction", f"{self.predictions.path.name} has no prediction for {sample.id}"
+            )
         if found.text is None and found.audio is None:
             raise RunnerError("no-prediction", f"the prediction for {sample.id} has neither text nor audio")
         try:

@@ -6,6 +6,7 @@ what was asked before it).
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -103,8 +104,9 @@ class SmolLM:
         temperature: float = 0.0,
         top_p: float | None = None,
         seed: int = SEED,
+        choices: Sequence[str] = (),
     ) -> Said:
-        """Reply to a conversation.
+        """Reply to a conversation; with `choices`, with one of them.
 
         Raises:
             UsageError: the weights can't be loaded.
@@ -119,6 +121,8 @@ class SmolLM:
         }
         if top_p is not None:
             body["top_p"] = top_p
+        if choices:
+            body["grammar"] = "root ::= " + " | ".join(json.dumps(c) for c in choices)
         with self._lock:
             server, began = self._loaded(), time.perf_counter()
             try:
@@ -210,6 +214,7 @@ class EmbeddedChat:
                     temperature=max(0.0, request.temperature),
                     top_p=request.top_p,
                     seed=seed + i,
+                    choices=request.choices,
                 )
                 for i in range(asked)
             ]

@@ -1,0 +1,116 @@
+"""The commands and their arguments. What a command does is imported when it is called, not before."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+
+from evalkit.cli import options
+
+Sub = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _later(module: str) -> Callable[[argparse.Namespace], int]:
+    def call(args: argparse.Namespace) -> int:
+        return int(import_module(f"evalkit.cli.{module}").call(args))
+
+    return call
+
+
+def add_all(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare every command."""
+    for add in (_demo, _list, _run, _score, _report, _doctor):
+        add(sub)
+
+
+def _add(
+    sub: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
+) -> argparse.ArgumentParser:
+    p = sub.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+    p.set_defaults(call=_later(name if name != "list" else "listing"))
+    return p
+
+
+def _demo(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "demo", "evaluate a real, small speech model on real audio, on this CPU")
+    p.add_argument("--out", metavar="DIR", default="runs/demo", help="run directory (default: runs/demo)")
+    p.add_argument(
+        "--limit", type=options.positive, metavar="N", help="only the first N samples of each task"
+    )
+    p.add_argument("--progress", choices=("auto", "bars", "lines", "none"), default="auto")
+    p.add_argument("--json", action="store_true", help="print results.json instead of a table")
+    p.add_argument(
+        "--no-cache", action="store_true", help="neither use nor fill the cache of earlier answers"
+    )
+
+
+def _list(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "list", "show the benchmarks, runners, judges or suites there are")
+    p.add_argument(
+        "what", nargs="?", default="all", choices=("all", "benchmarks", "runners", "judges", "suites")
+    )
+    p.add_argument("--json", action="store_true", help="for machines")
+
+
+def _run(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "run", "evaluate a model: generate, transcribe, judge, report; resumes by itself")
+    group = p.add_argument_group("what")
+    group.add_argument(
+        "--model", required=True, metavar="RUNNER/MODEL", help="e.g. openai/gpt-4o-audio-preview"
+    )
+    group.add_argument("-M", action="append", metavar="NAME=VALUE", help="model argument, e.g. base_url=...")
+    group.add_argument(
+        "--task", action="append", metavar="GLOB", help="tasks, e.g. 'voicebench/*'; may be repeated"
+    )
+    group.add_argument("--suite", help="a named list of tasks")
+    options.add_data(p)
+    options.add_scoring(p)
+    options.add_output(p)
+    group = p.add_argument_group("how")
+    group.add_argument("--concurrency", type=options.positive, metavar="N", help="requests under way at once")
+    group.add_argument("--judge-concurrency", type=options.positive, default=16, metavar="N")
+    group.add_argument(
+        "--retries", type=options.positive, default=5, metavar="N", help="tries per request (default 5)"
+    )
+    group.add_argument(
+        "--resume", action="store_true", default=True, help="go on where the run stopped (default)"
+    )
+    group.add_argument(
+        "--no-resume", dest="resume", action="store_false", help="refuse to go on with an old run"
+    )
+    group.add_argument(
+        "--no-cache", action="store_true", help="neither use nor fill the cache of earlier answers"
+    )
+    group.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+
+
+def _score(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "score", "score a predictions file without running a model")
+    p.add_argument("predictions", help="JSONL: id, text and/or audio, optionally row and judge")
+    p.add_argument("--task", required=True, metavar="TASK", help="the task the predictions answer")
+    p.add_argument("--label", help="what tables call the model (default: the file's name)")
+    p.add_argument(
+        "--audio-dir", metavar="DIR", help="folder that audio paths lie in (default: the file's own)"
+    )
+    options.add_data(p)
+    options.add_scoring(p)
+    options.add_output(p)
+    p.add_argument("--judge-concurrency", type=options.positive, default=16, metavar="N")
+    p.add_argument("--retries", type=options.positive, default=5, metavar="N")
+    p.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache of judge replies")
+
+
+def _report(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "report", "write HTML and CSV from one or more runs")
+    p.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
+    p.add_argument("--out", metavar="DIR", help="where to write (default: the first run)")
+    p.add_argument("--format", default="html,csv", help="html, csv, or both (default)")
+    p.add_argument("--max-samples", type=options.positive, metavar="N", help="samples per task in the HTML")
+    p.add_argument("--max-audio-mb", type=float, metavar="MB", help="audio embedded in the HTML")
+    p.add_argument("--json", action="store_true", help="print the results of the runs instead")
+
+
+def _doctor(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "doctor", "show what is installed, found and missing, and what would mend it")
+    p.add_argument("--json", action="store_true", help="for machines")

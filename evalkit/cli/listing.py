@@ -1,0 +1,117 @@
+"""`list`: what there is, as readable tables."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from evalkit.interfaces import Judge
+from evalkit.registry import catalogue, runner_modules
+
+
+def call(args: argparse.Namespace) -> int:
+    """Print the tables asked for."""
+    kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "benchmarks": benchmarks,
+        "suites": suites,
+        "runners": runners,
+        "judges": judges,
+    }
+    wanted = kinds if args.what == "all" else {args.what: kinds[args.what]}
+    found = {name: rows() for name, rows in wanted.items()}
+    if args.json:
+        print(json.dumps(found if args.what == "all" else found[args.what], indent=1, ensure_ascii=False))
+        return 0
+    for name, rows in found.items():
+        if len(found) > 1:
+            print(f"{name}\n{'-' * len(name)}")
+        print(table(rows) + "\n")
+    return 0
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Columns as wide as they need to be; the last one runs free."""
+    if not rows:
+        return "(none)"
+    names = list(rows[0])
+    text = [[_cell(r[n]) for n in names] for r in rows]
+    widths = [max(len(n), *(len(t[i]) for t in text)) for i, n in enumerate(names)]
+    lines = [names, *text]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value in (None, "") else str(value)
+
+
+def benchmarks() -> list[dict[str, Any]]:
+    """Every task: samples, modality, headline metric, roles needed, protocols, table cells, licence."""
+    rows = []
+    for task in catalogue().tasks.values():
+        variant = task.variant(None)[1]
+        rows.append(
+            {
+                "task": task.name,
+                "samples": task.expected,
+                "modality": str(task.modality),
+                "metric": f"{variant.headline.label} ({variant.headline.unit})",
+                "needs": list(variant.roles),
+                "protocols": list(task.variants),
+                "tables": [c.table for c in task.cells],
+                "data": task.data.repo,
+                "licence": task.data.licence,
+            }
+        )
+    return rows
+
+
+def suites() -> list[dict[str, Any]]:
+    """Every suite: how many tasks, and what it is for."""
+    found = catalogue()
+    return [
+        {"suite": s.name, "tasks": len(found.select(list(s.tasks))), "about": s.about}
+        for s in found.suites.values()
+    ]
+
+
+def runners() -> list[dict[str, Any]]:
+    """Every runner: what it serves, whether it can judge, its first docstring line."""
+    rows = []
+    for name, module in sorted(runner_modules().items()):
+        cls = next(v for v in vars(module).values() if inspect.isclass(v) and getattr(v, "name", None) == name)
+        rows.append(
+            {
+                "runner": name,
+                "modalities": sorted(map(str, cls.modalities)),
+                "can judge": "yes" if hasattr(module, "make_chat") else "no",
+                "about": first_line(cls),
+            }
+        )
+    return rows
+
+
+def judges() -> list[dict[str, Any]]:
+    """Every judge: what it reads, what it needs, its first docstring line."""
+    import judges as package
+
+    rows: dict[str, dict[str, Any]] = {}
+    for info in pkgutil.walk_packages(package.__path__, "judges."):
+        module = importlib.import_module(info.name)
+        for name, value in vars(module).items():
+            if inspect.isclass(value) and issubclass(value, Judge) and value.__module__ == module.__name__:
+                needs = "an LLM (--judge)" if value.asks_model else "the speech" if value.reads == "audio" else ""
+                needs = "a transcript (--asr)" if value.reads == "speech" and not needs else needs
+                rows[name] = {"judge": name, "metrics": list(value.metrics), "needs": needs, "about": first_line(value)}
+    return sorted(rows.values(), key=lambda r: str(r["judge"]))
+
+
+def first_line(thing: object) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0]

@@ -1,0 +1,79 @@
+"""Parse arguments, call a command, turn exceptions into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from evalkit import __version__
+from evalkit.cli import commands
+
+OK, INCOMPLETE, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
+
+EXIT_CODES = """exit codes:
+  0    every sample scored
+  1    finished, but samples errored or stayed unscored (the table says which)
+  2    usage: bad arguments or input, rejected key, unreachable endpoint
+  3    internal error, or the disk is full
+  130  interrupted; run the same command to go on
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="evalkit",
+        description="Evaluate large audio language models, and say how every number was made.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"evalkit {__version__}")
+    sub = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_all(sub)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else USAGE
+    try:
+        code = int(args.call(args))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader (head, less) has gone; what it wanted it has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        print("interrupted; run the same command to go on", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as exc:
+        return _explain(exc)
+
+
+def _explain(exc: Exception) -> int:
+    """Say what went wrong in one sentence; the exit code."""
+    from evalkit.interfaces import RunnerError, UsageError
+    from evalkit.store import StoreError
+
+    if os.environ.get("EVALKIT_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    if isinstance(exc, UsageError | RunnerError):
+        print(f"error: {exc}", file=sys.stderr)
+        return USAGE
+    if isinstance(exc, StoreError):
+        print(f"error: {exc}", file=sys.stderr)
+        return INTERNAL
+    print(
+        f"internal error: {type(exc).__name__}: {exc}. Nothing that was finished is lost. "
+        "Set EVALKIT_DEBUG=1 to see where it happened, and please report it.",
+        file=sys.stderr,
+    )
+    return INTERNAL

@@ -1,0 +1,114 @@
+"""Arguments that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evalkit.interfaces import UsageError
+
+SCORING_OPTIONS = {
+    "seed": "seed of draws that a public scorer makes at random (default 0)",
+    "mcq_fill": "letter for an answer no template fits: seeded, expected or none (default seeded)",
+    "pedant_weights": "folder with PEDANT's two classifier files",
+    "utmos_weights": "UTMOS22-strong checkpoint (TorchScript or state dict)",
+    "utmos_checkout": "checkout of SpeechMOS, for a UTMOS state dict",
+    "dnsmos_weights": "folder with the DNSMOS ONNX files",
+    "dnsmos_convention": "ultraeval (first 9.01 s) or microsoft (mean over windows)",
+}
+
+
+def pairs(given: Sequence[str] | None, flag: str) -> dict[str, str]:
+    """`["a=1", "b=2"]` as a dict. Raises UsageError for a word without "="."""
+    out = {}
+    for word in given or ():
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{flag} {word!r}: write {flag} NAME=VALUE")
+        out[key.strip().replace("-", "_")] = value
+    return out
+
+
+def scoring_options(given: Sequence[str] | None) -> dict[str, str]:
+    """The -O options. Raises UsageError for an unknown one."""
+    options = pairs(given, "-O")
+    if unknown := sorted(set(options) - set(SCORING_OPTIONS)):
+        known = ", ".join(SCORING_OPTIONS)
+        raise UsageError(f"there is no scoring option {unknown[0]!r}; known: {known}.")
+    if options.get("mcq_fill", "seeded") not in ("seeded", "expected", "none"):
+        raise UsageError("-O mcq_fill is seeded, expected or none")
+    if not re.fullmatch(r"-?\d+", options.get("seed", "0")):
+        raise UsageError("-O seed is a whole number")
+    return options
+
+
+def add_scoring(p: argparse.ArgumentParser) -> None:
+    """--judge, --asr, --protocol and their options."""
+    group = p.add_argument_group("scoring")
+    group.add_argument(
+        "--judge", metavar="RUNNER/MODEL", help="text model that judges, e.g. openai/gpt-4o-mini"
+    )
+    group.add_argument(
+        "-J", action="append", metavar="NAME=VALUE", help="option of the judge, e.g. base_url=..."
+    )
+    group.add_argument(
+        "--asr", metavar="ENGINE/MODEL", help="ASR for spoken answers, e.g. faster-whisper/large-v3"
+    )
+    group.add_argument("-A", action="append", metavar="NAME=VALUE", help="option of the ASR engine")
+    group.add_argument("--protocol", help="scoring protocol; default: the one the report used")
+    options = "; ".join(f"{k}: {v}" for k, v in SCORING_OPTIONS.items())
+    group.add_argument("-O", action="append", metavar="NAME=VALUE", help=f"scoring option ({options})")
+
+
+def add_data(p: argparse.ArgumentParser) -> None:
+    """Where data comes from."""
+    group = p.add_argument_group("data")
+    group.add_argument("--data-dir", metavar="DIR", help="local copy of the data in its published layout")
+    group.add_argument("--revision", help="commit or tag of the hub data set")
+    group.add_argument("--stream", action="store_true", help="stream from the hub instead of downloading")
+    group.add_argument("--limit", type=positive, metavar="N", help="only the first N samples of each task")
+
+
+def add_output(p: argparse.ArgumentParser) -> None:
+    """Where results go, and how they are shown."""
+    group = p.add_argument_group("output")
+    group.add_argument(
+        "--out", metavar="DIR", help="run directory (default: runs/<model>_<suite or tasks>-<hash>)"
+    )
+    group.add_argument("--json", action="store_true", help="print results.json instead of a table")
+    group.add_argument("--no-report", action="store_true", help="write no HTML and CSV")
+    group.add_argument(
+        "--progress", choices=("auto", "bars", "lines", "none"), default="auto", help="how progress is shown"
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number above zero, for argparse."""
+    value = int(text) if re.fullmatch(r"\d+", text) else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return value
+
+
+def slug(text: str) -> str:
+    """A name that can stand in a path."""
+    return re.sub(r"[^\w.\-]+", "-", text).strip("-.")[:60] or "run"
+
+
+def default_out(model: str, what: str, identity: Mapping[str, object]) -> Path:
+    """`runs/<model>_<what>-<hash>`: the same command finds the same run again, so it can resume."""
+    from evalkit.records import digest_of
+
+    return Path("runs") / f"{slug(model)}_{slug(what)}-{digest_of(dict(identity))[:6]}"
+
+
+SECRET = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
+
+
+def without_secrets(options: Mapping[str, str]) -> dict[str, str]:
+    """Options as they may be written down: values of secret-looking names are left out."""
+    return {
+        k: "(not recorded)" if SECRET.search(k) and not k.endswith("_env") else v for k, v in options.items()
+    }

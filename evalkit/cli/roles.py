@@ -1,0 +1,55 @@
+"""Binding roles: who judges, who transcribes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.cache import Cache
+from evalkit.cli import options
+from evalkit.interfaces import ChatModel, ChatReply, ChatRequest, Roles
+from evalkit.registry import make_chat, make_transcriber
+
+
+class CachedChat:
+    """A chat model whose replies are kept between runs; failures never are."""
+
+    def __init__(self, model: ChatModel, identity: Mapping[str, Any], cache: Cache) -> None:
+        self._model, self._identity, self._cache = model, dict(identity), cache
+
+    @property
+    def label(self) -> str:
+        return self._model.label
+
+    @property
+    def meaningful(self) -> bool:
+        return self._model.meaningful
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        key = Cache.key("chat", self._identity, request.to_json())
+        if (held := self._cache.get(key)) is not None:
+            return ChatReply(tuple(held["texts"]), held["model"], held["usage"])
+        reply = await self._model.chat(request)
+        self._cache.put(key, {"texts": list(reply.texts), "model": reply.model, "usage": dict(reply.usage)})
+        return reply
+
+
+def bind(
+    args: argparse.Namespace, cache: Cache | None, extra: Mapping[str, Any] | None = None
+) -> tuple[Roles, dict[str, str]]:
+    """The roles of this call, and how the user named them. Raises UsageError."""
+    scoring: dict[str, Any] = {**options.scoring_options(args.O), **(extra or {})}
+    names: dict[str, str] = {}
+    judge = asr = None
+    if args.judge:
+        given = options.pairs(args.J, "-J")
+        judge = make_chat(args.judge, given)
+        names["judge"] = args.judge
+        if cache is not None:
+            identity = {"model": args.judge, **options.without_secrets(given)}
+            judge = CachedChat(judge, identity, cache)
+    if args.asr:
+        asr = make_transcriber(args.asr, options.pairs(args.A, "-A"))
+        names["asr"] = asr.signature
+    return Roles(judge, asr, scoring), names

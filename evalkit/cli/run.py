@@ -1,0 +1,147 @@
+"""`run`: evaluate a model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evalkit import __version__
+from evalkit.cli import options
+from evalkit.cli.summary import conclude
+from evalkit.config import cache_dir
+from evalkit.engine.pipeline import Limits
+from evalkit.engine.retry import Retry
+from evalkit.engine.session import Job, execute
+from evalkit.interfaces import Roles, UsageError
+from evalkit.registry import Catalogue, catalogue, make_runner
+from evalkit.sources import DataOptions
+from evalkit.task import Overall, Suite, Task
+
+
+def call(args: argparse.Namespace) -> int:
+    """Run and report; the exit code."""
+    job = prepare(args)
+    if args.dry_run:
+        announce(job, dry=True)
+        return 0
+    if not args.resume and (job.out / "run.json").exists():
+        raise UsageError(
+            f"{job.out} holds a run already; drop --no-resume to go on with it, or choose another --out."
+        )
+    announce(job)
+    outcome = execute(job)
+    return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
+
+
+def chosen(args: argparse.Namespace, found: Catalogue) -> tuple[list[Task], Suite | None]:
+    """The tasks that --task and --suite select. Raises UsageError."""
+    suite = found.suite(args.suite) if args.suite else None
+    if not args.task and suite is None:
+        raise UsageError(
+            "say what to run: --task 'voicebench/*' or --suite voicebench (see `run_eval.py list`)."
+        )
+    patterns = [*(args.task or []), *(suite.tasks if suite and not args.task else ())]
+    tasks = found.select(patterns)
+    if suite and args.task:
+        inside = {t.name for t in found.select(list(suite.tasks))}
+        tasks = [t for t in tasks if t.name in inside]
+        if not tasks:
+            raise UsageError(
+                f"the suite {suite.name!r} has no task that matches --task {' '.join(args.task)}."
+            )
+    return tasks, suite
+
+
+def data_options(args: argparse.Namespace, suite: Suite | None) -> DataOptions:
+    """Where data comes from; the smoke suite brings its own."""
+    if suite is not None and suite.data_dir and not args.data_dir:
+        return DataOptions(packaged(suite.data_dir), smoke=suite.smoke)
+    return DataOptions(args.data_dir, args.revision, args.stream)
+
+
+def packaged(folder: str) -> str:
+    """A folder that ships with the project."""
+    from importlib.resources import files
+
+    package, _, rest = folder.partition("/")
+    return str(files(package).joinpath(rest))
+
+
+def overalls_of(tasks: Sequence[Task], found: Catalogue) -> list[Overall]:
+    """The overalls that have a part among these tasks."""
+    names = {t.name for t in tasks}
+    return [o for o in found.overalls.values() if sum(p.task in names for p in o.parts) > 1]
+
+
+def prepare(args: argparse.Namespace) -> Job:
+    """Look everything up. Raises UsageError."""
+    from evalkit.cli.roles import bind
+    from evalkit.engine.opencache import open_cache
+
+    found = catalogue()
+    tasks, suite = chosen(args, found)
+    given = options.pairs(args.M, "-M")
+    runner = make_runner(args.model, given)
+    cache = None if args.no_cache else cache_dir()
+    roles, names = bind(args, open_cache(cache))
+    what = suite.name if suite else "+".join(args.task or [])
+    identity = {
+        "model": dict(runner.identity()),
+        "tasks": [t.name for t in tasks],
+        "protocol": args.protocol,
+        "limit": args.limit,
+        "data": [args.data_dir and str(Path(args.data_dir).absolute()), args.revision],
+    }
+    label = str(getattr(runner, "label", "") or args.model)
+    return Job(
+        out=Path(args.out) if args.out else options.default_out(label, what, identity),
+        runner=runner,
+        model=args.model,
+        tasks=tasks,
+        roles=roles,
+        role_names=names,
+        options=options.without_secrets(given),
+        protocol=args.protocol,
+        data=data_options(args, suite),
+        overalls=overalls_of(tasks, found),
+        suite=suite.name if suite else None,
+        limits=Limits(args.concurrency or runner.concurrency, args.judge_concurrency, args.limit),
+        retry=Retry(tries=args.retries),
+        cache=cache,
+        progress="none"
+        if args.json and args.progress == "auto" and not sys.stderr.isatty()
+        else args.progress,
+    )
+
+
+def announce(job: Job, *, dry: bool = False) -> None:
+    """Say what will happen, before it happens."""
+    expected = [min(t.expected or 0, job.limits.samples or 10**9) for t in job.tasks]
+    samples = f"about {sum(expected):,} samples" if not job.data.smoke else "the smoke set"
+    print(
+        f"evalkit {__version__} · run {job.out} · {len(job.tasks)} task{'s' * (len(job.tasks) != 1)}, {samples}",
+        file=sys.stderr,
+    )
+    for line in unbound(job.tasks, job.protocol, job.roles):
+        print(f"  {line}", file=sys.stderr)
+    if dry:
+        for task in job.tasks:
+            protocol, variant = task.variant(job.protocol)
+            needs = f" · needs {', '.join(variant.roles)}" if variant.roles else ""
+            print(
+                f"  {task.name:<34} {protocol:<13} {task.expected or '?':>6} samples{needs}", file=sys.stderr
+            )
+
+
+def unbound(tasks: Sequence[Task], protocol: str | None, roles: Roles) -> list[str]:
+    """Which roles are needed and unbound, and what stays unscored without them."""
+    out = []
+    for role, flag in (("judge", "--judge openai/gpt-4o-mini"), ("asr", "--asr faster-whisper/large-v3")):
+        if getattr(roles, role) is None and not roles.options.get("recorded"):
+            needy = [t.name for t in tasks if role in t.variant(protocol)[1].roles]
+            if needy:
+                shown = ", ".join(needy[:4]) + (f" and {len(needy) - 4} more" if len(needy) > 4 else "")
+                out.append(f"no {role} is bound ({flag}): scores that need it stay unscored in {shown}")
+    return out

@@ -1,0 +1,98 @@
+"""The end of a run: the table, what went wrong by name, where the report is, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from evalkit.engine.session import Outcome
+from evalkit.store import Run
+
+NAMED = 5
+AUTO_REPORT = {"max_samples_per_task": 100, "max_audio_mb": 4.0}
+
+
+def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgiving: bool = False) -> int:
+    """Print what came of it.
+
+    Args:
+        forgiving: scores that need something this machine lacks don't make the run incomplete (the demo).
+
+    Returns:
+        0 when every sample of every primary metric is scored, 1 when not, 130 when interrupted.
+    """
+    results = outcome.results
+    paths = write_reports(out) if report and not outcome.interrupted else []
+    if json_out:
+        print(json.dumps(results, indent=1, ensure_ascii=False))
+    else:
+        from reports.terminal import console_table
+
+        print(console_table(results))
+    for line in remarks(results, Run(out)):
+        print(line, file=sys.stderr)
+    say = sys.stderr if json_out else sys.stdout
+    for path in paths:
+        if path.suffix == ".html":
+            print(f"report: {path}", file=say)
+    if outcome.interrupted:
+        print(
+            f"interrupted: all that was finished is in {out}; run the same command to go on.", file=sys.stderr
+        )
+        return 130
+    incomplete = errors(results) if forgiving else not complete(results)
+    return 1 if incomplete else 0
+
+
+def write_reports(out: Path) -> list[Path]:
+    """HTML and CSV beside the run, with as much audio as is quick to embed."""
+    from reports import write_report
+
+    return write_report([out], out, formats=("html", "csv"), **AUTO_REPORT)
+
+
+def errors(results: Mapping[str, Any]) -> int:
+    """Number of samples that errored, over all tasks."""
+    return sum(next(iter(t["metrics"].values()))["n_errors"] for t in results["tasks"].values())
+
+
+def complete(results: Mapping[str, Any]) -> bool:
+    """True when every sample of every primary metric is scored."""
+    primary = [m for t in results["tasks"].values() for m in t["metrics"].values() if m["primary"]]
+    return all(m["n_scored"] == m["n"] and m["n"] > 0 for m in primary)
+
+
+def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
+    """What limits these numbers, a line each."""
+    failed: list[tuple[str, str, str]] = []
+    for name, entry in results["tasks"].items():
+        metrics = entry["metrics"]
+        head = metrics[entry["headline"]]
+        if head["n_errors"]:
+            failed += _failures(run, name)
+        if entry["n_expected"] and not entry["limited"] and entry["n"] != entry["n_expected"]:
+            yield f"{name}: {entry['n']} samples, but {entry['n_expected']} were published; is the data complete?"
+        if head["n_pending"]:
+            yield f"{name}: {head['n_pending']} samples were not reached."
+        for metric, found in metrics.items():
+            for reason in found["reasons"].values():
+                yield f"{name}: {metric} unscored for {reason['n']}: {reason['example']}"
+            for defect, k in found["touched"].items():
+                yield f"{name}: {metric}: {k} of {found['n_scored']} verdicts were decided by {defect} ({entry['protocol']})"
+            if not found["meaningful"]:
+                yield f"{name}: {metric} comes from a stand-in judge and means nothing."
+    if failed:
+        shown = "; ".join(f"{task} {sample}: {why}" for task, sample, why in failed[:NAMED])
+        more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+        plural = "s" if len(failed) != 1 else ""
+        yield f"{len(failed)} sample{plural} errored ({shown}{more}). Run the same command to retry just those."
+
+
+def _failures(run: Run, task: str) -> Iterator[tuple[str, str, str]]:
+    for line in run.task(task).final_lines():
+        if (error := line.get("error")) is not None:
+            tries = f" after {error['attempts']} tries" if error.get("attempts", 1) > 1 else ""
+            yield task, line["sample_id"], f"{error['message']}{tries}"

@@ -1,0 +1,144 @@
+"""Scoring predictions that need no model: a plain loop, a hundred thousand rows in seconds, flat memory.
+
+The same records and the same rules as the pipeline; only the waiting is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from evalkit.audio import AudioError
+from evalkit.engine.judging import answer_for as shown
+from evalkit.engine.judging import asked, crash, drive, fresh, judge_now, obstacle, to_scores
+from evalkit.engine.state import TaskState
+from evalkit.interfaces import Judge, UsageError
+from evalkit.predictions import Prediction, PredictionFile
+from evalkit.records import Failure, Response, Sample, Score, Transcript, Verdict, digest_of
+from evalkit.sources import Row, Source
+from evalkit.store import RESPONSES, SCORES, RunWriter, encode_line
+
+CHUNK = 500
+
+Pair = tuple[Sample, Prediction | None]
+
+
+@dataclass
+class GivenSource(Source):
+    """The rows that came with a predictions file, as a data source."""
+
+    predictions: PredictionFile | None = None
+
+    def rows(self) -> Iterator[Row]:
+        assert self.predictions is not None
+        for _, row in given_rows(self.predictions, self.spec.splits[0]):
+            yield row
+
+
+def given_rows(predictions: PredictionFile, split: str) -> Iterator[tuple[Prediction, Row]]:
+    """The rows that came with the predictions, each named by its prediction's id.
+
+    Raises:
+        UsageError: a line without a row, naming it.
+    """
+    root = str(predictions.folder)
+    for k, prediction in enumerate(predictions):
+        if prediction.row is None:
+            raise UsageError(
+                f"{predictions.path}: the prediction {prediction.id!r} has no row, others do. "
+                "Give every line its row, or none and pass --data-dir."
+            )
+        row = Row(prediction.row, file=str(predictions.path), number=k, split=split, root=root, given=True)
+        row.file_id = prediction.id
+        yield prediction, row
+
+
+def pairs(state: TaskState, predictions: PredictionFile, *, rows: bool, limit: int | None) -> Iterator[Pair]:
+    """Samples with their predictions: from the rows given, or from the data set."""
+    task = state.plan.task
+    if rows:
+        for prediction, row in islice(given_rows(predictions, state.plan.task.data.splits[0]), limit):
+            state.seen.add(prediction.id)
+            sample = task.to_sample(task.name, row)
+            yield sample if sample.id == prediction.id else replace(sample, id=prediction.id), prediction
+        return
+    for row in islice(state.source.rows(), limit):
+        sample = state.unique(task.to_sample(task.name, row))
+        yield sample, predictions.get(sample.id)
+
+
+def known_ids(state: TaskState) -> set[str]:
+    """Ids of every sample of the data set."""
+    task = state.plan.task
+    probe = TaskState(state.plan, state.source)
+    for row in state.source.rows():
+        probe.unique(task.to_sample(task.name, row))
+    return probe.seen
+
+
+def verdicts_of(
+    judge: Judge, sample: Sample, response: Response, transcript: Transcript | None
+) -> list[Verdict]:
+    """The verdicts of a judge that has nothing to wait for."""
+    if not judge.asks_model:
+        return judge_now(judge, sample, response, transcript)
+    if (why := obstacle(judge, response, transcript)) is not None:
+        return judge.unscored(why)
+    try:
+        found = drive(judge.ask(sample, shown(judge, response, transcript)))
+    except Exception as exc:
+        return crash(judge, exc)
+    return (
+        found
+        if found is not None
+        else judge.unscored("judge-waits: this judge has to be asked; bind --judge")
+    )
+
+
+def to_response(prediction: Prediction | None, predictions: PredictionFile, sample_id: str) -> Response:
+    """The prediction as a response; a missing or empty one is an error on record."""
+    if prediction is None or (prediction.text is None and prediction.audio is None):
+        what = "has no prediction for" if prediction is None else "has neither text nor audio for"
+        failure = Failure("no-prediction", f"{predictions.path.name} {what} {sample_id}")
+        return Response(sample_id, error=failure)
+    try:
+        return prediction.response(predictions.folder)
+    except AudioError as exc:
+        return Response(sample_id, error=Failure("bad-audio", f"{sample_id}: {exc}"))
+
+
+def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predictions: PredictionFile) -> None:
+    """Score every pair and append the records, a chunk of lines at a time."""
+    judges = state.plan.judges
+    n = 0
+    stream = iter(source)
+    while chunk := list(islice(stream, CHUNK)):
+        responses: list[bytes] = []
+        scores: list[bytes] = []
+        for sample, prediction in chunk:
+            n += 1
+            response = to_response(prediction, predictions, sample.id)
+            digest = response.digest()
+            input_digest = digest_of([sample.id, sample.question, sample.target])
+            mark = state.marks.get(sample.id)
+            if mark is None or mark.input != input_digest or mark.digest != digest or not mark.ok:
+                line = response.to_json() | {
+                    "input": input_digest,
+                    "response": digest,
+                    "asked": asked(state, sample),
+                }
+                responses.append(encode_line(line))
+            if response.error is not None:
+                continue
+            given = response.meta.get("transcript")
+            transcript = Transcript("", "given", str(given)) if given is not None else None
+            found: list[Score] = []
+            for judge in judges:
+                found += to_scores(state, judge, verdicts_of(judge, sample, response, transcript), sample.id, digest)
+            scores += [encode_line(s.to_json()) for s in fresh(state, found)]
+        if responses:
+            run.append_raw(state.name, RESPONSES, b"".join(responses))
+        if scores:
+            run.append_raw(state.name, SCORES, b"".join(scores))
+    state.plan = replace(state.plan, n=n)

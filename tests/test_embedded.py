@@ -197,6 +197,14 @@ def test_the_judge_replies_as_often_as_asked(embedded_runner: EmbeddedRunner) ->
     assert len(first) == 2
 
 
+def test_the_judge_is_held_to_the_choices(embedded_runner: EmbeddedRunner) -> None:
+    request = ChatRequest(
+        (("user", "Rate this answer: bananas."),), n=2, temperature=0.5, choices=("[[3]]", "4")
+    )
+    reply = asyncio.run(EmbeddedChat().chat(request))
+    assert set(reply.texts) <= {"[[3]]", "4"}
+
+
 def test_the_asr_refuses_other_languages(spoken: list[Response]) -> None:
     assert spoken[0].audio is not None
     asr = make_transcriber("embedded", {})

@@ -28,7 +28,7 @@ from evalkit.runners.embedded.llm import (
     positive_int,
     prompt_digest,
 )
-from evalkit.runners.embedded.tts import embedded_voice
+from evalkit.runners.embedded.tts import PiperProcess, embedded_voice
 from evalkit.runners.embedded.weights import (
     ASR_SHA256,
     INSTALL_HINT,
@@ -87,6 +87,7 @@ class EmbeddedRunner(Runner):
         self._asr_model = _path(options, "asr_model")
         self._llm_gguf = _path(options, "llm_gguf")
         self._voice = _path(options, "voice")
+        self._mouth: PiperProcess | None = None
         self._max_tokens = positive_int("max_tokens", options.get("max_tokens", ANSWER_TOKENS))
         self.concurrency = positive_int("concurrency", options.get("concurrency", type(self).concurrency))
         wanted = ["faster_whisper", "xllamacpp", "piper", "onnxruntime"]
@@ -123,7 +124,7 @@ class EmbeddedRunner(Runner):
         if modality is not Modality.T2T:
             embedded_asr(self._asr_model).prepare()
         if modality.wants_audio:
-            embedded_voice(self._voice)[0].prepare()
+            self._speaker().prepare()
 
     async def generate(self, sample: Sample, modality: Modality) -> Response:
         """Answer one sample. Raises RunnerError."""
@@ -144,9 +145,8 @@ class EmbeddedRunner(Runner):
 
     async def close(self) -> None:
         """End the voice's process; models stay loaded for others in this process."""
-        if find_spec("piper") is not None:
-            process, _ = embedded_voice(self._voice)
-            await asyncio.to_thread(process.close)
+        if self._mouth is not None:
+            await asyncio.to_thread(self._mouth.close)
 
     def _listen(self, sample: Sample) -> _Question:
         """Put every turn into words, in order."""
@@ -191,9 +191,12 @@ class EmbeddedRunner(Runner):
             meta={**meta, "finish_reason": said.finish},
         )
 
+    def _speaker(self) -> PiperProcess:
+        self._mouth, _ = embedded_voice(self._voice)
+        return self._mouth
+
     def _speak(self, response: Response) -> Response:
-        process, _ = embedded_voice(self._voice)
-        speech = process.speak(response.text)
+        speech = self._speaker().speak(response.text)
         timing = {**response.timing, "tts": speech.seconds}
         meta = {**response.meta, "silent": True} if speech.silent else response.meta
         return replace(response, audio=speech.audio(), timing=timing, meta=meta)

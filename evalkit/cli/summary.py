@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,29 +66,41 @@ def complete(results: Mapping[str, Any]) -> bool:
 
 
 def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
-    """What limits these numbers, a line each."""
+    """What limits these numbers, a line each; the same trouble in several tasks is told once."""
     failed: list[tuple[str, str, str]] = []
+    unscored: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
+    doubtful: list[str] = []
     for name, entry in results["tasks"].items():
-        metrics = entry["metrics"]
-        head = metrics[entry["headline"]]
+        head = entry["metrics"][entry["headline"]]
         if head["n_errors"]:
             failed += _failures(run, name)
         if entry["n_expected"] and not entry["limited"] and entry["n"] != entry["n_expected"]:
             yield f"{name}: {entry['n']} samples, but {entry['n_expected']} were published; is the data complete?"
         if head["n_pending"]:
             yield f"{name}: {head['n_pending']} samples were not reached."
-        for metric, found in metrics.items():
-            for reason in found["reasons"].values():
-                yield f"{name}: {metric} unscored for {reason['n']}: {reason['example']}"
+        for metric, found in entry["metrics"].items():
+            for code, reason in found["reasons"].items():
+                seen = unscored.setdefault((code, reason["example"]), [])
+                seen.append((f"{name} {metric}", reason["n"], entry["protocol"]))
             for defect, k in found["touched"].items():
-                yield f"{name}: {metric}: {k} of {found['n_scored']} verdicts were decided by {defect} ({entry['protocol']})"
-            if not found["meaningful"]:
-                yield f"{name}: {metric} comes from a stand-in judge and means nothing."
+                share = f"{k} of {found['n_scored']} verdicts"
+                yield f"{name}: {metric}: {share} were decided by {defect} ({entry['protocol']})"
+        if not head["meaningful"]:
+            doubtful.append(name)
+    for (_, example), where in unscored.items():
+        yield f"unscored ({_listed([f'{w}: {n}' for w, n, _ in where])}): {example}"
+    if doubtful:
+        yield f"scores by a stand-in judge, which mean nothing: {_listed(doubtful)}"
     if failed:
         shown = "; ".join(f"{task} {sample}: {why}" for task, sample, why in failed[:NAMED])
         more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
         plural = "s" if len(failed) != 1 else ""
         yield f"{len(failed)} sample{plural} errored ({shown}{more}). Run the same command to retry just those."
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _failures(run: Run, task: str) -> Iterator[tuple[str, str, str]]:

@@ -323,7 +323,7 @@ class Pipeline:
             score
             for judge in item.state.plan.judges
             for score in to_scores(
-                judge, judge_now(judge, item.sample, response, None), item.sample.id, digest
+                item.state, judge, judge_now(judge, item.sample, response, None), item.sample.id, digest
             )
         ]
         self.run.append_scores(item.state.name, fresh(item.state, scores))
@@ -335,7 +335,10 @@ class Pipeline:
             digest = response.digest()
             failed = False
             for judge in item.state.plan.judges:
-                if all(item.state.has(item.sample.id, m, item.state.plan.sign(judge), digest) for m in judge.metrics):
+                if all(
+                    item.state.has(item.sample.id, m, item.state.plan.sign(judge), digest)
+                    for m in judge.metrics
+                ):
                     continue
                 verdicts = await self._verdicts(judge, item, response, transcript)
                 failed |= any(v.value is None for v in verdicts)

@@ -124,8 +124,8 @@ FOOTNOTES: tuple[Footnote, ...] = (
     ),
     Footnote(
         "2", _VB, ("SD-QA", "MMSU", "OpenBookQA"), ("GLM-4-Voice", "MiniCPM-o 2.6", "Baichuan-Omni-1.5"),
-        "Equals the official VoiceBench leaderboard (template MCQ, mean of PEDANT and judge), not the protocol "
-        "of the report's own columns: part of a gap is protocol.",
+        "Equals the official VoiceBench leaderboard (template MCQ, mean of PEDANT and judge), not the "
+        "protocol of the report's own columns: part of a gap is protocol.",
     ),
     Footnote(
         "2", _VB, ("SD-QA", "MMSU", "OpenBookQA"), ("Kimi-Audio",),
@@ -167,10 +167,10 @@ def _sections() -> dict[tuple[str, str], PublishedSection]:
         if r["model"] not in seen:
             seen.append(r["model"])
     rows: dict[tuple[str, str], list[PublishedRow]] = {}
-    for key, (r, values) in heads.items():
-        row = PublishedRow(
-            *key, unit=r["unit"], higher_is_better=r["higher_is_better"] == "true", values=values
-        )
+    for r, values in heads.values():
+        table, section, benchmark, subset, language, metric = (r[f] for f in fields)
+        up = r["higher_is_better"] == "true"
+        row = PublishedRow(table, section, benchmark, subset, language, metric, r["unit"], up, values)
         rows.setdefault((row.table, row.section), []).append(row)
     return {k: PublishedSection(k[0], k[1], tuple(models[k]), tuple(v)) for k, v in rows.items()}
 

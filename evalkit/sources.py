@@ -354,7 +354,7 @@ def fetch_origins(origins: Iterable[str]) -> dict[str, bytes]:
                 found = value.get("bytes") if isinstance(value, Mapping) else value
                 if isinstance(found, bytes | bytearray):
                     out[rows[number]] = bytes(found)
-        except (OSError, KeyError, ValueError, ImportError):  # gone, replaced, or no pyarrow here
+        except (OSError, LookupError, ValueError, ImportError):  # gone, replaced, or no pyarrow here
             continue
     return out
 

@@ -41,6 +41,8 @@ def _value_bins(
         return [(bad, Bin("wrong", counts[bad], "0")), (good, Bin("right", counts[good], "4"))]
     lo, hi = min(scale[0], min(values)), max(scale[1], max(values))
     width = (hi - lo) or 1.0
+    if all(v.is_integer() for v in (lo, hi, *counts)) and width < MAX_DISTINCT:
+        counts.update({lo + i: 0 for i in range(int(width) + 1)})  # a rating nobody got is news as well
 
     def tone(value: float) -> str:
         place = (value - lo) / width
@@ -60,6 +62,16 @@ def _value_bins(
     return bins if higher_is_better else bins[::-1]
 
 
+def _scale(metric: Mapping[str, Any], values: Sequence[float]) -> tuple[float, float]:
+    """The range of one sample's value: as results.json has it, or as the unit and the values suggest."""
+    if "lo" in metric and "hi" in metric:
+        return float(metric["lo"]), float(metric["hi"])
+    lo, hi = min(values), max(values)
+    if metric["unit"] in ("1-5", "MOS") and lo >= 1 and hi <= 5:
+        return 1.0, 5.0
+    return (0.0, 1.0) if lo >= 0 and hi <= 1 else (lo, hi)
+
+
 def _place(value: float, edges: Sequence[float], binned: bool) -> int:
     if not binned:
         return edges.index(value)
@@ -71,8 +83,7 @@ def anatomy(views: Sequence[SampleView], entry: Mapping[str, Any]) -> tuple[list
     """The bars of a task's headline score, and for each sample the bar it is in."""
     metric = headline(entry)
     values = [v.value for v in views if v.value is not None]
-    scale = (float(metric.get("lo", 0.0)), float(metric.get("hi", 1.0)))
-    found = _value_bins(values, metric["higher_is_better"], scale) if values else []
+    found = _value_bins(values, metric["higher_is_better"], _scale(metric, values)) if values else []
     binned = len(set(values)) > MAX_DISTINCT
     edges = [edge for edge, _ in found]
     failures = Counter((v.status, v.code) for v in views if v.value is None)

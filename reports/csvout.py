@@ -17,10 +17,32 @@ from reports.safe import as_text, guard, slug
 from reports.samples import read_samples
 
 RESULT_COLUMNS = (
-    "benchmark", "section", "row", "task", "metric", "unit", "higher_is_better", "model", "source", "value",
-    "ci_low", "ci_high", "bound_low", "bound_high", "n", "n_scored", "n_errors", "n_unscored", "n_pending",
-    "demo", "meaningful", "protocol", "signature", "notes",
-)  # fmt: skip
+    "benchmark",
+    "section",
+    "row",
+    "task",
+    "metric",
+    "metric_id",
+    "unit",
+    "higher_is_better",
+    "model",
+    "source",
+    "value",
+    "ci_low",
+    "ci_high",
+    "bound_low",
+    "bound_high",
+    "n",
+    "n_scored",
+    "n_errors",
+    "n_unscored",
+    "n_pending",
+    "demo",
+    "meaningful",
+    "protocol",
+    "signature",
+    "notes",
+)
 
 
 def _cell(value: Any) -> Any:
@@ -44,12 +66,28 @@ def _result_row(table: Table, section: str, row: Row, cell: Cell, index: int) ->
     ci, bounds = cell.ci or (None, None), cell.bounds or (None, None)
     ours = column.kind == "run"
     return [
-        table.key, section, row.label, cell.task or row.task, row.metric, row.unit, row.higher_is_better,
-        column.label, column.kind, cell.value, *ci, *bounds, cell.n, cell.n_scored,
+        table.key,
+        section,
+        row.label,
+        cell.task or row.task,
+        row.metric,
+        cell.metric or None,
+        row.unit,
+        row.higher_is_better,
+        column.label,
+        column.kind,
+        cell.value,
+        *ci,
+        *bounds,
+        cell.n,
+        cell.n_scored,
         *((cell.n_errors, cell.n_unscored, cell.n_pending) if cell.n is not None else (None, None, None)),
-        column.demo if ours else None, "not-meaningful" not in cell.marks if ours else None,
-        cell.protocol, cell.signature, " ".join(cell.notes),
-    ]  # fmt: skip
+        column.demo if ours else None,
+        "not-meaningful" not in cell.marks if ours else None,
+        cell.protocol,
+        cell.signature,
+        " ".join(cell.notes),
+    ]
 
 
 def write_results(table: Table, path: Path) -> Path:
@@ -79,13 +117,21 @@ def write_samples(runs: Sequence[RunView], task: str, path: Path) -> Path:
                 error = v.line.get("error")
                 sent = v.line.get("sent") or []
                 yield [
-                    run.root.name, run.label, v.id, v.status, v.asked.get("question"), v.asked.get("target"),
-                    v.line.get("text"), v.transcript.text if v.transcript else None, v.value,
+                    run.root.name,
+                    run.label,
+                    v.id,
+                    v.status,
+                    v.asked.get("question"),
+                    v.asked.get("target"),
+                    v.line.get("text"),
+                    v.transcript.text if v.transcript else None,
+                    v.value,
                     *(found[m].value if m in found else None for m in metrics),
                     *(found[m].reason if m in found else None for m in metrics),
                     f"{error.get('kind')}: {error.get('message')}" if error else None,
-                    sum(float(s.get("seconds") or 0.0) for s in sent) if sent else None, v.line.get("response"),
-                ]  # fmt: skip
+                    sum(float(s.get("seconds") or 0.0) for s in sent) if sent else None,
+                    v.line.get("response"),
+                ]
 
     return _write(path, header, rows())
 

@@ -190,22 +190,33 @@ def render_page(runs: Sequence[RunView], tables: Sequence[Table], options: PageO
     data = [("d-cells", cells), ("d-copies", copies), ("d-sound-missing", box.missing), *blocks]
     style = "\n" + _static("report.css")
     script = "\n(() => {\n'use strict';\n" + "\n".join(_static(s) for s in SCRIPTS) + "\nstart();\n})();\n"
-    html = _environment().get_template("report.html.j2").render(
-        title=_title(runs, options),
-        runs=[{"run": r, "caveats": found[r.key], "figures": figures(r),
-               "verdict": verdict(r, tables, options.reference)} for r in runs],
-        tables=tables,
-        strips=[(t, strips(t)) for t in tables],
-        pages=pages,
-        reference=options.reference,
-        audio_budget=options.max_audio_mb,
-        policy=policy(script, style),
-        style=Markup(style),
-        script=Markup(script),
-        data=[(key, Markup(script_json(value))) for key, value in data],
-        sounds=list(box.clips.items()),
-        version=runs[0].results.get("evalkit", ""),
-    )  # fmt: skip
+    html = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=_title(runs, options),
+            runs=[
+                {
+                    "run": r,
+                    "caveats": found[r.key],
+                    "figures": figures(r),
+                    "verdict": verdict(r, tables, options.reference),
+                }
+                for r in runs
+            ],
+            tables=tables,
+            strips=[(t, strips(t)) for t in tables],
+            pages=pages,
+            reference=options.reference,
+            audio_budget=options.max_audio_mb,
+            policy=policy(script, style),
+            style=Markup(style),
+            script=Markup(script),
+            data=[(key, Markup(script_json(value))) for key, value in data],
+            sounds=list(box.clips.items()),
+            version=runs[0].results.get("evalkit", ""),
+        )
+    )
     return html
 
 

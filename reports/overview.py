@@ -143,7 +143,7 @@ def _compare(table: Table, column: int, reference: str) -> tuple[list[str], list
 def verdict(run: RunView, tables: Sequence[Table], reference: str) -> str:
     """One sentence on a run: where it stands against one printed model, or why it stands nowhere."""
     if run.demo:
-        return f"{run.label} is the embedded demo model: the pipeline runs end to end, and its numbers compare with nothing."
+        return f"{run.label} is an embedded demo: all works end to end, its numbers compare with nothing."
     sentences: list[str] = []
     better = worse = outside = 0
     for table in tables:
@@ -155,11 +155,13 @@ def verdict(run: RunView, tables: Sequence[Table], reference: str) -> str:
         better, worse, outside = better + counts[0], worse + counts[1], outside + counts[2]
     if better + worse:
         rows = f"better than {reference} as printed in {better} of {better + worse} rows"
-        clear = f"{outside or 'none'} of the gaps {'reach' if outside > 1 else 'reaches'} beyond the 95 % interval"
+        verb = "reach" if outside > 1 else "reaches"
+        clear = f"{outside or 'none'} of the gaps {verb} beyond the 95\u00a0% interval"
         sentences.append(f"{rows}, and {clear}")
     if not sentences:
         tasks = len(run.tasks)
-        return f"{run.label}: {tasks} task{'' if tasks == 1 else 's'} scored; none has a printed number to stand beside."
+        scored = f"{run.label}: {tasks} task{'' if tasks == 1 else 's'} scored"
+        return f"{scored}; none has a printed number to stand beside."
     text = "; ".join(sentences)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -183,11 +185,14 @@ def figures(run: RunView) -> list[Figure]:
         if sum(m[key] for m in heads)
     ]
     out = [
-        Figure(f"{valued}", "task with a score" if valued == 1 else "tasks with a score",
-               f"of {len(heads)}" if valued != len(heads) else ""),
+        Figure(
+            f"{valued}",
+            "task with a score" if valued == 1 else "tasks with a score",
+            f"of {len(heads)}" if valued != len(heads) else "",
+        ),
         Figure(f"{scored:,}", "samples scored", f"of {total:,}" if scored != total else "all of them"),
         Figure(f"{total - scored:,}", "without a score", ", ".join(lost)),
-    ]  # fmt: skip
+    ]
     seconds, cost = run.fact("seconds", "wall_s"), run.fact("cost_usd")
     if isinstance(seconds, int | float):
         remark = f"judges \u2248 ${cost:,.2f}" if isinstance(cost, int | float) else ""

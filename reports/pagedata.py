@@ -45,11 +45,16 @@ def sample_json(view: SampleView, place: int, run: RunView, judges: dict[str, in
     sent = line.get("sent") or []
     scores = [
         {
-            "m": s.metric, "v": s.value, "r": s.reason, "t": s.touched, "d": _detail(s.detail),
-            "c": dict(s.counts) if s.counts else None, "j": judges.setdefault(s.judge, len(judges)),
+            "m": s.metric,
+            "v": s.value,
+            "r": s.reason,
+            "t": s.touched,
+            "d": _detail(s.detail),
+            "c": dict(s.counts) if s.counts else None,
+            "j": judges.setdefault(s.judge, len(judges)),
         }
         for s in view.scores
-    ]  # fmt: skip
+    ]
     audio = line.get("audio") or {}
     out = {
         "i": view.id,
@@ -97,12 +102,18 @@ def cell_json(table: Table, row: Row, cell: Cell, column: int) -> dict[str, JSON
     head = table.columns[column]
     facts: list[list[str]] = []
     if cell.ci:
-        facts.append(["95 % interval", pair(cell.ci, row.decimals)])
+        facts.append(["95\u00a0% interval", pair(cell.ci, row.decimals)])
     if cell.n is not None:
         parts = [f"{cell.n_scored:,} scored of {cell.n:,}"]
-        parts += [f"{k:,} {w}" for k, w in (
-            (cell.n_errors, "errored"), (cell.n_unscored, "unscored"), (cell.n_pending, "not run yet")
-        ) if k]  # fmt: skip
+        parts += [
+            f"{k:,} {w}"
+            for k, w in (
+                (cell.n_errors, "errored"),
+                (cell.n_unscored, "unscored"),
+                (cell.n_pending, "not run yet"),
+            )
+            if k
+        ]
         facts.append(["samples", ", ".join(parts)])
     if cell.bounds and cell.coverage:
         facts.append(

@@ -77,11 +77,17 @@ def load_runs(paths: Sequence[Path | str]) -> list[RunView]:
         label = str((results.get("model") or {}).get("label") or run.root.name)
         loaded.append((run.root, label, results, manifest))
     labels = [label for _, label, _, _ in loaded]
+    folders = [root.name for root, _, _, _ in loaded]
+
+    def name(i: int) -> str:
+        if labels.count(labels[i]) == 1:
+            return labels[i]
+        place = folders[i] if folders.count(folders[i]) == 1 else f"{folders[i]} #{i + 1}"
+        return f"{labels[i]} ({place})"
+
     return [
-        RunView(
-            root, f"r{i}", label if labels.count(label) == 1 else f"{label} ({root.name})", results, manifest
-        )
-        for i, (root, label, results, manifest) in enumerate(loaded, 1)
+        RunView(root, f"r{i + 1}", name(i), results, manifest)
+        for i, (root, _, results, manifest) in enumerate(loaded)
     ]
 
 

@@ -57,8 +57,8 @@ class SampleView:
 def verdict_names(entry: Mapping[str, Any], metric: str, scores: Sequence[Score]) -> list[str]:
     """Which verdicts make one segment of a metric.
 
-    results.json says so (`reads`); one written before it did is read as: the verdict of the metric's own name,
-    or else all verdicts of the metric's judges.
+    results.json says so (`reads`); without that it is the verdict of the metric's own name, or else all
+    verdicts of the metric's judges.
     """
     m = entry["metrics"][metric]
     if m.get("reads"):

@@ -79,7 +79,7 @@ def _why_not(clip: Clip, data: bytes | None) -> str:
 def data_uri(data: bytes) -> str:
     """The audio as a data URI: as it is, or as MP3 when that is smaller."""
     kind = sniff_format(data)
-    if len(data) > WORTH_ENCODING and kind not in ("mp3", "ogg") or kind not in MIME:
+    if (len(data) > WORTH_ENCODING and kind not in ("mp3", "ogg")) or kind not in MIME:
         try:
             smaller = encode_mp3(*decode(Audio(data=data)))
             if len(smaller) < len(data) or kind not in MIME:
@@ -122,9 +122,9 @@ def pick(views: Sequence[SampleView], places: Sequence[int], count: int) -> list
     queues = [iter(v) for _, v in sorted(by_place.items())]
     while queues and len(picked) < count:
         for queue in list(queues):
-            view = next(queue, None)
-            if view is None:
+            following = next(queue, None)
+            if following is None:
                 queues.remove(queue)
             elif len(picked) < count:
-                picked.append(view)
+                picked.append(following)
     return picked

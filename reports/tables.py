@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evalkit import published as paper
-from reports.cells import Cell, Column, Row, Section, Table, number, ranked
+from evalkit.signature import differences
+from reports.cells import Cell, Column, Row, Section, Table, ranked
+from reports.makers import metric_cell, overall_cell, printed_cell
 from reports.runs import RunView, headline
 
 BENCHMARK_TITLES = {
@@ -16,9 +18,14 @@ BENCHMARK_TITLES = {
     "openaudiobench": "OpenAudioBench",
 }
 METRIC_LABELS = {
-    "geval": "G-Eval", "accuracy": "Accuracy", "refusal_rate": "Refusal rate", "mean": "Mean", "wer": "WER",
-    "lalm_score": "LALM judge", "weighted_mean": "Weighted mean",
-}  # fmt: skip
+    "geval": "G-Eval",
+    "accuracy": "Accuracy",
+    "refusal_rate": "Refusal rate",
+    "mean": "Mean",
+    "wer": "WER",
+    "lalm_score": "LALM judge",
+    "weighted_mean": "Weighted mean",
+}
 EXTRA, OTHER = "Not in the report's table", "Other metrics"
 _SCALES = {"%": (0.0, 100.0), "0-100": (0.0, 100.0), "1-5": (1.0, 5.0), "MOS": (1.0, 5.0)}
 
@@ -26,114 +33,6 @@ _SCALES = {"%": (0.0, 100.0), "0-100": (0.0, 100.0), "1-5": (1.0, 5.0), "MOS": (
 def benchmark_title(name: str) -> str:
     """ "VoiceBench" for "voicebench"; other names as they are."""
     return BENCHMARK_TITLES.get(name, name)
-
-
-def metric_cell(run: RunView, task: str, entry: Mapping[str, Any], name: str) -> Cell:
-    """The cell of one metric of one task."""
-    m = entry["metrics"][name]
-    n, scored, decimals = m["n"], m["n_scored"], m["decimals"]
-    marks, notes = _marks(run, entry, m)
-    complete = scored == n
-    bounds = tuple(m["bounds"]) if m["bounds"] else None
-    floor = m["value"] if complete else (bounds[0 if m["higher_is_better"] else 1] if bounds else None)
-    whole = not entry.get("limited") and not m["n_pending"] and entry.get("n_expected") in (None, n)
-    return Cell(
-        value=m["value"],
-        text=number(m["value"], decimals),
-        ci=tuple(m["ci"]) if m["ci"] else None,
-        bounds=bounds,
-        n=n,
-        n_scored=scored,
-        n_errors=m["n_errors"],
-        n_unscored=m["n_unscored"],
-        n_pending=m["n_pending"],
-        coverage="" if complete else f"{scored}/{n}",
-        protocol=entry["protocol"],
-        signature=m["signature"],
-        judges=tuple(m["judges"]),
-        reasons=tuple(f"{r['n']} \u00d7 {r['example']}" for r in (m.get("reasons") or {}).values()),
-        marks=marks,
-        notes=notes,
-        rivals=m["value"] is not None and not run.demo and m["meaningful"] and whole,
-        floor=floor,
-        link=f"{run.key}/{task}",
-        task=task,
-        metric=name,
-    )
-
-
-def _marks(
-    run: RunView, entry: Mapping[str, Any], m: Mapping[str, Any]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    found: list[tuple[str, str]] = []
-    if run.demo:
-        found.append(("demo", "Embedded demo: no baseline of anything."))
-    if not m["meaningful"]:
-        found.append(("not-meaningful", "The judge was a stand-in: this value says nothing about the model."))
-    if m.get("withheld"):
-        found.append(("withheld", "No value is given while samples are unscored, because being unscored depends "
-                      "on the verdict; the bounds hold."))  # fmt: skip
-    if entry.get("limited"):
-        found.append(("limited", f"Partial data by request: {m['n']:,} samples."))
-    elif entry.get("n_expected") not in (None, m["n"]):
-        found.append(
-            ("count", f"The published set has {entry['n_expected']:,} samples, this run {m['n']:,}.")
-        )
-    if entry["protocol"] != entry.get("default_protocol", entry["protocol"]):
-        found.append(
-            ("protocol", f"Protocol {entry['protocol']}, not the report's {entry['default_protocol']}.")
-        )
-    for code, n in (m.get("touched") or {}).items():
-        found.append(("touched", f"{n:,} verdicts decided by the public scorer's defect {code}."))
-    return tuple(dict.fromkeys(code for code, _ in found)), tuple(text for _, text in found)
-
-
-def overall_cell(run: RunView, name: str) -> Cell:
-    """The cell of a benchmark's overall."""
-    o = run.overalls[name]
-    notes = [f"Formula: {o['formula']}."]
-    marks = ["demo"] if run.demo else []
-    if o["missing"]:
-        notes.append(f"No value without {', '.join(o['missing'])}.")
-    if not o["meaningful"]:
-        marks.append("not-meaningful")
-        notes.append("At least one part was judged by a stand-in.")
-    parts = [run.tasks[t] for t in o["parts"] if t in run.tasks]
-    sound = not any(e.get("limited") or e.get("n_expected") not in (None, e["n"]) for e in parts)
-    if not sound:
-        marks.append("limited")
-        notes.append("At least one part ran on partial data.")
-    whole = bool(o["complete"]) and sound
-    return Cell(
-        value=o["value"],
-        text=number(o["value"], o["decimals"]),
-        ci=tuple(o["ci"]) if o["ci"] else None,
-        coverage="" if o["complete"] else "incomplete",
-        signature=f"overall {name}, from the signatures of its parts: {o['signature']}",
-        marks=tuple(marks),
-        notes=tuple(notes),
-        rivals=o["value"] is not None and not run.demo and bool(o["meaningful"]) and whole,
-        floor=o["value"],
-        metric="overall",
-    )
-
-
-def printed_cell(row: paper.PublishedRow, model: str) -> Cell:
-    """The cell of a printed number, with what is known against it."""
-    text = row.values.get(model)
-    if text is None:
-        return Cell()
-    notes = paper.footnotes(row.table, row.section, row.name, model)
-    wrong = any(f.wrong for f in notes)
-    return Cell(
-        value=float(text),
-        text=text,
-        marks=("misprint",) if wrong else (("footnote",) if notes else ()),
-        notes=(f"Report, Table {row.table}, as printed.", *(f.text for f in notes)),
-        rivals=not wrong,
-        floor=float(text),
-        signature=f"arXiv 2512.20156, Table {row.table}, {row.section}, {row.name}, {model}",
-    )
 
 
 @dataclass(frozen=True)
@@ -233,7 +132,9 @@ def _printed_section(
             continue  # a row of another benchmark in the same printed section
         beside = {t: s.row(given.name, given.language) for t, s in tables.items()}
         cells = [printed_cell(row, m) if (row := beside.get(t)) else Cell() for t, m in printed.columns]
-        cells += [_our_cell(r, *f) if f else Cell() for r, f in zip(runs, filled, strict=True)]
+        cells += _compared(
+            [_our_cell(r, *f) if f else Cell() for r, f in zip(runs, filled, strict=True)], runs
+        )
         placed.update(f for f in filled if f)
         rows.append(_row_of(given, filled, runs, cells, shared))
     numbers = " and ".join(tables)
@@ -266,23 +167,37 @@ def _row_of(
     )
 
 
+def _told_apart(entry: Mapping[str, Any], name: str) -> str:
+    """A metric's label, with its name where two metrics of the task share the label (halves of a score)."""
+    label = str(entry["metrics"][name]["label"])
+    shared = sum(m["label"] == label for m in entry["metrics"].values()) > 1
+    return f"{label} ({name})" if shared and name != entry["headline"] else label
+
+
+def _compared(cells: Sequence[Cell], runs: Sequence[RunView]) -> list[Cell]:
+    """Our cells, those made in another way than the first one saying in what."""
+    out = list(cells)
+    given = [(i, c) for i, c in enumerate(cells) if "|" in c.signature]
+    for i, cell in given[1:]:
+        first = given[0]
+        if parts := differences(first[1].signature, cell.signature):
+            note = f"Made in another way than {runs[first[0]].label}: differs in {', '.join(parts)}."
+            out[i] = replace(cell, marks=(*cell.marks, "differs"), notes=(*cell.notes, note))
+    return out
+
+
 def _own_row(runs: Sequence[RunView], blanks: int, task: str, name: str | None, label: str) -> Row:
-    """A row without printed numbers: the metric (the headline if None) of a task over all runs."""
-    having = [r for r in runs if task in r.tasks]
-    metric = name or having[0].tasks[task]["headline"]
-    cells = [Cell()] * blanks
-    m: Mapping[str, Any] | None = None
-    for run in runs:
-        entry = run.tasks.get(task)
-        if entry is None or metric not in entry["metrics"]:
-            cells.append(Cell())
-            continue
-        m = m or entry["metrics"][metric]
-        cells.append(metric_cell(run, task, entry, metric))
-    assert m is not None
+    """A row without printed numbers: a metric (each run's headline if None) of a task over all runs."""
+    having = [(r, r.tasks[task], name or r.tasks[task]["headline"]) for r in runs if task in r.tasks]
+    having = [(r, e, metric) for r, e, metric in having if metric in e["metrics"]]
+    _, entry, metric = having[0]
+    m = entry["metrics"][metric]
+    by_run = {r.key: metric_cell(r, task, e, k) for r, e, k in having}
+    ours = _compared([by_run.get(r.key, Cell()) for r in runs], runs)
+    cells = [*[Cell()] * blanks, *ours]
     return Row(
         label=label,
-        metric=m["label"],
+        metric=_told_apart(entry, metric) if name else m["label"],
         unit=m["unit"],
         higher_is_better=m["higher_is_better"],
         cells=ranked(cells, higher_is_better=m["higher_is_better"], decimals=m["decimals"]),
@@ -292,35 +207,35 @@ def _own_row(runs: Sequence[RunView], blanks: int, task: str, name: str | None, 
     )
 
 
+def _own_overall(runs: Sequence[RunView], blanks: int, name: str) -> Row:
+    first = next(r.overalls[name] for r in runs if name in r.overalls)
+    ours = [overall_cell(r, name) if name in r.overalls else Cell() for r in runs]
+    cells = ranked([*[Cell()] * blanks, *ours], higher_is_better=True, decimals=first["decimals"])
+    return Row(first["label"], "Mean", "0-100", True, cells, first["decimals"], (0.0, 100.0), overall=True)
+
+
 def _extra_section(
     runs: Sequence[RunView], blanks: int, benchmark: str, placed: set[tuple[str, str]]
 ) -> Section:
-    names = dict.fromkeys(n for r in runs for n in _of_benchmark(r, benchmark) if ("task", n) not in placed)
+    titles = {n: e["title"] for r in runs for n, e in _of_benchmark(r, benchmark).items()}
     rows = [
-        _own_row(runs, blanks, n, None, next(r.tasks[n]["title"] for r in runs if n in r.tasks))
-        for n in names
+        _own_row(runs, blanks, n, None, title) for n, title in titles.items() if ("task", n) not in placed
     ]
-    overalls = dict.fromkeys(
-        n for r in runs for n in _overalls_of(r, benchmark) if ("overall", n) not in placed
-    )
-    for name in overalls:
-        first = next(r.overalls[name] for r in runs if name in r.overalls)
-        cells = [*[Cell()] * blanks, *(overall_cell(r, name) if name in r.overalls else Cell() for r in runs)]
-        decimals = first["decimals"]
-        rows.append(Row(first["label"], "Mean", "0-100", True, ranked(cells, higher_is_better=True, decimals=decimals),
-                        decimals, (0.0, 100.0), overall=True))  # fmt: skip
-    return Section(EXTRA, tuple(rows)) if blanks else Section("Tasks", tuple(rows))
+    overalls = dict.fromkeys(n for r in runs for n in _overalls_of(r, benchmark))
+    rows += [_own_overall(runs, blanks, n) for n in overalls if ("overall", n) not in placed]
+    return Section(EXTRA if blanks else "Tasks", tuple(rows))
 
 
 def _other_section(runs: Sequence[RunView], blanks: int, benchmark: str) -> Section:
     rows = []
-    for task in dict.fromkeys(n for r in runs for n in _of_benchmark(r, benchmark)):
-        entry = next(r.tasks[task] for r in runs if task in r.tasks)
-        names = dict.fromkeys(m for r in runs if task in r.tasks for m in r.tasks[task]["metrics"])
-        rows += [_own_row(runs, blanks, task, m, entry["title"]) for m in names if m != entry["headline"]]
-    return Section(
-        OTHER, tuple(rows), note="Beside the headline: halves of a score, speech quality, alignment."
-    )
+    entries = [(n, e) for r in runs for n, e in _of_benchmark(r, benchmark).items()]
+    for task in dict.fromkeys(n for n, _ in entries):
+        entry = next(e for n, e in entries if n == task)
+        headlines = {e["headline"] for n, e in entries if n == task}
+        names = dict.fromkeys(m for n, e in entries if n == task for m in e["metrics"] if m not in headlines)
+        rows += [_own_row(runs, blanks, task, m, entry["title"]) for m in names]
+    note = "Beside the headline: halves of a score, speech quality, alignment."
+    return Section(OTHER, tuple(rows), note)
 
 
 def build_table(runs: Sequence[RunView], benchmark: str, published: Sequence[str] | None = None) -> Table:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from reports.cells import DASH, Cell, Row, number, pair
+from reports.cells import Cell, Row, number, pair
 from reports.runs import RunView
 from reports.safe import visible
 from reports.tables import build_tables
@@ -38,23 +38,29 @@ def _remarks(cell: Cell) -> str:
     if cell.n_pending:
         parts.append(f"{cell.n_pending} not run yet")
     names = {
-        "not-meaningful": "judge not meaningful", "withheld": "withheld", "limited": "partial data",
-        "count": "count differs", "protocol": cell.protocol,
-    }  # fmt: skip
+        "not-meaningful": "judge not meaningful",
+        "withheld": "withheld",
+        "smoke": "smoke data",
+        "limited": "partial data",
+        "count": "count differs",
+        "protocol": cell.protocol,
+    }
     return ", ".join(parts + [names[m] for m in cell.marks if m in names])
 
 
 def _line(row: Row, cell: Cell, printed: Cell | None) -> tuple[str, ...]:
     bounds = pair(cell.bounds, row.decimals) if cell.coverage and cell.bounds else ""
-    if row.overall:
-        count = ""
-    else:
-        count = f"{cell.n_scored}/{cell.n}" if cell.n is not None else ""
+    count = f"{cell.n_scored}/{cell.n}" if cell.n is not None else ""
     return (
-        "  " + visible(row.label), "" if row.overall else visible(row.metric), number(cell.value, row.decimals),
-        pair(cell.ci, row.decimals), count, bounds,
-        printed.text if printed is not None and printed.value is not None else "", _remarks(cell),
-    )  # fmt: skip
+        "  " + visible(row.label),
+        "" if row.overall else visible(row.metric),
+        number(cell.value, row.decimals),
+        pair(cell.ci, row.decimals),
+        count,
+        bounds,
+        printed.text if printed is not None and printed.value is not None else "",
+        _remarks(cell),
+    )
 
 
 def _align(lines: Sequence[tuple[str, ...]]) -> list[list[str]]:
@@ -143,6 +149,3 @@ def print_table(results: Mapping[str, Any], stream: TextIO, *, reference: str = 
     """Write the console table to a stream, in colour if it is a terminal."""
     text = console_table(results, reference=reference, colour=use_colour(stream))
     stream.write(printable(text, getattr(stream, "encoding", None)) + "\n")
-
-
-__all__ = ["DASH", "console_table", "print_table", "printable", "use_colour", "width"]

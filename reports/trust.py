@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reports.makers import smoke
 from reports.runs import RunView, headline
 
 _OWN = re.compile(r"[\w.-]+:own@[0-9a-f]+|\bown@[0-9a-f]+")
@@ -14,7 +15,7 @@ _OWN = re.compile(r"[\w.-]+:own@[0-9a-f]+|\bown@[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Caveat:
-    """One reason for care: a few words for the line, one sentence for the reader, and the tasks it is about."""
+    """One reason for care: a few words for the line, a sentence for the reader, the tasks it is about."""
 
     code: str
     short: str
@@ -39,10 +40,11 @@ def own_rubrics(metric: Mapping[str, Any]) -> list[str]:
 def _demo(run: RunView) -> Iterator[Caveat]:
     if run.demo:
         yield Caveat(
-            "demo", "embedded demo model",
+            "demo",
+            "embedded demo model",
             f"{run.label} is the embedded demo: it shows that the pipeline runs end to end. "
             "Its numbers are no baseline and are never marked best.",
-        )  # fmt: skip
+        )
 
 
 def _judges(run: RunView) -> Iterator[Caveat]:
@@ -51,21 +53,24 @@ def _judges(run: RunView) -> Iterator[Caveat]:
     )
     if doubtful:
         yield Caveat(
-            "not-meaningful", "judge not meaningful",
-            "A stand-in judge gave these verdicts; they exercise the plumbing and say nothing about the model. "
-            "Bind a real one with --judge.", doubtful,
-        )  # fmt: skip
+            "not-meaningful",
+            "judge not meaningful",
+            "A stand-in judge gave these verdicts; they exercise the plumbing and say nothing about the "
+            "model. Bind a real one with --judge.",
+            doubtful,
+        )
     own: dict[str, list[str]] = {}
     for name, entry, _ in _entries(run):
         for rubric in {r for m in entry["metrics"].values() for r in own_rubrics(m)}:
             own.setdefault(rubric, []).append(name)
     if own:
         yield Caveat(
-            "own-rubric", "own-worded rubrics",
-            f"Judged with rubrics in our own words ({', '.join(sorted(own))}), not the public toolkits' exact "
-            "wording: close to published numbers, not the same protocol. Import the originals with prompts import.",
+            "own-rubric",
+            "own-worded rubrics",
+            f"Judged with rubrics in our own words ({', '.join(sorted(own))}), not the public toolkits' "
+            "exact wording: near the published protocol, not it. Get the originals with prompts import.",
             tuple(sorted({t for ts in own.values() for t in ts})),
-        )  # fmt: skip
+        )
 
 
 def _unscored(run: RunView) -> Iterator[Caveat]:
@@ -89,34 +94,43 @@ def _errors(run: RunView) -> Iterator[Caveat]:
     if failed:
         where = ", ".join(f"{n}: {k}" for n, k in failed.items())
         yield Caveat(
-            "errors", f"{sum(failed.values()):,} errored",
+            "errors",
+            f"{sum(failed.values()):,} errored",
             f"{_plural(sum(failed.values()), 'sample')} got no answer ({where}); they count in no score, "
             "the bounds say what they could change. Run the same command again to retry just those.",
             tuple(failed),
-        )  # fmt: skip
+        )
 
 
 def _partial(run: RunView) -> Iterator[Caveat]:
-    limited = tuple(n for n, e, _ in _entries(run) if e.get("limited"))
+    played = tuple(n for n, e, _ in _entries(run) if smoke(e))
+    if played:
+        text = "Ran on our own few questions in the benchmark's layout: this shows the pipeline, no more."
+        yield Caveat("smoke", "smoke data", text, played)
+    limited = tuple(n for n, e, _ in _entries(run) if e.get("limited") and not smoke(e))
     if limited:
         yield Caveat("limited", "partial data", "Run on a part of the data, by request (--limit).", limited)
     pending = {n: m["n_pending"] for n, _, m in _entries(run) if m["n_pending"]}
     if pending:
         yield Caveat(
-            "pending", f"{sum(pending.values()):,} not run yet",
-            "The run has not finished; run the same command again to go on.", tuple(pending),
-        )  # fmt: skip
+            "pending",
+            f"{sum(pending.values()):,} not run yet",
+            "The run has not finished; run the same command again to go on.",
+            tuple(pending),
+        )
     wrong = {
         n: (e["n"], e["n_expected"])
         for n, e, _ in _entries(run)
-        if e.get("n_expected") and not e.get("limited") and e["n"] != e["n_expected"]
+        if e.get("n_expected") and not e.get("limited") and not smoke(e) and e["n"] != e["n_expected"]
     }
     if wrong:
         where = ", ".join(f"{n}: {a:,} of {b:,}" for n, (a, b) in wrong.items())
         yield Caveat(
-            "count", "sample count differs",
-            f"The data holds another number of samples than published ({where}).", tuple(wrong),
-        )  # fmt: skip
+            "count",
+            "sample count differs",
+            f"The data holds another number of samples than published ({where}).",
+            tuple(wrong),
+        )
 
 
 def _protocol(run: RunView) -> Iterator[Caveat]:
@@ -133,14 +147,20 @@ def _protocol(run: RunView) -> Iterator[Caveat]:
     if touched:
         what = ", ".join(f"{code}: {n:,}" for code, n in sorted(touched.items()))
         yield Caveat(
-            "touched", f"{sum(touched.values()):,} by a scorer's defect",
-            f"Verdicts decided by a known defect of the public scorer, kept because the protocol asks for it ({what}).",
-        )  # fmt: skip
+            "touched",
+            f"{sum(touched.values()):,} by a scorer's defect",
+            f"Verdicts decided by a known defect of the public scorer, kept as the protocol has it ({what}).",
+        )
 
 
 _CHECKS: tuple[Callable[[RunView], Iterator[Caveat]], ...] = (
-    _demo, _judges, _unscored, _errors, _partial, _protocol,
-)  # fmt: skip
+    _demo,
+    _judges,
+    _unscored,
+    _errors,
+    _partial,
+    _protocol,
+)
 
 
 def caveats(run: RunView) -> list[Caveat]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,15 @@ import numpy as np
 
 from evalkit.audio import encode_wav
 from evalkit.interfaces import Judge
-from evalkit.records import Audio, Failure, Modality, Response, Score, SentAudio, Transcript, Verdict
+from evalkit.records import Audio, Failure, Modality, Response, Sample, Score, SentAudio, Transcript, Verdict
 from evalkit.results import ModelCard, ScoringPlan, build_results
-from evalkit.sources import HubData
+from evalkit.sources import HubData, Row
 from evalkit.store import RunWriter
 from evalkit.task import Cell, Metric, Overall, Part, Task, Variant
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x00\x1b[31m\u202eevil\ud800=1+1"
+HEARD = "the planet closest to the sun is mercury"
+MISHEARD = "the planet closest to the son is mer curry"
 VB, UE = "VoiceBench (S2T)", "UltraEval-Audio (S2S)"
 
 
@@ -64,6 +65,10 @@ def parquet_of(path: Path, sounds: Sequence[bytes], row_group_size: int = 4) -> 
     pq.write_table(pa.table({"audio": column}), path, row_group_size=row_group_size)
 
 
+def no_rows(task: str, row: Row) -> Sample:
+    raise NotImplementedError("toy tasks load no data")
+
+
 def task_of(
     name: str,
     title: str,
@@ -81,9 +86,17 @@ def task_of(
     variant = Variant(judges=lambda roles: judges, metrics=tuple(metrics), rule=rule)
     cells = (Cell("1", section, row), Cell("2", section, row)) if row else ()
     return Task(
-        name, title, modality, HubData("hlt-lab/voicebench"), lambda t, r: (_ for _ in ()).throw(NotImplementedError),
-        {"official": variant}, expected=expected, groups=groups, cells=cells, sheet="VoiceBench sheet section 6",
-    )  # fmt: skip
+        name,
+        title,
+        modality,
+        HubData("hlt-lab/voicebench"),
+        no_rows,
+        {"official": variant},
+        expected=expected,
+        groups=groups,
+        cells=cells,
+        sheet="VoiceBench sheet section 6",
+    )
 
 
 def write_task(writer: RunWriter, task: Task, judges: Sequence[Judge], answers: Sequence[Answer]) -> None:
@@ -102,14 +115,20 @@ def write_task(writer: RunWriter, task: Task, judges: Sequence[Judge], answers: 
             digest = response.digest()
             scores += [
                 Score.of(v, sample_id=a.id, judge=by_metric[v.metric], response=digest) for v in a.verdicts
-            ]  # fmt: skip
+            ]
     writer.append_scores(task.name, scores)
 
 
 def plan_of(task: Task, judges: Sequence[Judge], n: int, *, limited: bool = False) -> ScoringPlan:
     """The scoring plan of a toy task."""
-    data = {"repo": "hlt-lab/voicebench", "config": task.subset, "splits": ["test"], "revision": "9f1c2d3e4b5a",
-            "kind": "local", "licence": "Apache-2.0"}  # fmt: skip
+    data = {
+        "repo": "hlt-lab/voicebench",
+        "config": task.subset,
+        "splits": ["test"],
+        "revision": "9f1c2d3e4b5a",
+        "kind": "local",
+        "licence": "Apache-2.0",
+    }
     name, variant = task.variant(None)
     return ScoringPlan(task, name, variant, tuple(judges), data, n=n, limited=limited)
 
@@ -127,8 +146,9 @@ def make_run(
 ) -> Path:
     """A run with what reports have to cope with.
 
-    Tasks: sd-qa (two halves, groups, errors, unscored, hostile text, input audio from parquet), alpacaeval_full
-    (ratings, own-worded rubric), wildvoice (not in the report's table), llama-questions (spoken answers).
+    Tasks: sd-qa (two halves, groups, errors, unscored, hostile text, input audio from parquet),
+    alpacaeval_full (ratings, own-worded rubric), wildvoice (not in the report's table), llama-questions
+    (spoken answers).
     """
     rng = np.random.default_rng(7)
     data = root.parent / f"{root.name}-data"
@@ -143,9 +163,12 @@ def make_run(
         _llama(writer, min(size, 12), rng),
     ]
     overall = Overall(
-        "voicebench", "Overall", (Part("voicebench/sd-qa"), Part("voicebench/alpacaeval_full", 20.0)),
-        "mean of 2 tasks, 1-5 scores times 20", cells=(Cell("1", VB, "Overall"), Cell("2", VB, "Overall")),
-    )  # fmt: skip
+        "voicebench",
+        "Overall",
+        (Part("voicebench/sd-qa"), Part("voicebench/alpacaeval_full", 20.0)),
+        "mean of 2 tasks, 1-5 scores times 20",
+        cells=(Cell("1", VB, "Overall"), Cell("2", VB, "Overall")),
+    )
     model = ModelCard(
         label, f"openai-compatible/{label}@3e2d", {"temperature": 0, "max_tokens": 512}, demo=demo
     )
@@ -178,8 +201,12 @@ def _sd_qa(writer: RunWriter, size: int, sounds: list[bytes], data: Path, rng: A
     answers = []
     for i in range(size):
         k = i % len(sounds)
-        sent = SentAudio(hashlib.sha256(sounds[k]).hexdigest(), 0.4 + 0.05 * k, 16000,
-                         origin=f"{data / 'usa.parquet'}#row={k}&column=audio")  # fmt: skip
+        sent = SentAudio(
+            hashlib.sha256(sounds[k]).hexdigest(),
+            0.4 + 0.05 * k,
+            16000,
+            origin=f"{data / 'usa.parquet'}#row={k}&column=audio",
+        )
         right = float(rng.random() < 0.7)
         gpt = Verdict("gpt", right, detail={"replies": ["Yes", "Yes", "No"], "votes": ["yes", "yes", "no"]})
         if i == 4:
@@ -209,15 +236,26 @@ def _sd_qa(writer: RunWriter, size: int, sounds: list[bytes], data: Path, rng: A
 
 def _alpaca(writer: RunWriter, size: int, rng: Any, meaningful: bool) -> ScoringPlan:
     judges = [FixedJudge("gpt-4o-mini x1 voicebench_open:own@1b7c9f0e", "geval")]
-    task = task_of("voicebench/alpacaeval_full", "AlpacaEval", [geval()], judges, row="AlpacaEval",
-                   rule="A judge rates the answer from 1 to 5; the score is the mean.")  # fmt: skip
+    task = task_of(
+        "voicebench/alpacaeval_full",
+        "AlpacaEval",
+        [geval()],
+        judges,
+        row="AlpacaEval",
+        rule="A judge rates the answer from 1 to 5; the score is the mean.",
+    )
     detail: dict[str, Any] = {"replies": ["4"]} | ({} if meaningful else {"meaningful": False})
     ratings = rng.choice([2.0, 3.0, 4.0, 5.0], size=size, p=[0.05, 0.1, 0.25, 0.6])
     answers = [
-        Answer(f"a-{i:04d}", text=f"Here are {i} tips.\n\n1. Sleep.\n2. Drink water.", question="Give me three tips.",
-               target=None, verdicts=(Verdict("geval", float(r), detail=detail),))
+        Answer(
+            f"a-{i:04d}",
+            text=f"Here are {i} tips.\n\n1. Sleep.\n2. Drink water.",
+            question="Give me three tips.",
+            target=None,
+            verdicts=(Verdict("geval", float(r), detail=detail),),
+        )
         for i, r in enumerate(ratings)
-    ]  # fmt: skip
+    ]
     write_task(writer, task, judges, answers)
     return plan_of(task, judges, size)
 
@@ -241,8 +279,15 @@ def _llama(writer: RunWriter, size: int, rng: Any) -> ScoringPlan:
     ]
     mos = {"unit": "MOS", "scale": 1.0, "lo": 1.0, "hi": 5.0, "primary": False}
     metrics = [accuracy(), Metric("utmos", "UTMOS", **mos), Metric("ovrl", "DNSMOS OVRL", **mos)]
-    task = task_of("ultraeval-audio/llama-questions", "Llama Q.", metrics, judges, row="Llama Q.", section=UE,
-                   modality=Modality.S2S)  # fmt: skip
+    task = task_of(
+        "ultraeval-audio/llama-questions",
+        "Llama Q.",
+        metrics,
+        judges,
+        row="Llama Q.",
+        section=UE,
+        modality=Modality.S2S,
+    )
     answers = []
     for i in range(size):
         right = i % 3 != 0
@@ -251,16 +296,18 @@ def _llama(writer: RunWriter, size: int, rng: Any) -> ScoringPlan:
         )
         answers.append(
             Answer(
-                f"l-{i:03d}", text="The planet closest to the sun is Mercury.", question="Which planet is closest?",
-                target="Mercury", speech=tone(0.6, 200 + 10 * i, 22050),
-                heard="the planet closest to the sun is mercury" if right else "the planet closest to the son is mer curry",
-                verdicts=(Verdict("acc", float(right), detail={"matched": "mercury" if right else None}), missing,
-                          Verdict("ovrl", float(2.8 + rng.random()))),
+                f"l-{i:03d}",
+                text="The planet closest to the sun is Mercury.",
+                question="Which planet is closest?",
+                target="Mercury",
+                speech=tone(0.6, 200 + 10 * i, 22050),
+                heard=HEARD if right else MISHEARD,
+                verdicts=(
+                    Verdict("acc", float(right), detail={"matched": "mercury" if right else None}),
+                    missing,
+                    Verdict("ovrl", float(2.8 + rng.random())),
+                ),
             )
-        )  # fmt: skip
+        )
     write_task(writer, task, judges, answers)
     return plan_of(task, judges, size)
-
-
-def read_text(path: Path) -> str:
-    return io.open(path, encoding="utf-8").read()  # noqa: UP020

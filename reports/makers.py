@@ -1,0 +1,137 @@
+"""The cells of a table: from a metric, from an overall, from a printed number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit import published as paper
+from reports.cells import Cell, number
+from reports.runs import RunView
+
+
+def smoke(entry: Mapping[str, Any]) -> bool:
+    """True when the task ran on our own few questions, which are no benchmark."""
+    return (entry.get("data") or {}).get("kind") == "smoke"
+
+
+def whole_data(entry: Mapping[str, Any]) -> bool:
+    """True when the run set out to answer all that was published."""
+    return not entry.get("limited") and not smoke(entry) and entry.get("n_expected") in (None, entry["n"])
+
+
+def metric_cell(run: RunView, task: str, entry: Mapping[str, Any], name: str) -> Cell:
+    """The cell of one metric of one task."""
+    m = entry["metrics"][name]
+    n, scored, decimals = m["n"], m["n_scored"], m["decimals"]
+    marks, notes = _marks(run, entry, m)
+    complete = scored == n
+    bounds = tuple(m["bounds"]) if m["bounds"] else None
+    floor = m["value"] if complete else (bounds[0 if m["higher_is_better"] else 1] if bounds else None)
+    whole = whole_data(entry) and not m["n_pending"]
+    return Cell(
+        value=m["value"],
+        text=number(m["value"], decimals),
+        ci=tuple(m["ci"]) if m["ci"] else None,
+        bounds=bounds,
+        n=n,
+        n_scored=scored,
+        n_errors=m["n_errors"],
+        n_unscored=m["n_unscored"],
+        n_pending=m["n_pending"],
+        coverage="" if complete else f"{scored}/{n}",
+        protocol=entry["protocol"],
+        signature=m["signature"],
+        judges=tuple(m["judges"]),
+        reasons=tuple(f"{r['n']} \u00d7 {r['example']}" for r in (m.get("reasons") or {}).values()),
+        marks=marks,
+        notes=notes,
+        rivals=m["value"] is not None and not run.demo and m["meaningful"] and whole,
+        floor=floor,
+        link=f"{run.key}/{task}",
+        task=task,
+        metric=name,
+    )
+
+
+def _marks(
+    run: RunView, entry: Mapping[str, Any], m: Mapping[str, Any]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    found: list[tuple[str, str]] = []
+    if run.demo:
+        found.append(("demo", "Embedded demo: no baseline of anything."))
+    if not m["meaningful"]:
+        found.append(("not-meaningful", "The judge was a stand-in: this value says nothing about the model."))
+    if m.get("withheld"):
+        found.append(
+            (
+                "withheld",
+                "No value is given while samples are unscored, because being unscored depends "
+                "on the verdict; the bounds hold.",
+            )
+        )
+    if smoke(entry):
+        found.append(
+            ("smoke", "Smoke data: our own few questions in the benchmark's layout, not the benchmark.")
+        )
+    elif entry.get("limited"):
+        found.append(("limited", f"Partial data by request: {m['n']:,} samples."))
+    elif entry.get("n_expected") not in (None, m["n"]):
+        found.append(
+            ("count", f"The published set has {entry['n_expected']:,} samples, this run {m['n']:,}.")
+        )
+    if entry["protocol"] != entry.get("default_protocol", entry["protocol"]):
+        found.append(
+            ("protocol", f"Protocol {entry['protocol']}, not the report's {entry['default_protocol']}.")
+        )
+    for code, n in (m.get("touched") or {}).items():
+        found.append(("touched", f"{n:,} verdicts decided by the public scorer's defect {code}."))
+    return tuple(dict.fromkeys(code for code, _ in found)), tuple(text for _, text in found)
+
+
+def overall_cell(run: RunView, name: str) -> Cell:
+    """The cell of a benchmark's overall."""
+    o = run.overalls[name]
+    notes = [f"Formula: {o['formula']}."]
+    marks = ["demo"] if run.demo else []
+    if o["missing"]:
+        notes.append(f"No value without {', '.join(o['missing'])}.")
+    if not o["meaningful"]:
+        marks.append("not-meaningful")
+        notes.append("At least one part was judged by a stand-in.")
+    parts = [run.tasks[t] for t in o["parts"] if t in run.tasks]
+    sound = all(whole_data(e) for e in parts)
+    if not sound:
+        marks.append("smoke" if any(smoke(e) for e in parts) else "limited")
+        notes.append("At least one part ran on partial data, or on the smoke data.")
+    whole = bool(o["complete"]) and sound
+    return Cell(
+        value=o["value"],
+        text=number(o["value"], o["decimals"]),
+        ci=tuple(o["ci"]) if o["ci"] else None,
+        coverage="" if o["complete"] else "incomplete",
+        signature=f"overall {name}, from the signatures of its parts: {o['signature']}",
+        marks=tuple(marks),
+        notes=tuple(notes),
+        rivals=o["value"] is not None and not run.demo and bool(o["meaningful"]) and whole,
+        floor=o["value"],
+        metric="overall",
+    )
+
+
+def printed_cell(row: paper.PublishedRow, model: str) -> Cell:
+    """The cell of a printed number, with what is known against it."""
+    text = row.values.get(model)
+    if text is None:
+        return Cell()
+    notes = paper.footnotes(row.table, row.section, row.name, model)
+    wrong = any(f.wrong for f in notes)
+    return Cell(
+        value=float(text),
+        text=text,
+        marks=("misprint",) if wrong else (("footnote",) if notes else ()),
+        notes=(f"Report, Table {row.table}, as printed.", *(f.text for f in notes)),
+        rivals=not wrong,
+        floor=float(text),
+        signature=f"arXiv 2512.20156, Table {row.table}, {row.section}, {row.name}, {model}",
+    )

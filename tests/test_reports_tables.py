@@ -1,0 +1,168 @@
+"""Tables: the report's shape, who may be called best, what is marked, and the printed numbers themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from report_fixtures import VB, make_run
+
+from evalkit import published as paper
+from evalkit.interfaces import UsageError
+from reports.cells import Cell, Table, ranked
+from reports.plaintext import csv_text, markdown
+from reports.runs import RunView, load_runs
+from reports.tables import EXTRA, OTHER, build_tables
+from reports.trust import caveats
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    make_run(root / "real")
+    make_run(root / "demo", demo=True, meaningful=False, label="embedded-tiny")
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> list[RunView]:
+    return load_runs([folder / "real", folder / "demo"])
+
+
+@pytest.fixture(scope="module")
+def table(runs: list[RunView]) -> Table:
+    return build_tables(runs)[0]
+
+
+def row_of(table: Table, label: str, section: int = 0):  # type: ignore[no-untyped-def]
+    return next(r for r in table.sections[section].rows if r.label == label)
+
+
+def test_published_numbers_are_all_there() -> None:
+    assert sum(len(r.values) for s in paper.sections() for r in s.rows) == 561
+    assert len(paper.models()) == 19
+    section = paper.published("2", VB)
+    assert section.models[0] == "GLM-4-Voice"
+    assert section.models[-1] == "Fun-Audio-Chat-8B"
+    row = section.row("SD-QA")
+    assert row is not None and row.value("Fun-Audio-Chat-8B") == 66.27
+    assert row.value("GPT-Audio") is None
+    wer = paper.published("3", "Speech Recognition").row("LibriSpeech test-other")
+    assert wer is not None and not wer.higher_is_better and wer.value("Fun-Audio-Chat-8B") == 4.13
+    with pytest.raises(UsageError, match="Table 9"):
+        paper.published("9", VB)
+
+
+def test_printed_overalls_are_the_mean_of_their_rows() -> None:
+    for number in ("1", "2"):
+        section = paper.published(number, VB)
+        for model in section.models:
+            values = [(r.value(model) or 0) * (20 if r.unit == "score_1_5" else 1) for r in section.rows[:-1]]
+            overall = section.rows[-1].value(model)
+            assert overall == pytest.approx(sum(values) / 7, abs=0.0051)
+
+
+def test_the_misplaced_value_has_its_footnote() -> None:
+    notes = paper.footnotes("2", VB, "IFEval", "GLM-4-Voice")
+    assert [f.wrong for f in notes] == [True]
+    assert "BBH" in notes[0].text
+    assert not paper.footnotes("2", VB, "IFEval", "Kimi-Audio")
+
+
+def test_rows_and_columns_are_those_of_table_2(table: Table) -> None:
+    assert [r.label for r in table.sections[0].rows] == [
+        "AlpacaEval", "CommonEval", "SD-QA", "MMSU", "OpenBookQA", "IFEval", "AdvBench", "Overall",
+    ]  # fmt: skip
+    assert [c.label for c in table.columns][-3:] == ["Fun-Audio-Chat-8B", "my-model", "embedded-tiny"]
+    assert len(table.columns) == 9
+    assert all(len(r.cells) == 9 for r in table.rows())
+    assert [s.title for s in table.sections[1:]] == [EXTRA, OTHER]
+    assert [r.label for r in table.sections[1].rows] == ["WildVoice"]
+
+
+def test_table_1_is_an_option(runs: list[RunView]) -> None:
+    both = build_tables(runs, ["1", "2"])[0]
+    assert sum(c.kind == "published" for c in both.columns) == 11
+    gpt = next(i for i, c in enumerate(both.columns) if c.label == "GPT-Audio")
+    assert row_of(both, "SD-QA").cells[gpt].text == "89.72"
+    none = build_tables(runs, [])[0]
+    assert [c.kind for c in none.columns] == ["run", "run"]
+    assert {r.label for r in none.sections[0].rows} == {"SD-QA", "AlpacaEval", "WildVoice", "Overall"}
+
+
+def test_a_cell_knows_how_it_was_made(table: Table) -> None:
+    cell = row_of(table, "SD-QA").cells[7]
+    assert (cell.n, cell.n_scored, cell.n_errors, cell.n_unscored) == (40, 37, 2, 1)
+    assert cell.coverage == "37/40"
+    assert cell.text == f"{cell.value:.2f}"
+    assert cell.bounds and cell.ci and cell.bounds[0] < cell.value < cell.ci[1]
+    assert cell.signature.startswith("voicebench/sd-qa|protocol=official|")
+    assert cell.link == "r1/voicebench/sd-qa"
+    assert any("judge-unbound" in r for r in cell.reasons)
+
+
+def test_a_demo_is_never_best(table: Table) -> None:
+    for row in table.rows():
+        demo = row.cells[8]
+        assert not demo.best and not demo.second and not demo.rivals
+    assert table.columns[8].demo and not table.columns[7].demo
+
+
+def test_partial_and_doubtful_cells_are_marked(table: Table, runs: list[RunView]) -> None:
+    assert "not-meaningful" in row_of(table, "AlpacaEval").cells[8].marks
+    assert "limited" in row_of(table, "WildVoice", 1).cells[7].marks
+    assert not row_of(table, "WildVoice", 1).cells[7].rivals
+    found = {c.code for c in caveats(runs[0])}
+    assert {"own-rubric", "errors", "limited", "unscored-judge-unbound", "unscored-no-weights"} <= found
+    assert {"demo", "not-meaningful"} <= {c.code for c in caveats(runs[1])}
+    assert "demo" not in found
+
+
+def test_halves_of_a_score_are_told_apart(table: Table) -> None:
+    assert [r.metric for r in table.sections[2].rows] == ["Accuracy (panda)", "Accuracy (gpt)"]
+
+
+def rival(value: float, **kwargs: object) -> Cell:
+    return dataclasses.replace(Cell(value=value, text=str(value), rivals=True, floor=value), **kwargs)  # type: ignore[arg-type]
+
+
+def test_best_is_decided_as_printed_and_ties_share_it() -> None:
+    cells = ranked([rival(83.524), rival(83.52), rival(80.0)], higher_is_better=True, decimals=2)
+    assert [(c.best, c.second) for c in cells] == [(True, False), (True, False), (False, True)]
+    lower = ranked([rival(4.0), rival(1.7)], higher_is_better=False, decimals=2)
+    assert [c.best for c in lower] == [False, True]
+
+
+def test_missing_samples_count_with_the_worse_bound() -> None:
+    hopeful = rival(90.0, floor=60.0)
+    cells = ranked([hopeful, rival(66.0)], higher_is_better=True, decimals=2)
+    assert [c.best for c in cells] == [False, True]
+    open_range = rival(1.0, floor=None)
+    assert not any(c.best for c in ranked([open_range, rival(2.0)], higher_is_better=False, decimals=2))
+
+
+def test_smoke_data_is_never_best(folder: Path) -> None:
+    run = load_runs([folder / "real"])[0]
+    run.tasks["voicebench/alpacaeval_full"]["data"]["kind"] = "smoke"  # type: ignore[index]
+    cell = row_of(build_tables([run])[0], "AlpacaEval").cells[7]
+    assert "smoke" in cell.marks and not cell.rivals
+    assert "smoke" in {c.code for c in caveats(run)}
+
+
+def test_markdown_and_csv_text(table: Table) -> None:
+    text = markdown(table)
+    assert "**83.52**" in text and "embedded-tiny (embedded demo)" in text and "(not meaningful)" in text
+    widths = {line.count("|") - line.count("\\|") for line in text.splitlines() if line.startswith("|")}
+    assert widths == {11}
+    lines = csv_text(table).splitlines()
+    assert len(lines) == 1 + len(table.rows())
+
+
+def test_two_runs_of_one_model_are_told_apart(folder: Path) -> None:
+    views = load_runs([folder / "real", folder / "real"])
+    assert [v.label for v in views] == ["my-model (real #1)", "my-model (real #2)"]
+    with pytest.raises(UsageError, match="run director"):
+        load_runs([folder])
+    with pytest.raises(UsageError, match="at least one"):
+        load_runs([])

@@ -77,7 +77,14 @@ class Runner(ABC):
 
     @abstractmethod
     def identity(self) -> Mapping[str, JSON]:
-        """All that decides the answers: model, revision or checkpoint digest, decoding, prompts. No keys."""
+        """All that decides the answers: model, revision or checkpoint digest, prompts. No keys.
+
+        "model" names it in tables; "decoding", a mapping, shows in signatures as `gen=`.
+        """
+
+    def prepare(self, modality: Modality) -> None:
+        """Load or check what must be there before the first sample. Raises UsageError."""
+        return None
 
     async def generate(self, sample: Sample, modality: Modality) -> Response:
         """Answer one sample. Audio parts carry `data`, `sha256`, `seconds` and `sample_rate`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -88,6 +89,7 @@ class Pipeline:
         self.idle = asyncio.Event()
         self.cached = 0
         self.requests = 0
+        self.first_request = self.last_answer = 0.0
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -180,8 +182,19 @@ class Pipeline:
     async def _requests(self) -> None:
         while True:
             item = await self.to_generate.get()
-            self.requests += 1
-            await self._answered(item, await self.generator.one(item))
+            self._sending(1)
+            response = await self.generator.one(item)
+            self.last_answer = time.perf_counter()
+            await self._answered(item, response)
+
+    def _sending(self, n: int) -> None:
+        self.requests += n
+        self.first_request = self.first_request or time.perf_counter()
+
+    @property
+    def window(self) -> float:
+        """Seconds from the first request to the last answer."""
+        return max(0.0, self.last_answer - self.first_request)
 
     async def _batches(self) -> None:
         """Gather a window, sort it by length, answer it batch by batch."""
@@ -199,8 +212,10 @@ class Pipeline:
                 task = window[0].state
                 batch = [i for i in window[:size] if i.state is task]
                 window = window[len(batch) :]
-                self.requests += len(batch)
-                for item, response in zip(batch, await self.generator.batch(batch), strict=True):
+                self._sending(len(batch))
+                responses = await self.generator.batch(batch)
+                self.last_answer = time.perf_counter()
+                for item, response in zip(batch, responses, strict=True):
                     await self._answered(item, response)
 
     async def _answered(self, item: Item, response: Response, *, cached: bool = False) -> None:

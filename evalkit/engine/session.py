@@ -75,10 +75,12 @@ class Outcome:
 def model_card(job: Job) -> ModelCard:
     """Label, runner part of the signature and decoding of the model under test."""
     identity = dict(job.runner.identity())
+    given = identity.get("decoding")
+    decoding = given if isinstance(given, dict) else {}
     label = str(getattr(job.runner, "label", "") or identity.get("model") or job.model)
-    generation = identity.get("generation")
+    generation = {k: v for k, v in decoding.items() if v is not None}
     name = f"{job.runner.name}/{label}@{fingerprint(identity)}"
-    return ModelCard(label, name, generation if isinstance(generation, dict) else {}, job.runner.demo)
+    return ModelCard(label, name, generation, job.runner.demo)
 
 
 def plans_for(job: Job) -> list[TaskState]:
@@ -222,6 +224,8 @@ def execute(job: Job) -> Outcome:
     manifest["sessions"].append(session)
     try:
         run.write_manifest(manifest)
+        for modality in dict.fromkeys(t.modality for t in job.tasks):
+            job.runner.prepare(modality)
         for state in states:
             state.recall(run)
         pipeline = Pipeline(
@@ -245,6 +249,7 @@ def execute(job: Job) -> Outcome:
         )
         session |= {"ended": _now(), "interrupted": interrupted, "seconds": round(outcome.seconds, 3)}
         session |= {"requests": outcome.requests, "cached": outcome.cached}
+        session["request_window"] = round(pipeline.window, 4)
         run.write_manifest(manifest)
         return outcome
     finally:

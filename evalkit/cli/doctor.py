@@ -41,7 +41,10 @@ def machine() -> list[Check]:
         {"what": "cores", "found": os.cpu_count()},
         {"what": "GPU", "found": gpus()},
         {"what": "cache", "found": f"{cache}" + ("" if cache.exists() else " (not there yet)")},
-        {"what": "network", "found": "forbidden by EVALKIT_OFFLINE or HF_HUB_OFFLINE" if offline() else "allowed"},
+        {
+            "what": "network",
+            "found": "forbidden by EVALKIT_OFFLINE or HF_HUB_OFFLINE" if offline() else "allowed",
+        },
     ]
 
 
@@ -170,7 +173,9 @@ def data() -> list[Check]:
     """Which data sets are in the local hub cache."""
     from evalkit.registry import catalogue
 
-    home = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub")
+    home = Path(
+        os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
+    )
     rows = []
     for repo in dict.fromkeys(t.data.repo for t in catalogue().tasks.values()):
         kept = home.expanduser() / f"datasets--{repo.replace('/', '--')}" / "snapshots"

@@ -42,7 +42,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     text = [[_cell(r[n]) for n in names] for r in rows]
     widths = [max(len(n), *(len(t[i]) for t in text)) for i, n in enumerate(names)]
     lines = [names, *text]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def _cell(value: Any) -> str:
@@ -85,7 +87,9 @@ def runners() -> list[dict[str, Any]]:
     """Every runner: what it serves, whether it can judge, its first docstring line."""
     rows = []
     for name, module in sorted(runner_modules().items()):
-        cls = next(v for v in vars(module).values() if inspect.isclass(v) and getattr(v, "name", None) == name)
+        cls = next(
+            v for v in vars(module).values() if inspect.isclass(v) and getattr(v, "name", None) == name
+        )
         rows.append(
             {
                 "runner": name,
@@ -106,9 +110,16 @@ def judges() -> list[dict[str, Any]]:
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():
             if inspect.isclass(value) and issubclass(value, Judge) and value.__module__ == module.__name__:
-                needs = "an LLM (--judge)" if value.asks_model else "the speech" if value.reads == "audio" else ""
+                needs = (
+                    "an LLM (--judge)" if value.asks_model else "the speech" if value.reads == "audio" else ""
+                )
                 needs = "a transcript (--asr)" if value.reads == "speech" and not needs else needs
-                rows[name] = {"judge": name, "metrics": list(value.metrics), "needs": needs, "about": first_line(value)}
+                rows[name] = {
+                    "judge": name,
+                    "metrics": list(value.metrics),
+                    "needs": needs,
+                    "about": first_line(value),
+                }
     return sorted(rows.values(), key=lambda r: str(r["judge"]))
 
 

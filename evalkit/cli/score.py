@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from evalkit.cli import options
@@ -14,9 +15,10 @@ from evalkit.config import cache_dir
 from evalkit.engine.opencache import open_cache
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
-from evalkit.engine.session import Job, execute, score_file
+from evalkit.engine.scorefile import given_task, score_file
+from evalkit.engine.session import Job, execute
 from evalkit.interfaces import UsageError
-from evalkit.predictions import PredictionFile
+from evalkit.predictions import Prediction, PredictionFile
 from evalkit.records import Modality
 from evalkit.registry import catalogue
 from evalkit.runners.replay import ReplayRunner
@@ -61,14 +63,14 @@ def call(args: argparse.Namespace) -> int:
     has_audio = any(p.audio for p in _some(predictions, 200)) if task.modality is Modality.S2S else False
     waits = (roles.judge is not None and "judge" in task.variant(args.protocol)[1].roles) or has_audio
     outcome = (
-        execute(replace(job, predictions=predictions if rows else None))
+        execute(replace(job, opener=partial(given_task, predictions=predictions) if rows else None))
         if waits
         else score_file(job, predictions, rows=rows)
     )
     return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
 
 
-def _some(predictions: PredictionFile, n: int) -> list[object]:
+def _some(predictions: PredictionFile, n: int) -> list[Prediction]:
     from itertools import islice
 
     return [predictions.parse(line, number) for number, _, line in islice(predictions.lines(), n)]

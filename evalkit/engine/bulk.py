@@ -135,7 +135,9 @@ def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predict
             transcript = Transcript("", "given", str(given)) if given is not None else None
             found: list[Score] = []
             for judge in judges:
-                found += to_scores(state, judge, verdicts_of(judge, sample, response, transcript), sample.id, digest)
+                found += to_scores(
+                    state, judge, verdicts_of(judge, sample, response, transcript), sample.id, digest
+                )
             scores += [encode_line(s.to_json()) for s in fresh(state, found)]
         if responses:
             run.append_raw(state.name, RESPONSES, b"".join(responses))

@@ -8,21 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
-from evalkit.engine.bulk import GivenSource, known_ids, pairs, score_bulk
 from evalkit.engine.opencache import open_cache
 from evalkit.engine.pipeline import Interrupted, Limits, Pipeline
 from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Roles, Runner, UsageError
-from evalkit.predictions import PredictionFile
 from evalkit.records import JSON, digest_of
 from evalkit.results import ModelCard, ScoringPlan, build_results
 from evalkit.signature import fingerprint
@@ -40,7 +38,7 @@ class Job:
         model: how the user named the model; for the record.
         options: model arguments as given, without secrets.
         role_names: who is bound to which role, as given.
-        predictions: a predictions file whose own rows stand for the data set.
+        opener: opens a task's data some other way (rows that came with predictions).
     """
 
     out: Path
@@ -58,7 +56,7 @@ class Job:
     retry: Retry = field(default_factory=Retry)
     cache: Path | None = None
     progress: str = "auto"
-    predictions: PredictionFile | None = None
+    opener: Callable[[Task], tuple[Task, Source]] | None = None
 
 
 @dataclass
@@ -97,8 +95,8 @@ def plans_for(job: Job) -> list[TaskState]:
                 f"{task.name} is {task.modality}, which the runner {job.runner.name!r} can't serve (it serves {able})."
             )
         protocol, variant = task.variant(job.protocol)
-        if job.predictions is not None:
-            task, source = given_task(task, job.predictions)
+        if job.opener is not None:
+            task, source = job.opener(task)
         else:
             source = open_source(task.data, job.data, task=task.name)
         if job.data.smoke:
@@ -114,14 +112,6 @@ def plans_for(job: Job) -> list[TaskState]:
         )
         states.append(TaskState(plan, source))
     return states
-
-
-def given_task(task: Task, predictions: PredictionFile) -> tuple[Task, Source]:
-    """The task reading the rows that came with predictions, each sample named by its prediction's id."""
-    to_sample = task.to_sample
-    source = GivenSource(task.data, [], str(predictions.folder), kind="given", predictions=predictions)
-    named = replace(task, to_sample=lambda name, row: replace(to_sample(name, row), id=row.file_id))
-    return named, source
 
 
 def git_commit() -> str | None:
@@ -166,7 +156,8 @@ def manifest_for(
     }
 
 
-def _open(job: Job, card: ModelCard) -> tuple[RunWriter, dict[str, Any]]:
+def open_run(job: Job, card: ModelCard) -> tuple[RunWriter, dict[str, Any]]:
+    """The run directory, locked for writing, and its manifest so far. Raises UsageError."""
     run = RunWriter(job.out)
     old = run.manifest() if run.exists else {}
     held = (old.get("model") or {}).get("runner")
@@ -216,11 +207,11 @@ def execute(job: Job) -> Outcome:
     started = time.monotonic()
     card = model_card(job)
     states = plans_for(job)
-    run, old = _open(job, card)
+    run, old = open_run(job, card)
     cache = open_cache(job.cache)
     progress = Progress(job.progress)
     manifest = manifest_for(job, card, states, old)
-    session: dict[str, JSON] = {"started": _now(), "ended": None}
+    session: dict[str, JSON] = {"started": now(), "ended": None}
     manifest["sessions"].append(session)
     try:
         run.write_manifest(manifest)
@@ -247,7 +238,7 @@ def execute(job: Job) -> Outcome:
         outcome = Outcome(
             results, interrupted, pipeline.cached, pipeline.requests, time.monotonic() - started
         )
-        session |= {"ended": _now(), "interrupted": interrupted, "seconds": round(outcome.seconds, 3)}
+        session |= {"ended": now(), "interrupted": interrupted, "seconds": round(outcome.seconds, 3)}
         session |= {"requests": outcome.requests, "cached": outcome.cached}
         session["request_window"] = round(pipeline.window, 4)
         run.write_manifest(manifest)
@@ -258,40 +249,6 @@ def execute(job: Job) -> Outcome:
         run.close()
 
 
-def score_file(job: Job, predictions: PredictionFile, *, rows: bool) -> Outcome:
-    """Score predictions that no model has to look at: rules and recorded judge replies.
-
-    Args:
-        rows: the predictions bring their own rows; else the data set is read.
-
-    Raises:
-        UsageError: duplicate or unknown ids, malformed lines, missing data.
-        StoreError: full disk.
-    """
-    started = time.monotonic()
-    card = model_card(job)
-    [state] = plans_for(replace(job, predictions=predictions if rows else None))
-    if rows:
-        predictions.index  # noqa: B018 - checks every line before anything is written
-    else:
-        predictions.check_known(known_ids(state), state.name)
-    run, old = _open(job, card)
-    manifest = manifest_for(job, card, [state], old)
-    session: dict[str, JSON] = {"started": _now(), "ended": None}
-    manifest["sessions"].append(session)
-    try:
-        run.write_manifest(manifest)
-        state.recall(run)
-        stream = pairs(state, predictions, rows=rows, limit=job.limits.samples)
-        score_bulk(run, state, stream, predictions)
-        results = results_of(run, [state], card, job.overalls)
-        outcome = Outcome(results, seconds=time.monotonic() - started)
-        session |= {"ended": _now(), "interrupted": False, "seconds": round(outcome.seconds, 3)}
-        run.write_manifest(manifest)
-        return outcome
-    finally:
-        run.close()
-
-
-def _now() -> str:
+def now() -> str:
+    """The time in UTC, for the record."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,54 @@
+# Two commands on a fresh machine with Python 3.11 or newer and nothing else:
+#   make demo   a real speech model on real audio, scored and laid out; prints the table and where the report is
+#   make test   the whole test suite
+# Both make their own environment in .venv and can be repeated at any time.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_EXTRAS := embedded,voicebench,speech
+TEST_EXTRAS := $(DEMO_EXTRAS),asr,dev
+
+.PHONY: demo test lint bench clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '2,4s/^# \{0,2\}//p' Makefile
+
+demo: $(VENV)/.demo
+	@$(BIN)/python run_eval.py demo
+
+test: $(VENV)/.test
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.test
+	@$(BIN)/python -m bench.overhead
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "evalkit needs Python 3.11 or newer, and $(PYTHON) is not. Say: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@echo "making the environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "could not make $(VENV): on Debian and Ubuntu, install python3-venv first" >&2; exit 2; }
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	@$(call install,$(DEMO_EXTRAS))
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@$(call install,$(TEST_EXTRAS))
+	@touch $@ $(VENV)/.demo
+
+define install
+echo "installing evalkit[$(1)] (about 450 MB to fetch the first time) ..."; \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(1)]" || { \
+  echo "the installation failed: check the network or your package mirror, then run make $(MAKECMDGOALS) again" >&2; exit 2; }
+endef

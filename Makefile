@@ -49,6 +49,6 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 
 define install
 echo "installing evalkit[$(1)] (about 450 MB to fetch the first time) ..."; \
-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(1)]" || { \
+$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[$(1)]" || { \
   echo "the installation failed: check the network or your package mirror, then run make $(MAKECMDGOALS) again" >&2; exit 2; }
 endef

@@ -23,6 +23,8 @@ from evalkit.records import JSON, Audio, Response, Score, Transcript
 RESPONSES, TRANSCRIPTS, SCORES = "responses.jsonl", "transcripts.jsonl", "scores.jsonl"
 MANIFEST, RESULTS = "run.json", "results.json"
 AUDIO = "audio"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system calls a full disk."""
 
 
 class StoreError(Exception):
@@ -81,7 +83,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def _store_error(path: Path, exc: OSError) -> StoreError:
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+    if exc.errno in FULL:
         return StoreError(
             f"no space left on the disk that holds {path.parent}. Free some and run the same command again."
         )
@@ -246,17 +248,18 @@ class RunWriter(Run):
         super().__init__(root)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / ".lock").open("a+")
         except OSError as exc:
-            raise _store_error(self.root, exc) from exc
-        self._lock = self._take_lock()
+            if exc.errno in FULL:
+                raise _store_error(self.root, exc) from exc
+            raise UsageError(
+                f"the run directory {self.root} can't be written: {exc.strerror or exc}. Choose another --out."
+            ) from exc
+        self._lock = self._locked(lock)
         self._appenders: dict[tuple[str, str], Appender] = {}
 
-    def _take_lock(self) -> Any:
-        path = self.root / ".lock"
-        try:
-            file = path.open("a+")
-        except OSError as exc:
-            raise _store_error(path, exc) from exc
+    def _locked(self, file: Any) -> Any:
+        """The file, with the lock on it. Raises UsageError when another process holds it."""
         try:
             import fcntl
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from evalkit.audio import AudioError
 from evalkit.engine.loading import Item
 from evalkit.engine.retry import Retry, attempt
-from evalkit.interfaces import OutOfMemory, Runner, RunnerError
+from evalkit.interfaces import OutOfMemory, Runner, RunnerError, UsageError
 from evalkit.records import Failure, Response
 from evalkit.store import RunWriter
 
@@ -37,6 +37,7 @@ class Generator:
 
         Raises:
             RunnerError: only a fatal one.
+            UsageError: the user can mend it (a missing package, a broken predictions file).
         """
         started = time.perf_counter()
         modality = item.state.plan.task.modality
@@ -46,6 +47,8 @@ class Generator:
             if error.fatal:
                 raise
             return self._failed(item, error, started)
+        except UsageError:
+            raise
         except Exception as exc:  # a bug in a runner is one failed sample, in plain sight
             return self._failed(
                 item, RunnerError("runner-crash", f"{type(exc).__name__}: {str(exc)[:300]}"), started
@@ -63,6 +66,8 @@ class Generator:
             got = await self._in_thread(lambda: self.runner.generate_batch(samples, modality))
             if len(got) != len(items):
                 raise RunnerError("bad-batch", f"the runner gave {len(got)} answers for {len(items)} samples")
+        except UsageError:
+            raise
         except Exception as exc:
             error = (
                 exc

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import signal
 import subprocess
 import sys
 import time
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
-from evalkit.engine.opencache import open_cache
+from evalkit.engine.opencache import open_cache, settle
 from evalkit.engine.pipeline import Interrupted, Limits, Pipeline
 from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry
+from evalkit.engine.signals import handlers_kept, listen
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Roles, Runner, UsageError
 from evalkit.records import JSON, digest_of
@@ -161,7 +161,8 @@ def open_run(job: Job, card: ModelCard) -> tuple[RunWriter, dict[str, Any]]:
     run = RunWriter(job.out)
     old = run.manifest() if run.exists else {}
     held = (old.get("model") or {}).get("runner")
-    if held and held != card.runner:
+    # A directory in which nothing was answered yet (a mistyped address, say) is nobody's.
+    if held and held != card.runner and any(next(run.task(t).response_lines(), None) for t in old["tasks"]):
         run.close()
         raise UsageError(
             f"{job.out} holds answers of {held}, not of {card.runner}. Choose another --out (or drop it to get one)."
@@ -172,12 +173,7 @@ def open_run(job: Job, card: ModelCard) -> tuple[RunWriter, dict[str, Any]]:
 async def _go(pipeline: Pipeline) -> bool:
     """Run the pipeline under Ctrl-C and SIGTERM; True when it was interrupted."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except (NotImplementedError, RuntimeError, ValueError):  # other threads, other platforms
-            break
+    listen(stop.set)
     try:
         await pipeline.go(stop)
         return False
@@ -231,7 +227,8 @@ def execute(job: Job) -> Outcome:
             progress=progress,
         )
         try:
-            interrupted = asyncio.run(_go(pipeline))
+            with handlers_kept():
+                interrupted = asyncio.run(_go(pipeline))
         finally:
             progress.close()
         results = results_of(run, states, card, job.overalls)
@@ -244,8 +241,7 @@ def execute(job: Job) -> Outcome:
         run.write_manifest(manifest)
         return outcome
     finally:
-        if cache is not None:
-            cache.commit()
+        settle(cache)
         run.close()
 
 

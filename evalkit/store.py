@@ -7,10 +7,12 @@ Only one process writes a run; any number may read it. Field by field: docs/run-
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -317,19 +319,22 @@ class RunWriter(Run):
         from evalkit.audio import decode, encode_flac
 
         samples, rate = decode(audio)
-        data = encode_flac(samples, rate)
-        kept = Audio(data=data, format="flac")
-        name = f"{AUDIO}/{kept.digest()}.flac"
-        path = self.root / name
-        if not path.exists():
-            write_bytes(path, data)
+        name = self.keep_flac(encode_flac(samples, rate))
         return Audio(
             path=name,
             format="flac",
-            sha256=kept.digest(),
+            sha256=Path(name).stem,
             seconds=round(len(samples) / rate, 4),
             sample_rate=rate,
         )
+
+    def keep_flac(self, data: bytes) -> str:
+        """Store FLAC bytes under their digest; the path, relative to the run. Raises StoreError."""
+        name = f"{AUDIO}/{hashlib.sha256(data).hexdigest()}.flac"
+        path = self.root / name
+        if not path.exists() or path.stat().st_size != len(data):
+            write_bytes(path, data)
+        return name
 
     def close(self) -> None:
         for appender in self._appenders.values():
@@ -340,7 +345,7 @@ class RunWriter(Run):
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises StoreError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)

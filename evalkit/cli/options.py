@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from evalkit.interfaces import UsageError
 
@@ -105,10 +107,31 @@ def default_out(model: str, what: str, identity: Mapping[str, object]) -> Path:
 
 
 SECRET = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
+HARMLESS = re.compile(r"_env$|^max_(\w+_)?tokens$")
+HIDDEN = "(not recorded)"
 
 
 def without_secrets(options: Mapping[str, str]) -> dict[str, str]:
-    """Options as they may be written down: values of secret-looking names are left out."""
-    return {
-        k: "(not recorded)" if SECRET.search(k) and not k.endswith("_env") else v for k, v in options.items()
-    }
+    """Options as they may be written down: no values of secret-looking names, at any depth; no logins in URLs."""
+    return {k: HIDDEN if _secret(k) else _safe(v) for k, v in options.items()}
+
+
+def _secret(name: str) -> bool:
+    return bool(SECRET.search(name)) and not HARMLESS.search(name)
+
+
+def _safe(value: str) -> str:
+    """One option's value: JSON is searched for secrets, a URL loses its login and its query."""
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = None
+    if isinstance(found, dict | list):
+        return json.dumps(_cleaned(found))
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", value).partition("?")[0] if "://" in value else value
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: HIDDEN if _secret(str(k)) else _cleaned(v) for k, v in value.items()}
+    return [_cleaned(v) for v in value] if isinstance(value, list) else value

@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.cache import Cache
 from evalkit.cli import options
+from evalkit.engine.opencache import keep_reply
 from evalkit.interfaces import ChatModel, ChatReply, ChatRequest, Roles
 from evalkit.registry import make_chat, make_transcriber
 
@@ -31,8 +32,14 @@ class CachedChat:
         if (held := self._cache.get(key)) is not None:
             return ChatReply(tuple(held["texts"]), held["model"], held["usage"])
         reply = await self._model.chat(request)
-        self._cache.put(key, {"texts": list(reply.texts), "model": reply.model, "usage": dict(reply.usage)})
+        held = {"texts": list(reply.texts), "model": reply.model, "usage": dict(reply.usage)}
+        keep_reply(self._cache, key, held)
         return reply
+
+    async def close(self) -> None:
+        """Free what the model holds open."""
+        if (close := getattr(self._model, "close", None)) is not None:
+            await close()
 
 
 def bind(
@@ -47,7 +54,9 @@ def bind(
         judge = make_chat(args.judge, given)
         names["judge"] = args.judge
         if cache is not None:
-            identity = {"model": args.judge, **options.without_secrets(given)}
+            # The address may come from the environment: what the model says of itself counts, too.
+            told: Mapping[str, Any] = getattr(judge, "identity", dict)()
+            identity = {"model": args.judge, **options.without_secrets(given), "identity": dict(told)}
             judge = CachedChat(judge, identity, cache)
     if args.asr:
         asr = make_transcriber(args.asr, options.pairs(args.A, "-A"))

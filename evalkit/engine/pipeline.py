@@ -8,7 +8,6 @@ its last verdict is written; the run is over when the feeder is done and nothing
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -27,12 +26,13 @@ from evalkit.engine.judging import (
     to_scores,
 )
 from evalkit.engine.loading import Item, items, take
+from evalkit.engine.opencache import replies_held
 from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Judge, Runner, RunnerError, Transcriber
 from evalkit.records import Audio, Failure, Response, Transcript, Verdict
-from evalkit.store import RunWriter
+from evalkit.store import RunWriter, StoreError, write_bytes
 
 T = TypeVar("T")
 
@@ -157,6 +157,10 @@ class Pipeline:
     async def _route(self, item: Item) -> None:
         """Where a loaded sample goes: nowhere (done), to its judges (answered), or to the runner."""
         state, sample = item.state, item.sample
+        skipped = state.plan.variant.skip(sample) if state.plan.variant.skip and not item.broken else None
+        if skipped is not None:
+            # What a protocol says in the model's place is no answer under another protocol.
+            item.input = f"skipped:{item.input}"
         mark = state.marks.get(sample.id)
         if mark is not None and mark.ok and mark.input == item.input:
             if state.scored(sample.id, mark.digest):
@@ -168,7 +172,7 @@ class Pipeline:
         self.progress.expect("generate")
         if item.broken is not None:
             await self._answered(item, Response(sample.id, error=item.broken))
-        elif state.plan.variant.skip and (skipped := state.plan.variant.skip(sample)):
+        elif skipped is not None:
             text, why = skipped
             await self._answered(item, Response(sample.id, text=text, meta={"skipped": why}))
         elif (known := self._from_cache(item)) is not None:
@@ -241,13 +245,12 @@ class Pipeline:
         response = replace(Response.from_json(held), sample_id=item.sample.id)
         response = replace(response, meta={**response.meta, "cached": True})
         if response.audio is not None:
-            kept = self.cache.audio_path(response.audio.digest())
-            target = self.run.root / (response.audio.path or "")
-            if not kept.is_file():
+            try:
+                kept = self.run.keep_flac(self.cache.audio_path(response.audio.digest()).read_bytes())
+            except OSError:
                 return None
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(kept, target)
+            if kept != response.audio.path:  # damaged in the cache: as good as not there
+                return None
         return response
 
     def _to_cache(self, item: Item, response: Response) -> None:
@@ -255,11 +258,11 @@ class Pipeline:
             return
         if response.audio is not None and response.audio.path:
             kept = self.cache.audio_path(response.audio.digest())
+            data = (self.run.root / response.audio.path).read_bytes()
             try:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                if not kept.exists():
-                    shutil.copyfile(self.run.root / response.audio.path, kept)
-            except OSError:
+                if not kept.exists() or kept.stat().st_size != len(data):
+                    write_bytes(kept, data)
+            except (OSError, StoreError):
                 return
         self.cache.put(self._cache_key(item), response.to_json())
 
@@ -272,7 +275,9 @@ class Pipeline:
             return
         if state.needs_transcript and response.audio is not None:
             if (given := response.meta.get("transcript")) is not None:
-                await self._heard(item, response, Transcript(response.audio.digest(), "given", str(given)))
+                transcript = Transcript(response.audio.digest(), "given", str(given))
+                new = state.transcripts.get((transcript.audio_sha256, "given")) != transcript
+                await self._heard(item, response, transcript, new=new)
                 return
             if self.asr is not None:
                 known = state.transcripts.get((response.audio.digest(), self._asr_key(state)))
@@ -312,6 +317,8 @@ class Pipeline:
             return [Transcript.from_json(h) for h in held if h]
         try:
             heard = await self._thread(lambda: asr.transcribe(audios, language))
+            if len(heard) != len(audios):
+                raise ValueError(f"gave {len(heard)} transcripts for {len(audios)} pieces of audio")
         except Exception as exc:
             failure = Failure("error", f"{asr.signature}: {type(exc).__name__}: {str(exc)[:300]}")
             return [Transcript(a.digest(), asr.signature, "", error=failure) for a in audios]
@@ -375,10 +382,13 @@ class Pipeline:
             return judge.unscored(why)
         answer = answer_for(judge, response, transcript)
         try:
-            verdicts, _ = await attempt(lambda: judge.ask(sample, answer), self.retry)
+            with replies_held() as replies:
+                verdicts, _ = await attempt(lambda: judge.ask(sample, answer), self.retry)
+                if all(v.value is not None for v in verdicts):
+                    replies.keep()
         except RunnerError as error:
             if error.fatal:
-                raise
+                raise RunnerError(error.kind, f"the judge: {error.message}", fatal=True) from error
             return judge.unscored(f"judge-{error.kind}: {error.message} (after {error.attempts} tries)")
         except Exception as exc:
             return crash(judge, exc)

@@ -170,7 +170,7 @@ def open_run(job: Job, card: ModelCard) -> tuple[RunWriter, dict[str, Any]]:
     return run, old
 
 
-async def _go(pipeline: Pipeline) -> bool:
+async def _go(pipeline: Pipeline, helpers: Sequence[object]) -> bool:
     """Run the pipeline under Ctrl-C and SIGTERM; True when it was interrupted."""
     stop = asyncio.Event()
     listen(stop.set)
@@ -180,7 +180,9 @@ async def _go(pipeline: Pipeline) -> bool:
     except Interrupted:
         return True
     finally:
-        await pipeline.runner.close()
+        for helper in (pipeline.runner, *helpers):
+            if (close := getattr(helper, "close", None)) is not None:
+                await close()
 
 
 def results_of(
@@ -228,7 +230,7 @@ def execute(job: Job) -> Outcome:
         )
         try:
             with handlers_kept():
-                interrupted = asyncio.run(_go(pipeline))
+                interrupted = asyncio.run(_go(pipeline, [job.roles.judge]))
         finally:
             progress.close()
         results = results_of(run, states, card, job.overalls)

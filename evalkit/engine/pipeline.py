@@ -246,11 +246,12 @@ class Pipeline:
         response = replace(response, meta={**response.meta, "cached": True})
         if response.audio is not None:
             try:
-                kept = self.run.keep_flac(self.cache.audio_path(response.audio.digest()).read_bytes())
+                data = self.cache.audio_path(response.audio.digest()).read_bytes()
             except OSError:
                 return None
-            if kept != response.audio.path:  # damaged in the cache: as good as not there
+            if Audio(data=data).digest() != response.audio.digest():  # damaged: as good as not there
                 return None
+            self.run.keep_flac(data)
         return response
 
     def _to_cache(self, item: Item, response: Response) -> None:

@@ -70,10 +70,14 @@ def probe(data: bytes) -> AudioInfo:
     try:
         found = sf.info(io.BytesIO(data))
     except (sf.LibsndfileError, RuntimeError, TypeError) as exc:
-        raise AudioError(f"the audio can't be read ({len(data)} bytes, {fmt or 'unknown container'}): {exc}") from exc
+        raise AudioError(
+            f"the audio can't be read ({len(data)} bytes, {fmt or 'unknown container'}): {exc}"
+        ) from exc
     if found.samplerate <= 0:
         raise AudioError("the audio header gives no sample rate")
-    return AudioInfo(found.frames / found.samplerate, found.samplerate, found.channels, fmt or found.format.lower())
+    return AudioInfo(
+        found.frames / found.samplerate, found.samplerate, found.channels, fmt or found.format.lower()
+    )
 
 
 def _probe_wav(data: bytes) -> AudioInfo | None:

@@ -21,7 +21,13 @@ class Column:
     kind: Kind
     group: str = ""
     demo: bool = False
+    smoke: bool = False
     note: str = ""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What has to stand beside the model's name wherever it stands."""
+        return ("embedded demo",) * self.demo + ("smoke data",) * self.smoke
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows under one heading; `note` says how the section is to be read."""
+    """Rows under one heading.
+
+    Attributes:
+        ours_only: no row has a printed number.
+        aside: beside the headline numbers; shown apart where there is room for it.
+    """
 
     title: str
     rows: tuple[Row, ...]
-    note: str = ""
+    ours_only: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def _groups(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _task_page(
-    run: RunView, name: str, found: Sequence[Caveat], options: PageOptions, box: SoundBox, share: int
+    run: RunView, name: str, options: PageOptions, box: SoundBox, share: int
 ) -> tuple[TaskPage, dict[str, Any]]:
     entry = run.tasks[name]
     views: list[SampleView] = worst_first(list(read_samples(run, name)), entry)
@@ -150,7 +150,7 @@ def _task_page(
         name=name,
         entry=entry,
         bins=bins,
-        caveats=caveats_of_task(found, name),
+        caveats=caveats_of_task(run, name),
         total=len(views),
         shown=len(shown),
         audio=with_sound,
@@ -173,7 +173,7 @@ def render_page(runs: Sequence[RunView], tables: Sequence[Table], options: PageO
     found = {r.key: caveats(r) for r in runs}
     pages, blocks = [], []
     for left, (run, name) in zip(range(len(todo), 0, -1), todo, strict=True):
-        page, block = _task_page(run, name, found[run.key], options, box, box.budget // left)
+        page, block = _task_page(run, name, options, box, box.budget // left)
         pages.append(page)
         blocks.append((page.block, block))
     cells: dict[str, Any] = {}
@@ -207,7 +207,7 @@ def render_page(runs: Sequence[RunView], tables: Sequence[Table], options: PageO
             tables=tables,
             strips=[(t, strips(t)) for t in tables],
             pages=pages,
-            reference=options.reference,
+            all_smoke=all(r.smoke for r in runs),
             audio_budget=options.max_audio_mb,
             policy=policy(script, style),
             style=Markup(style),

@@ -7,12 +7,7 @@ from typing import Any
 
 from evalkit import published as paper
 from reports.cells import Cell, number
-from reports.runs import RunView
-
-
-def smoke(entry: Mapping[str, Any]) -> bool:
-    """True when the task ran on our own few questions, which are no benchmark."""
-    return (entry.get("data") or {}).get("kind") == "smoke"
+from reports.runs import RunView, smoke
 
 
 def whole_data(entry: Mapping[str, Any]) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 from reports.cells import Cell, Row, Table, number
 from reports.runs import RunView, headline
 
-MINUS = "\u2212"
+_APART = {"not-meaningful", "smoke", "limited", "count"}
+"""Marks of values that no sentence sets beside a printed one."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,7 @@ def _strip(table: Table, row: Row) -> Strip | None:
 
 def strips(table: Table) -> list[Strip]:
     """The rows of a table that our runs fill, headline metrics only."""
-    from reports.tables import OTHER
-
-    rows = [r for s in table.sections if s.title != OTHER for r in s.rows]
+    rows = [r for s in table.sections if not s.aside for r in s.rows]
     return [s for r in rows if (s := _strip(table, r)) is not None]
 
 
@@ -121,7 +120,7 @@ def _compare(table: Table, column: int, reference: str) -> tuple[list[str], list
     for row in table.rows():
         ours = row.cells[column]
         printed = row.cells[theirs] if theirs is not None else None
-        if ours.value is None or "not-meaningful" in ours.marks:
+        if ours.value is None or _APART & set(ours.marks):
             continue
         if row.overall and (printed is None or printed.value is None):
             sentences.append(f"{table.title} overall {ours.text}")
@@ -143,7 +142,10 @@ def _compare(table: Table, column: int, reference: str) -> tuple[list[str], list
 def verdict(run: RunView, tables: Sequence[Table], reference: str) -> str:
     """One sentence on a run: where it stands against one printed model, or why it stands nowhere."""
     if run.demo:
-        return f"{run.label} is an embedded demo: all works end to end, its numbers compare with nothing."
+        shown = f"{run.label} is the embedded demo: it shows the pipeline from end to end"
+        return f"{shown}, and its numbers compare with nothing."
+    if run.smoke:
+        return f"{run.label} ran on the smoke data: this shows that the pipeline works, and measures nothing."
     sentences: list[str] = []
     better = worse = outside = 0
     for table in tables:
@@ -161,7 +163,7 @@ def verdict(run: RunView, tables: Sequence[Table], reference: str) -> str:
     if not sentences:
         tasks = len(run.tasks)
         scored = f"{run.label}: {tasks} task{'' if tasks == 1 else 's'} scored"
-        return f"{scored}; none has a printed number to stand beside."
+        return f"{scored}; none of the numbers can stand beside a printed one."
     text = "; ".join(sentences)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -193,8 +195,7 @@ def figures(run: RunView) -> list[Figure]:
         Figure(f"{scored:,}", "samples scored", f"of {total:,}" if scored != total else "all of them"),
         Figure(f"{total - scored:,}", "without a score", ", ".join(lost)),
     ]
-    seconds, cost = run.fact("seconds", "wall_s"), run.fact("cost_usd")
-    if isinstance(seconds, int | float):
-        remark = f"judges \u2248 ${cost:,.2f}" if isinstance(cost, int | float) else ""
-        out.append(Figure(_duration(float(seconds)), "wall time", remark))
+    if run.seconds is not None:
+        calls = len(run.sessions)
+        out.append(Figure(_duration(run.seconds), "wall time", f"in {calls} calls" if calls > 1 else ""))
     return out

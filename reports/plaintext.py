@@ -17,7 +17,7 @@ def _pipe(text: str) -> str:
 
 
 def _head(column: Column) -> str:
-    return f"{column.label} (embedded demo)" if column.demo else column.label
+    return f"{column.label} ({', '.join(column.tags)})" if column.tags else column.label
 
 
 def _label(row: Row) -> str:

@@ -32,6 +32,11 @@ class RunView:
         return bool((self.results.get("model") or {}).get("demo"))
 
     @property
+    def smoke(self) -> bool:
+        """True when every task ran on our own few questions, which are no benchmark."""
+        return bool(self.tasks) and all(smoke(e) for e in self.tasks.values())
+
+    @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         """Entries of results.json by task name."""
         found: Mapping[str, Mapping[str, Any]] = self.results.get("tasks") or {}
@@ -42,20 +47,26 @@ class RunView:
         found: Mapping[str, Mapping[str, Any]] = self.results.get("overall") or {}
         return found
 
-    def fact(self, *names: str) -> Any:
-        """The first of these keys that the manifest holds, else None."""
-        return next((self.manifest[n] for n in names if self.manifest.get(n) not in (None, "")), None)
-
     @property
     def suite(self) -> str:
         """The suite's name, or "" when tasks were named one by one."""
-        found = self.fact("suite")
-        return str(found.get("name", "") if isinstance(found, Mapping) else found or "")
+        return str(self.manifest.get("suite") or "")
+
+    @property
+    def sessions(self) -> list[Mapping[str, Any]]:
+        """The calls that wrote the run, the first one first."""
+        return [s for s in self.manifest.get("sessions") or () if isinstance(s, Mapping)]
 
     @property
     def date(self) -> str:
         """Day the run was started ("2026-11-22"), or ""."""
-        return str(self.fact("created", "started", "date") or "")[:10]
+        return str(next((s["started"] for s in self.sessions if s.get("started")), ""))[:10]
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of all calls together, or None when none of them ended."""
+        known = [float(s["seconds"]) for s in self.sessions if isinstance(s.get("seconds"), int | float)]
+        return sum(known) if known else None
 
 
 def load_runs(paths: Sequence[Path | str]) -> list[RunView]:
@@ -89,6 +100,11 @@ def load_runs(paths: Sequence[Path | str]) -> list[RunView]:
         RunView(root, f"r{i + 1}", name(i), results, manifest)
         for i, (root, _, results, manifest) in enumerate(loaded)
     ]
+
+
+def smoke(entry: Mapping[str, Any]) -> bool:
+    """True when a task ran on our own few questions in the benchmark's layout."""
+    return (entry.get("data") or {}).get("kind") == "smoke"
 
 
 def headline(entry: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -58,7 +58,7 @@ class SoundBox:
                 continue
             uri = data_uri(data)
             if len(uri) > share:
-                return  # the rest is left out, which the page says in words of its own
+                continue  # left out, which the page says in words of its own
             self.clips[clip.sha256] = uri
             share -= len(uri)
             self.budget -= len(uri)

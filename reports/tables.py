@@ -88,7 +88,9 @@ def _columns(printed: _Printed, runs: Sequence[RunView]) -> tuple[Column, ...]:
         )
         for t, m in printed.columns
     ]
-    columns += [Column(r.key, r.label, "run", group="This report's runs", demo=r.demo) for r in runs]
+    columns += [
+        Column(r.key, r.label, "run", group="This report's runs", demo=r.demo, smoke=r.smoke) for r in runs
+    ]
     return tuple(columns)
 
 
@@ -223,7 +225,7 @@ def _extra_section(
     ]
     overalls = dict.fromkeys(n for r in runs for n in _overalls_of(r, benchmark))
     rows += [_own_overall(runs, blanks, n) for n in overalls if ("overall", n) not in placed]
-    return Section(EXTRA if blanks else "Tasks", tuple(rows))
+    return Section(EXTRA if blanks else "Tasks", tuple(rows), ours_only=True)
 
 
 def _other_section(runs: Sequence[RunView], blanks: int, benchmark: str) -> Section:
@@ -234,8 +236,7 @@ def _other_section(runs: Sequence[RunView], blanks: int, benchmark: str) -> Sect
         headlines = {e["headline"] for n, e in entries if n == task}
         names = dict.fromkeys(m for n, e in entries if n == task for m in e["metrics"] if m not in headlines)
         rows += [_own_row(runs, blanks, task, m, entry["title"]) for m in names]
-    note = "Beside the headline: halves of a score, speech quality, alignment."
-    return Section(OTHER, tuple(rows), note)
+    return Section(OTHER, tuple(rows), ours_only=True, aside=True)
 
 
 def build_table(runs: Sequence[RunView], benchmark: str, published: Sequence[str] | None = None) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -121,11 +122,13 @@ def console_table(
             cell = row.cells[ours]
             if cell.n is None and not cell.signature:
                 continue
+            if run.smoke:  # told once, at the top
+                cell = replace(cell, marks=tuple(m for m in cell.marks if m != "smoke"))
             lines.append(_line(row, cell, row.cells[theirs] if theirs is not None else None))
             kinds.append("row")
         aligned = _align(lines)
-        if run.demo:
-            aligned[0][7] = "embedded demo: no baseline"
+        if run.demo or run.smoke:
+            aligned[0][7] = ", ".join(["embedded demo: no baseline"] * run.demo + ["smoke data"] * run.smoke)
             lines[0] = (*lines[0][:7], aligned[0][7])
         blocks.append(
             "\n".join(_paint(c, ln, k, colour) for c, ln, k in zip(aligned, lines, kinds, strict=True))

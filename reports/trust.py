@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from reports.makers import smoke
-from reports.runs import RunView, headline
+from reports.runs import RunView, headline, smoke
 
 _OWN = re.compile(r"[\w.-]+:own@[0-9a-f]+|\bown@[0-9a-f]+")
 
@@ -168,6 +167,6 @@ def caveats(run: RunView) -> list[Caveat]:
     return [c for check in _CHECKS for c in check(run)]
 
 
-def caveats_of_task(found: Sequence[Caveat], task: str) -> list[Caveat]:
-    """Those that are about a task, and those about the whole run."""
-    return [c for c in found if not c.tasks or task in c.tasks]
+def caveats_of_task(run: RunView, task: str) -> list[Caveat]:
+    """What limits trust in one task alone."""
+    return caveats(replace(run, results={**run.results, "tasks": {task: run.tasks[task]}}))

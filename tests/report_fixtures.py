@@ -172,16 +172,8 @@ def make_run(
     model = ModelCard(
         label, f"openai-compatible/{label}@3e2d", {"temperature": 0, "max_tokens": 512}, demo=demo
     )
-    writer.write_manifest(
-        {
-            "v": 1,
-            "suite": "table2",
-            "created": "2026-11-22T15:00:00Z",
-            "seconds": 754.2,
-            "cost_usd": 1.9,
-            "model": label,
-        }
-    )
+    session = {"started": "2026-11-22T15:00:00+00:00", "ended": "2026-11-22T15:12:34+00:00", "seconds": 754.2}
+    writer.write_manifest({"v": 1, "suite": "table2", "sessions": [session], "model": {"name": label}})
     writer.write_results(build_results(writer, plans, model, [overall]))
     writer.close()
     return root

@@ -14,9 +14,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report_fixtures import HOSTILE, make_run
+from report_fixtures import HOSTILE, Answer, FixedJudge, make_run, plan_of, task_of, write_task
 
+from evalkit.records import Verdict
+from evalkit.results import ModelCard, build_results
 from evalkit.sources import fetch_origin, fetch_origins
+from evalkit.stats import pooled
+from evalkit.store import Run, RunWriter
+from evalkit.task import Metric
 from reports import write_report
 from reports.runs import load_runs
 from reports.samples import read_samples, worst_first
@@ -209,6 +214,46 @@ def test_5000_samples_are_quick(tmp_path: Path) -> None:
     (path,) = write_report([run], tmp_path / "out", ["html"], max_audio_mb=0)
     assert time.process_time() - before < 4.0  # about 1 s on an idle machine
     assert path.stat().st_size < 12_000_000
+
+
+def test_smoke_data_is_said_once_for_all(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    results = Run(run).results()
+    for entry in results["tasks"].values():
+        entry["data"]["kind"] = "smoke"
+    Run(run).write_results(results)
+    (path,) = write_report([run], tmp_path / "out", ["html"], max_audio_mb=0)
+    words = " ".join(Page(path.read_text(encoding="utf-8")).words)
+    assert "ran on the smoke data" in words and "better than" not in words
+    assert words.count("smoke data") < 25  # by page and column, not by cell
+    results["tasks"]["voicebench/sd-qa"]["data"]["kind"] = "local"
+    Run(run).write_results(results)
+    (path,) = write_report([run], tmp_path / "out", ["html"], max_audio_mb=0)
+    assert 'class="flag warn">smoke data' in path.read_text(encoding="utf-8")
+
+
+def test_empty_tasks_odd_ids_and_open_scales(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path / "run")
+    judges = [FixedJudge("wer", "wer")]
+    wer = Metric("wer", "WER", pool=pooled("errors", "length"), higher_is_better=False, hi=float("inf"))
+    tasks = [task_of(f"asr/{n}", n, [wer], judges) for n in ("full", "empty")]
+    answers = [
+        Answer(f"u/{i}%20#\u00fc", verdicts=(Verdict("wer", i / 10, counts={"errors": i, "length": 10}),))
+        for i in range(25)
+    ]
+    write_task(writer, tasks[0], judges, answers)
+    writer.write_manifest({"v": 1})
+    plans = [plan_of(tasks[0], judges, 25), plan_of(tasks[1], judges, 0)]
+    writer.write_results(build_results(writer, plans, ModelCard("m", "m@1")))
+    writer.close()
+    (path,) = write_report([tmp_path / "run"], tmp_path / "out", ["html"])
+    page = Page(path.read_text(encoding="utf-8"))
+    data = block(page, "d-r1_asr_full")
+    assert data["samples"][0]["i"] == "u/24%20#\u00fc"
+    assert data["bins"][0]["tone"] == "0" and data["bins"][-1]["tone"] == "4"
+    assert sum(b["n"] for b in data["bins"]) == 25
+    assert block(page, "d-r1_asr_empty")["samples"] == []
+    assert "none of the numbers can stand beside a printed one" in " ".join(page.words)
 
 
 def test_a_cut_list_says_so(tmp_path: Path) -> None:

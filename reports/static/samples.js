@@ -69,7 +69,7 @@ class SampleList {
     const shown = this.found.slice(from, from + PAGE);
     this.count.textContent = `${total.toLocaleString('en')} of ${this.data.samples.length.toLocaleString('en')}`;
     this.items.replaceChildren(...shown.map((s) => this.item(s)));
-    if (!total) this.items.replaceChildren(el('li', { class: 'empty' }, 'No sample matches.'));
+    if (!total) this.items.replaceChildren(el('li', { class: 'empty' }, this.data.samples.length ? 'No sample matches.' : 'No sample on record yet.'));
     const turn = (step, label) => {
       const button = el('button', { type: 'button', disabled: this.page + step < 0 || this.page + step >= pages }, label);
       button.addEventListener('click', () => { this.page += step; this.draw(); this.root.scrollIntoView({ block: 'start' }); });

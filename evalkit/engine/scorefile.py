@@ -18,8 +18,8 @@ from evalkit.engine.session import (
     results_of,
 )
 from evalkit.predictions import PredictionFile
-from evalkit.records import JSON
-from evalkit.sources import Source
+from evalkit.records import JSON, Sample
+from evalkit.sources import Row, Source
 from evalkit.task import Task
 
 
@@ -27,8 +27,12 @@ def given_task(task: Task, predictions: PredictionFile) -> tuple[Task, Source]:
     """The task reading the rows that came with predictions, each sample named by its prediction's id."""
     to_sample = task.to_sample
     source = GivenSource(task.data, [], str(predictions.folder), kind="given", predictions=predictions)
-    named = replace(task, to_sample=lambda name, row: replace(to_sample(name, row), id=row.file_id))
-    return named, source
+
+    def named(name: str, row: Row) -> Sample:
+        sample = to_sample(name, row)
+        return sample if sample.id == row.file_id else replace(sample, id=row.file_id)
+
+    return replace(task, to_sample=named), source
 
 
 def score_file(job: Job, predictions: PredictionFile, *, rows: bool) -> Outcome:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,6 +199,37 @@ def result(out: Path, task: str, metric: str | None = None) -> dict[str, Any]:
     return found
 
 
+TOY_ASR = """
+import sys, time
+from pathlib import Path
+from evalkit.engine import pipeline
+from evalkit.records import Transcript
+from evalkit.runners import asr_engines
+
+pipeline.ASR_BATCH = 1
+heard = []
+
+class Toy:
+    signature = "toy-asr"
+    def transcribe(self, audios, language):
+        out = []
+        for audio in audios:
+            heard.append(audio)
+            if len(heard) == 3 and Path("hang").exists():
+                Path("hanging").touch()
+                time.sleep(60)
+            out.append(Transcript(audio.digest(), self.signature, f"I heard {audio.seconds:.2f} s"))
+        return out
+
+asr_engines._ENGINES["toy"] = (lambda model, options: Toy(), ())
+from evalkit.cli import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+"""A program that is the command line with an ASR engine `toy` that hears durations, and hangs at the third
+piece of speech while there is a file `hang` in the working folder."""
+
+
 def openai(url: str, *more: object) -> list[object]:
     """`run` arguments for a model behind the mock."""
     return ["run", "--model", "openai/m", "-M", f"base_url={url}", "--progress", "none", *more]
@@ -210,8 +241,6 @@ def judged(url: str) -> list[object]:
 
 
 @pytest.fixture
-def bench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Bench]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """A corner of the disk for one test."""
-    yield Bench(tmp_path, monkeypatch, capsys)
+    return Bench(tmp_path, monkeypatch, capsys)

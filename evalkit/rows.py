@@ -1,0 +1,154 @@
+"""A row of a data set, and the readers that stream rows out of parquet, JSONL, JSON, CSV and TSV files.
+
+Audio columns stay encoded: `Row.audio` hands out the bytes or the path, and `evalkit.audio` decodes them.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from evalkit.audio import AudioError, inside
+from evalkit.interfaces import UsageError
+from evalkit.records import Audio, Turn, digest_of
+
+SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
+
+
+class Row(dict[str, Any]):
+    """One row of a data set, that knows where it came from.
+
+    Attributes:
+        file: the file it was read from.
+        number: its place in that file, from 0; for messages only, never an id.
+        split: the split it belongs to.
+        root: folder its audio paths may not leave.
+        given: True when it came with a prediction rather than from the data set.
+        file_id: id of that prediction.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], *, file: str, number: int, split: str, root: str, given: bool = False
+    ) -> None:
+        super().__init__(values)
+        self.file, self.number, self.split, self.root, self.given = file, number, split, root, given
+        self.file_id = ""
+
+    @property
+    def where(self) -> str:
+        """ "row 17 of usa-0001.parquet"."""
+        return f"row {self.number} of {Path(self.file).name}"
+
+    def __missing__(self, key: str) -> Any:
+        found = ", ".join(map(str, self)) or "none"
+        raise UsageError(
+            f"{self.where} has no column {key!r} (found: {found}). "
+            "Is this the edition of the data set the task expects? Use --revision or --data-dir."
+        )
+
+    def audio(self, column: str = "audio") -> Audio:
+        """The audio of a column: a {bytes, path} struct, or a path relative to the data's folder.
+
+        Raises:
+            UsageError: no such column, an empty cell, or a path that leaves the folder.
+        """
+        value = self[column]
+        if isinstance(value, Mapping):
+            data, path = value.get("bytes"), value.get("path")
+            if data:
+                suffix = Path(path).suffix.lstrip(".").lower() if path else None
+                return Audio(data=data, format=suffix or None, origin=self._origin(column))
+            value = path
+        if isinstance(value, bytes | bytearray):
+            return Audio(data=bytes(value), origin=self._origin(column))
+        if not value or not isinstance(value, str):
+            raise UsageError(f"{self.where}: the audio column {column!r} is empty")
+        try:
+            found = inside(self.root, value)
+        except AudioError as exc:
+            raise UsageError(f"{self.where}: {exc}") from exc
+        return Audio(path=str(found), format=found.suffix.lstrip(".").lower() or None, origin=str(found))
+
+    def user_turn(self, column: str = "audio") -> Turn:
+        """A user turn that holds the row's audio and nothing else.
+
+        A row handed over with a prediction (`given`) may lack the audio: the answer is there already.
+        """
+        if self.given and not self.get(column):
+            return Turn("user", ())
+        return Turn("user", (self.audio(column),))
+
+    def stable_id(self, *columns: str) -> str:
+        """An id for data without a key of its own: 12 hex digits over these columns, never a position.
+
+        A row that came with a prediction goes by the prediction's id.
+        """
+        if self.file_id:
+            return self.file_id
+        return digest_of([self.get(c) for c in columns])[:12]
+
+    def _origin(self, column: str) -> str:
+        file = self.file if "://" in self.file else os.path.abspath(self.file)
+        return f"{file}#row={self.number}&column={quote(column)}"
+
+
+def read_rows(file: str, *, split: str, root: str, opener: Any = None) -> Iterator[Row]:
+    """Stream the rows of one parquet, JSONL, JSON or CSV file.
+
+    Raises:
+        UsageError: broken file, naming the file and line.
+    """
+    suffix = Path(file).suffix
+    reader = {".parquet": _read_parquet, ".jsonl": _read_jsonl, ".json": _read_json}.get(suffix, _read_csv)
+    kwargs = {"opener": opener} if suffix == ".parquet" else {}
+    for number, values in enumerate(reader(file, **kwargs)):
+        yield Row(values, file=file, number=number, split=split, root=root)
+
+
+def _read_parquet(file: str, opener: Any = None) -> Iterator[dict[str, Any]]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as exc:
+        raise UsageError(f'{Path(file).name} is parquet: pip install "evalkit[data]" to read it.') from exc
+    try:
+        with pq.ParquetFile(opener(file) if opener else file) as table:
+            # Small batches: rows carry audio, and memory has to stay flat.
+            for batch in table.iter_batches(batch_size=8):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as exc:
+        raise UsageError(f"{file} can't be read as parquet: {str(exc).splitlines()[0]}") from exc
+
+
+def _read_jsonl(file: str) -> Iterator[dict[str, Any]]:
+    with Path(file).open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                values = json.loads(line)
+            except ValueError as exc:
+                raise UsageError(f"{file}:{number}: not JSON ({exc})") from exc
+            if not isinstance(values, dict):
+                raise UsageError(f"{file}:{number}: expected an object, found {type(values).__name__}")
+            yield values
+
+
+def _read_json(file: str) -> Iterator[dict[str, Any]]:
+    try:
+        values = json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise UsageError(f"{file}: not JSON ({exc})") from exc
+    if not isinstance(values, list):
+        raise UsageError(f"{file}: expected a list of objects")
+    yield from values
+
+
+def _read_csv(file: str) -> Iterator[dict[str, Any]]:
+    with Path(file).open(encoding="utf-8-sig", newline="") as lines:
+        yield from csv.DictReader(lines, delimiter="\t" if file.endswith(".tsv") else ",")

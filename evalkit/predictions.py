@@ -57,7 +57,7 @@ class Prediction(BaseModel):
                 folder, str(given.relative_to(folder)) if given.is_relative_to(folder) else self.audio
             )
             audio = Audio(path=str(path), format=path.suffix.lstrip(".").lower() or None)
-        meta: dict[str, JSON] = {}
+        meta: dict[str, JSON] = {} if self.text is not None else {"text": "none given"}
         if self.transcript is not None:
             meta["transcript"] = self.transcript
         if self.judge is not None:
@@ -158,6 +158,8 @@ class PredictionFile:
                     f"{self.path}:{number}: the id {prediction.id!r} stands on line {out[prediction.id][0]} already."
                 )
             out[prediction.id] = (number, offset)
+        if not out:
+            raise UsageError(f"{self.path} holds no predictions")
         return out
 
     def get(self, sample_id: str) -> Prediction | None:

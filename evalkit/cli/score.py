@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from evalkit.cli import options
@@ -15,10 +13,10 @@ from evalkit.config import cache_dir
 from evalkit.engine.opencache import open_cache
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
-from evalkit.engine.scorefile import given_task, score_file
-from evalkit.engine.session import Job, execute
+from evalkit.engine.scorefile import score_file, score_with_models
+from evalkit.engine.session import Job
 from evalkit.interfaces import UsageError
-from evalkit.predictions import Prediction, PredictionFile
+from evalkit.predictions import PredictionFile
 from evalkit.records import Modality
 from evalkit.registry import catalogue
 from evalkit.runners.replay import ReplayRunner
@@ -27,7 +25,7 @@ from evalkit.task import Task
 
 def call(args: argparse.Namespace) -> int:
     """Score and report; the exit code."""
-    from evalkit.cli.roles import bind
+    from evalkit.cli.roles import bind, needs
 
     task = one_task(args.task)
     predictions = PredictionFile(Path(args.predictions), Path(args.audio_dir) if args.audio_dir else None)
@@ -35,9 +33,11 @@ def call(args: argparse.Namespace) -> int:
     rows = first.row is not None
     if not rows and not args.data_dir:
         print(f"the predictions bring no rows: reading {task.data.repo} from the hub", file=sys.stderr)
-    recorded = first.judge is not None
+    recorded = any(p.judge is not None for p in predictions)
     folder = None if args.no_cache else cache_dir()
-    roles, names = bind(args, open_cache(folder), {"recorded": True} if recorded else None)
+    roles, names = bind(
+        args, open_cache(folder), needs([task], args.protocol), {"recorded": True} if recorded else None
+    )
     model_options = {"label": args.label or predictions.path.stem}
     if args.audio_dir:
         model_options["audio_dir"] = args.audio_dir
@@ -60,20 +60,10 @@ def call(args: argparse.Namespace) -> int:
         if args.json and args.progress == "auto" and not sys.stderr.isatty()
         else args.progress,
     )
-    has_audio = any(p.audio for p in _some(predictions, 200)) if task.modality is Modality.S2S else False
-    waits = (roles.judge is not None and "judge" in task.variant(args.protocol)[1].roles) or has_audio
-    outcome = (
-        execute(replace(job, opener=partial(given_task, predictions=predictions) if rows else None))
-        if waits
-        else score_file(job, predictions, rows=rows)
-    )
+    asks = roles.judge is not None and "judge" in task.variant(args.protocol)[1].roles
+    waits = asks or (task.modality is Modality.S2S and any(p.audio for p in predictions))
+    outcome = (score_with_models if waits else score_file)(job, predictions, rows=rows)
     return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
-
-
-def _some(predictions: PredictionFile, n: int) -> list[Prediction]:
-    from itertools import islice
-
-    return [predictions.parse(line, number) for number, _, line in islice(predictions.lines(), n)]
 
 
 def one_task(name: str) -> Task:

@@ -12,6 +12,7 @@ from itertools import islice
 from evalkit.audio import AudioError
 from evalkit.engine.judging import answer_for as shown
 from evalkit.engine.judging import asked, crash, drive, fresh, judge_now, obstacle, to_scores
+from evalkit.engine.loading import rows_of, sample_of
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Judge, UsageError
 from evalkit.predictions import Prediction, PredictionFile
@@ -60,20 +61,19 @@ def pairs(state: TaskState, predictions: PredictionFile, *, rows: bool, limit: i
     if rows:
         for prediction, row in islice(given_rows(predictions, state.plan.task.data.splits[0]), limit):
             state.seen.add(prediction.id)
-            sample = task.to_sample(task.name, row)
+            sample = sample_of(task, row)
             yield sample if sample.id == prediction.id else replace(sample, id=prediction.id), prediction
         return
-    for row in islice(state.source.rows(), limit):
-        sample = state.unique(task.to_sample(task.name, row))
+    for row in islice(rows_of(state), limit):
+        sample = state.unique(sample_of(task, row))
         yield sample, predictions.get(sample.id)
 
 
 def known_ids(state: TaskState) -> set[str]:
     """Ids of every sample of the data set."""
-    task = state.plan.task
     probe = TaskState(state.plan, state.source)
-    for row in state.source.rows():
-        probe.unique(task.to_sample(task.name, row))
+    for row in rows_of(state):
+        probe.unique(sample_of(state.plan.task, row))
     return probe.seen
 
 

@@ -10,6 +10,7 @@ from evalkit.interfaces import Answer, Judge
 from evalkit.records import Response, Sample, Score, Transcript, Verdict
 
 NO_SPEECH = "no-speech: the response has no audio to transcribe"
+NO_TEXT = "no-text: the prediction has audio but no text, and this task scores the text"
 ASR_UNBOUND = "asr-unbound: no ASR engine is bound; pass --asr, e.g. --asr faster-whisper/large-v3"
 
 
@@ -31,6 +32,8 @@ def recorded_for(judge: Judge, response: Response) -> tuple[str, ...] | None:
 
 def obstacle(judge: Judge, response: Response, transcript: Transcript | None) -> str | None:
     """Why this judge can't be asked at all, as an unscored reason; None when it can."""
+    if judge.reads == "text" and response.meta.get("text") == "none given":
+        return NO_TEXT
     if judge.reads == "speech" and transcript is None:
         if response.audio is not None:
             return ASR_UNBOUND

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 from evalkit.audio import AudioError, materialise
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Failure, Sample, Turn, digest_of
+from evalkit.sources import Row
+from evalkit.task import Task
 
 CHUNK_ITEMS = 16
 CHUNK_BYTES = 4 << 20
@@ -70,15 +74,29 @@ def items(state: TaskState, limit: int | None) -> Iterator[Item]:
     Raises:
         UsageError: a row that can't become a sample, naming row and file.
     """
-    task = state.plan.task
-    for row in islice(state.source.rows(), limit):
-        try:
-            sample = task.to_sample(task.name, row)
-        except UsageError as exc:
-            raise UsageError(f"{task.name}: {exc}") from exc
-        except (TypeError, ValueError, KeyError, AttributeError) as exc:
-            raise UsageError(f"{task.name}: {row.where} can't be read as a sample: {exc}") from exc
-        yield load(state, state.unique(sample))
+    for row in islice(rows_of(state), limit):
+        yield load(state, state.unique(sample_of(state.plan.task, row)))
+
+
+def rows_of(state: TaskState) -> Iterator[Row]:
+    """Every row of a task. Raises UsageError when a file turns out to be unreadable on the way."""
+    try:
+        yield from state.source.rows()
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        where = ", ".join(Path(f).name for _, f in state.source.files[:3])
+        raise UsageError(
+            f"{state.name}: the data in {state.source.root} ({where}) can't be read: {exc}"
+        ) from exc
+
+
+def sample_of(task: Task, row: Row) -> Sample:
+    """A row as a sample. Raises UsageError that names task and row."""
+    try:
+        return task.to_sample(task.name, row)
+    except UsageError as exc:
+        raise UsageError(f"{task.name}: {exc}") from exc
+    except (TypeError, ValueError, KeyError, AttributeError) as exc:
+        raise UsageError(f"{task.name}: {row.where} can't be read as a sample: {exc}") from exc
 
 
 def take(source: Iterator[Item]) -> list[Item]:

@@ -10,6 +10,7 @@ from evalkit.engine.bulk import GivenSource, known_ids, pairs, score_bulk
 from evalkit.engine.session import (
     Job,
     Outcome,
+    execute,
     manifest_for,
     model_card,
     now,
@@ -17,6 +18,7 @@ from evalkit.engine.session import (
     plans_for,
     results_of,
 )
+from evalkit.engine.state import TaskState
 from evalkit.predictions import PredictionFile
 from evalkit.records import JSON, Sample
 from evalkit.sources import Row, Source
@@ -35,6 +37,22 @@ def given_task(task: Task, predictions: PredictionFile) -> tuple[Task, Source]:
     return replace(task, to_sample=named), source
 
 
+def check(state: TaskState, predictions: PredictionFile, *, rows: bool) -> None:
+    """Look at every line before anything is asked or written. Raises UsageError."""
+    predictions.index  # noqa: B018 - the look is what it is for
+    if not rows:
+        predictions.check_known(known_ids(state), state.name)
+
+
+def score_with_models(job: Job, predictions: PredictionFile, *, rows: bool) -> Outcome:
+    """Score predictions that a judge or an ASR engine has to look at; raises as `execute` and `score_file` do."""
+    if rows:
+        job = replace(job, opener=partial(given_task, predictions=predictions))
+    [state] = plans_for(job)
+    check(state, predictions, rows=rows)
+    return execute(job)
+
+
 def score_file(job: Job, predictions: PredictionFile, *, rows: bool) -> Outcome:
     """Score predictions that no model has to look at: rules and recorded judge replies.
 
@@ -48,10 +66,7 @@ def score_file(job: Job, predictions: PredictionFile, *, rows: bool) -> Outcome:
     started = time.monotonic()
     card = model_card(job)
     [state] = plans_for(replace(job, opener=partial(given_task, predictions=predictions) if rows else None))
-    if rows:
-        predictions.index  # noqa: B018 - checks every line before anything is written
-    else:
-        predictions.check_known(known_ids(state), state.name)
+    check(state, predictions, rows=rows)
     run, old = open_run(job, card)
     manifest = manifest_for(job, card, [state], old)
     session: dict[str, JSON] = {"started": now(), "ended": None}

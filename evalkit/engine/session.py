@@ -215,6 +215,8 @@ def execute(job: Job) -> Outcome:
         run.write_manifest(manifest)
         for modality in dict.fromkeys(t.modality for t in job.tasks):
             job.runner.prepare(modality)
+        for helper in (job.roles.asr, job.roles.judge):
+            getattr(helper, "prepare", lambda: None)()
         for state in states:
             state.recall(run)
         pipeline = Pipeline(

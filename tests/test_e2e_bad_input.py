@@ -1,0 +1,381 @@
+"""Bad input of every kind: one clear sentence, the right exit code, and nothing that was done is lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import resource
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.store import Appender, StoreError, read_lines
+from tests.cli_fixtures import KEY, Bench, Done, bench, judged, lines, openai, result
+from tests.mock_fixtures import mock_server
+
+__all__ = ["bench"]
+
+ADV = "voicebench/advbench"
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+def refused(done: Done, *words: str) -> str:
+    """The one sentence of a call that ended with exit code 2 and has all these words."""
+    assert done.code == 2, done.said
+    assert "Traceback" not in done.err and done.out == ""
+    [line] = [x for x in done.err.splitlines() if "error:" in x]
+    for word in words:
+        assert word in line, line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--task", "voicebench/advbnch"], ["'voicebench/advbnch'", "Did you mean voicebench/advbench"]),
+        (["--suite", "voicebensh"], ["no suite 'voicebensh'", "Did you mean voicebench"]),
+        (["--suite", "smoke", "--task", "voicebench/alpacaeval"], ["'smoke'", "voicebench/alpacaeval"]),
+        (["--task", ADV, "--model", "opnai/m"], ["no runner 'opnai'", "Did you mean openai"]),
+        (["--task", ADV, "-M", "tempratur=1"], ["tempratur", "temperature"]),
+        (["--task", ADV, "-M", "temperature"], ["NAME=VALUE"]),
+        (["--task", ADV, "-M", "temperature=hot"], ["temperature", "'hot'"]),
+        (["--task", ADV, "-O", "sed=1"], ["no scoring option 'sed'", "seed"]),
+        (["--task", ADV, "-O", "mcq_fill=maybe"], ["mcq_fill", "seeded"]),
+        (["--task", ADV, "--protocol", "strickt"], ["no protocol 'strickt'", "kimi-evalkit, official"]),
+        (["--task", ADV, "--judge", "replay/x"], ["'replay' can't be a judge", "openai"]),
+        (["--task", ADV, "--asr", "wisper/large"], ["no ASR engine 'wisper'", "faster-whisper"]),
+        (["--task", ADV, "--data-dir", "not/there"], ["not/there", "not a folder"]),
+        (["--task", "voicebench/bbh"], ["found no bbh/test of hlt-lab/voicebench", ".parquet"]),
+        (["--limit", "0", "--task", ADV], ["0"]),
+        ([], ["--task", "--suite"]),
+        (["--task", ADV, "--colour"], ["--colour"]),
+    ],
+)
+def test_unknown_names_and_values(bench: Bench, args: list[str], words: list[str]) -> None:
+    bench.questions(1)
+    given = openai(NOWHERE, *args, "--out", bench.tmp / "a")
+    refused(bench.here(*given, *([] if "--data-dir" in args else ["--data-dir", bench.data])), *words)
+    assert not (bench.tmp / "a").exists()
+
+
+@pytest.mark.parametrize("args", [["run"], ["runn"], [], ["run", "--model", "openai/m", "--format", "x"]])
+def test_usage_mistakes(bench: Bench, args: list[str]) -> None:
+    done = bench.here(*args)
+    assert done.code == 2 and "error:" in done.err and done.out == ""
+
+
+def test_missing_and_broken_audio_is_an_error_on_record(bench: Bench) -> None:
+    """The other samples go on; the broken ones are named, bounded, and mended when the file is."""
+    bench.questions(5)
+    audio = bench.data / "hlt-lab/voicebench/advbench/audio"
+    whole = (audio / "q01.wav").read_bytes()
+    (audio / "q00.wav").unlink()
+    (audio / "q01.wav").write_bytes(whole[:900])
+    (audio / "q02.wav").write_bytes(b"")
+    (audio / "q03.wav").write_bytes(b"<html>not found</html>")
+    with mock_server() as mock:
+        args = openai(mock.url, "--task", ADV, "--data-dir", bench.data, "--out", bench.tmp / "a")
+        done = bench.here(*args)
+        assert done.code == 1, done.said
+        assert mock.requests() == 1
+        assert "4 samples errored" in done.err
+        for words in ("q00.wav: No such file", "truncated wav", "the audio is empty", "can't be read"):
+            assert words in done.err
+        assert result(bench.tmp / "a", ADV)["n_errors"] == 4
+        (audio / "q01.wav").write_bytes(whole)
+        bench.here(*args)
+        assert mock.requests() == 2
+    assert result(bench.tmp / "a", ADV)["n_errors"] == 3
+
+
+def test_a_row_without_its_column_stops_with_the_row(bench: Bench) -> None:
+    """What was answered before it stays; mended, the run goes on."""
+    digests = bench.questions(20)
+    path = bench.data / "hlt-lab/voicebench/advbench/test.jsonl"
+    rows = [json.loads(x) for x in path.read_text().splitlines()]
+    bench.rows([*rows[:18], {"id": "q18", "audio": rows[18]["audio"]}, rows[19]])
+    with mock_server() as mock:
+        args = openai(mock.url, "--task", ADV, "--data-dir", bench.data, "--out", bench.tmp / "a")
+        refused(
+            bench.here(*args, "--no-cache"), "row 18 of test.jsonl", "no column 'prompt'", "found: id, audio"
+        )
+        kept = len(lines(bench.tmp / "a" / ADV / "responses.jsonl"))
+        sent = mock.requests()
+        bench.rows(rows)
+        assert bench.here(*args, "--no-cache").code == 0
+        assert mock.requests() == sent + len(digests) - kept
+
+
+@pytest.mark.parametrize("path", ["../../../../etc/passwd", "/etc/passwd", "audio/../../../../x.wav", ""])
+def test_paths_that_leave_the_data_set(bench: Bench, path: str) -> None:
+    bench.questions(1)
+    bench.rows([{"id": "x", "prompt": "?", "audio": path}])
+    done = bench.here(*openai(NOWHERE, "--task", ADV, "--data-dir", bench.data, "--out", bench.tmp / "a"))
+    refused(done, "row 0 of test.jsonl", "leaves its folder" if path else "empty")
+
+
+def test_broken_data_files(bench: Bench) -> None:
+    bench.questions(1)
+    path = bench.data / "hlt-lab/voicebench/advbench/test.jsonl"
+    args = openai(NOWHERE, "--task", ADV, "--data-dir", bench.data, "--out", bench.tmp / "a")
+    path.write_text('{"id": "x"\n')
+    refused(bench.here(*args), "test.jsonl:1", "not JSON")
+    path.write_text("[1]\n")
+    refused(bench.here(*args), "test.jsonl:1", "expected an object")
+    path.write_bytes(b'{"id": "\xff"}\n')
+    refused(bench.here(*args), "test.jsonl")
+    path.write_text("")
+    done = bench.here(*args)
+    assert done.code == 1 and "Traceback" not in done.err, done.said
+
+
+def test_wrong_endpoints(bench: Bench) -> None:
+    bench.questions(2)
+    args = ["--task", ADV, "--data-dir", bench.data, "--retries", 1, "--out", bench.tmp / "a"]
+    refused(bench.here(*openai(NOWHERE, *args)), "can't reach", "connection refused", "base_url")
+    with mock_server() as mock:
+        wrong = mock.url.replace("/v1", "/v2")
+        refused(bench.here(*openai(wrong, *args)), "HTTP 404", "base_url")
+        # A mistyped address owns no run directory: with the right one the same --out works.
+        assert bench.here(*openai(mock.url, *args)).code == 0
+        refused(bench.here(*openai(wrong, *args)), "holds answers of openai/m@", "--out")
+
+
+def everything_written(folder: Path) -> bytes:
+    return b"".join(p.read_bytes() for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_rejected_key_is_never_shown(bench: Bench) -> None:
+    """401 stops the run; the key is in no output and in no file, even when the server echoes it."""
+    bench.questions(2)
+    with mock_server(api_key="another") as mock:
+        done = bench.here(
+            *openai(mock.url, "--task", ADV, "--data-dir", bench.data, "--out", bench.tmp / "a")
+        )
+    refused(done, "rejected the API key in OPENAI_API_KEY", "HTTP 401")
+    assert KEY not in done.out + done.err
+    assert KEY.encode() not in everything_written(bench.tmp)
+
+
+def test_a_working_key_is_written_nowhere(bench: Bench) -> None:
+    """Nor the key that works, nor secrets in options, nor a login in an address."""
+    bench.questions(1, "alpacaeval_full")
+    with mock_server(texts=["3"]) as mock:
+        body = json.dumps({"api_key": KEY, "deep": [{"token": KEY}], "top_k": 1})
+        url = mock.url.replace("http://", f"http://user:{KEY}@")
+        args = openai(url, "--task", "voicebench/alpacaeval_full", "--data-dir", bench.data, *judged(url))
+        done = bench.here(
+            *args, "-M", f"extra_body={body}", "-J", f"extra_body={body}", "--out", bench.tmp / "a"
+        )
+        assert mock.stats()["last"]["api_key"] == KEY
+    assert done.code == 0, done.said
+    assert KEY not in done.out + done.err
+    assert KEY.encode() not in everything_written(bench.tmp)
+    assert "top_k" in (bench.tmp / "a/run.json").read_text()
+
+
+# --- predictions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '{"id": "q00", "text": "a"}\n{"id": "q00", "text": "b"}\n',
+            ["p.jsonl:2", "'q00'", "line 1 already"],
+        ),
+        ('{"id": "q00", "text": "a"}\n{"id": "zz", "text": "b"}\n', ["no sample 'zz' (line 2)", ADV]),
+        ('{"id": "q00", "text": "a"}\n{"id": "q01", "te', ["p.jsonl:2", "not JSON, or cut off"]),
+        ('{"id": "q00", "text": "a"}\nhello\n', ["p.jsonl:2", "not JSON"]),
+        ('{"text": "a"}\n', ["p.jsonl:1", "no field 'id'"]),
+        ('{"id": "q00", "text": 7}\n', ["p.jsonl:1", "'text'", "string"]),
+        ("[]\n", ["p.jsonl:1"]),
+        ("", ["p.jsonl", "no predictions"]),
+        ("\n\n", ["p.jsonl", "no predictions"]),
+    ],
+)
+@pytest.mark.parametrize("how", ["score", "score-with-judge", "replay"])
+def test_broken_predictions(bench: Bench, text: str, words: list[str], how: str) -> None:
+    """Whichever way a predictions file comes in, it is checked whole before anything is written."""
+    task = "voicebench/alpacaeval_full" if how == "score-with-judge" else ADV
+    bench.questions(2, task.split("/")[1])
+    (bench.tmp / "p.jsonl").write_text(text)
+    common = ["--task", task, "--data-dir", bench.data, "--out", bench.tmp / "a", "--progress", "none"]
+    if how == "replay":
+        if "no sample" in words[0]:
+            pytest.skip("a run of many tasks may use part of a file")
+        done = bench.here("run", "--model", f"replay/{bench.tmp / 'p.jsonl'}", *common)
+    else:
+        judge = judged(NOWHERE) if how == "score-with-judge" else []
+        done = bench.here("score", bench.tmp / "p.jsonl", *common, *judge)
+    refused(done, *(w.replace(ADV, task) for w in words))
+    assert not (bench.tmp / "a" / task).exists()
+
+
+def test_predictions_that_are_not_there(bench: Bench) -> None:
+    refused(bench.here("score", bench.tmp / "no.jsonl", "--task", ADV), "no predictions file", "no.jsonl")
+    refused(bench.here("score", bench.tmp, "--task", ADV), "no predictions file")
+    refused(bench.here("run", "--model", "replay/no.jsonl", "--task", ADV), "no predictions file")
+
+
+def test_score_needs_one_task(bench: Bench) -> None:
+    (bench.tmp / "p.jsonl").write_text('{"id": "1", "text": "a"}\n')
+    refused(bench.here("score", bench.tmp / "p.jsonl", "--task", "voicebench/*"), "one task")
+    refused(bench.here("score", bench.tmp / "p.jsonl", "--task", "voicebench/advbnch"), "Did you mean")
+
+
+def test_odd_rows_are_named(bench: Bench) -> None:
+    """A row of the wrong types is the user's to mend, in `run` and in `score` alike."""
+    bench.questions(1, "ifeval")
+    bench.rows(
+        [
+            {
+                "id": "x",
+                "prompt": "?",
+                "audio": {"bytes": "b", "path": 5},
+                "instruction_id_list": [],
+                "kwargs": [],
+            }
+        ],
+        "ifeval",
+    )
+    (bench.tmp / "p.jsonl").write_text('{"id": "x", "text": "a"}\n')
+    common = ["--task", "voicebench/ifeval", "--data-dir", bench.data, "--out", bench.tmp / "a"]
+    refused(bench.here("score", bench.tmp / "p.jsonl", *common), "row 0 of test.jsonl")
+    refused(bench.here(*openai(NOWHERE, *common)), "row 0 of test.jsonl")
+
+
+# --- disks -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "score"])
+def test_out_that_cannot_be_written(bench: Bench, command: str) -> None:
+    bench.questions(1)
+    (bench.tmp / "p.jsonl").write_text('{"id": "q00", "text": "a"}\n')
+    (bench.tmp / "file").write_text("in the way")
+    for out in (bench.tmp / "file", bench.tmp / "file" / "a", "/proc/evalkit"):
+        common = ["--task", ADV, "--data-dir", bench.data, "--out", out]
+        given = openai(NOWHERE, *common) if command == "run" else ["score", bench.tmp / "p.jsonl", *common]
+        refused(bench.here(*given), str(out), "can't be written", "--out")
+
+
+def limit_files(size: int) -> None:
+    """No file of this process may grow beyond `size` bytes: a full disk that any user can have."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_full_disk_in_the_middle_of_a_run(bench: Bench) -> None:
+    """Exit 3 with one sentence; what was finished is whole; with room again, the run goes on."""
+    bench.questions(40)
+    with mock_server(texts=["word " * 200]) as mock:
+        args = openai(mock.url, "--task", ADV, "--data-dir", bench.data, "--no-report", "--out", "a")
+        done = bench.process(*args, preexec_fn=lambda: limit_files(20_000))
+        assert done.code == 3, done.said
+        [line] = [x for x in done.err.splitlines() if x.startswith("error:")]
+        assert "responses.jsonl" in line and "Traceback" not in done.err
+        raw = (bench.tmp / "a" / ADV / "responses.jsonl").read_bytes()
+        assert raw.endswith(b"\n") and 0 < len(raw) <= 20_000
+        kept, sent = raw.count(b"\n"), mock.requests()
+        again = bench.process(*args)
+        assert again.code == 0, again.said
+        assert mock.requests() - sent <= 40 - kept
+        assert bench.process(*args[:-1], "b").code == 0
+    assert (bench.tmp / "a/results.json").read_bytes() == (bench.tmp / "b/results.json").read_bytes()
+
+
+def test_full_disk_from_the_start(bench: Bench) -> None:
+    bench.questions(1)
+    args = openai(NOWHERE, "--task", ADV, "--data-dir", bench.data, "--out", "a")
+    done = bench.process(*args, preexec_fn=lambda: limit_files(10))
+    assert done.code == 3 and "can't be written" in done.err and "Traceback" not in done.err, done.said
+
+
+def test_full_disk_while_scoring_a_file(bench: Bench) -> None:
+    bench.questions(1)
+    rows = [{"id": f"{k}", "text": "w " * 300, "row": {"prompt": "?"}} for k in range(200)]
+    (bench.tmp / "p.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    args = ["score", bench.tmp / "p.jsonl", "--task", ADV, "--out", "a", "--no-report"]
+    done = bench.process(*args, preexec_fn=lambda: limit_files(50_000))
+    assert done.code == 3 and "responses.jsonl" in done.err and "Traceback" not in done.err, done.said
+    assert bench.process(*args).code == 0
+    assert result(bench.tmp / "a", ADV)["n_scored"] == 200
+
+
+def test_appender_without_space_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENOSPC after part of a line: the part is cut off again, and the next line starts clean."""
+    appender = Appender(tmp_path / "x.jsonl")
+    appender.append(b'{"a": 1}\n')
+    write = os.write
+    calls: list[int] = []
+
+    def full(fd: int, data: bytes) -> int:
+        calls.append(len(data))
+        if len(calls) == 1:
+            return write(fd, data[:5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(StoreError, match=r"no space left.*run the same command again"):
+            appender.append(b'{"b": 2}\n')
+    appender.append(b'{"c": 3}\n')
+    appender.close()
+    assert [x for _, x in read_lines(tmp_path / "x.jsonl")] == [{"a": 1}, {"c": 3}]
+
+
+@pytest.mark.parametrize("trouble", ["garbage", "folder", "unwritable"])
+def test_a_broken_cache_is_done_without(bench: Bench, trouble: str) -> None:
+    """One warning, no failure, and the answers are asked for."""
+    bench.questions(2)
+    cache = bench.tmp / "cache"
+    if trouble == "unwritable":
+        cache.write_text("a file in the way")
+    else:
+        cache.mkdir()
+        if trouble == "garbage":
+            (cache / "cache.sqlite").write_bytes(os.urandom(8192))
+        else:
+            (cache / "cache.sqlite").mkdir()
+    with mock_server() as mock:
+        args = openai(mock.url, "--task", ADV, "--data-dir", bench.data, "--no-report", "--out", "a")
+        done = bench.process(*args)
+    assert done.code == 0, done.said
+    [line] = [x for x in done.err.splitlines() if "cache" in x]
+    assert line.startswith("warning: the cache in") and "going on without it" in line
+
+
+def test_a_cache_damaged_inside(bench: Bench) -> None:
+    """A database whose pages are damaged serves nothing wrong and stops nothing."""
+    bench.questions(3)
+    with mock_server() as mock:
+        args = openai(mock.url, "--task", ADV, "--data-dir", bench.data, "--no-report")
+        assert bench.process(*args, "--out", "a").code == 0
+        with sqlite3.connect(bench.tmp / "cache/cache.sqlite") as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.execute("UPDATE entries SET value = 'not json'")
+        done = bench.process(*args, "--out", "b")
+        assert done.code == 0 and mock.requests() == 6, done.said
+
+
+def test_a_run_directory_of_someone_else(bench: Bench) -> None:
+    bench.questions(1)
+    (bench.tmp / "a").mkdir()
+    (bench.tmp / "a/run.json").write_text("{")
+    done = bench.here(*openai(NOWHERE, "--task", ADV, "--data-dir", bench.data, "--out", bench.tmp / "a"))
+    refused(done, "run.json can't be read")
+    refused(bench.here("report", bench.tmp / "nothing"), "not a run directory")
+    refused(bench.here("report", bench.tmp / "a"), "not a run directory")
+
+
+def test_internal_errors_are_one_sentence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("evalkit.cli.run.prepare", broken)
+    done = bench.here(*openai(NOWHERE, "--task", ADV))
+    assert done.code == 3
+    assert re.fullmatch(r"internal error: ZeroDivisionError: oh\. .*EVALKIT_DEBUG=1.*\n", done.err)

@@ -96,7 +96,7 @@ def _samples(files: TaskFiles) -> Iterator[dict[str, Any]]:
             "question": asked.get("question"),
             "target": target if target is None or isinstance(target, str) else json.dumps(target),
             "text": None if error else line.get("text", ""),
-            "transcript": meta.get("transcript", heard.get(audio.get("sha256"))),
+            "transcript": meta.get("transcript", heard.get(audio.get("sha256") or "")),
             "audio": str((files.root / audio["path"]).absolute()) if audio.get("path") else None,
             "error_kind": error.get("kind"),
             "error_message": error.get("message"),

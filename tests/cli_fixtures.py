@@ -17,11 +17,14 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from evalkit.cli import main
+from evalkit.interfaces import Runner
+from evalkit.records import Modality, Response, Sample, SentAudio
 from tests.mock_openai import tone_wav
 
 ROOT = Path(__file__).parent.parent
@@ -98,6 +101,13 @@ class Bench:
             rows.append({**row, **more})
         self.rows(rows, config, repo=repo)
         return digests
+
+    def runner(self, cls: type[Runner]) -> None:
+        """Make a toy runner known under its name, as if its file lay in evalkit/runners/."""
+        module = ModuleType(f"evalkit.runners.{cls.name}")
+        cls.__module__ = module.__name__
+        module.__dict__["Toy"] = cls
+        self.monkeypatch.setitem(sys.modules, module.__name__, module)
 
     # --- calling ----------------------------------------------------------------------------------
 
@@ -197,6 +207,27 @@ def result(out: Path, task: str, metric: str | None = None) -> dict[str, Any]:
     entry = json.loads((out / "results.json").read_text(encoding="utf-8"))["tasks"][task]
     found: dict[str, Any] = entry["metrics"][metric or entry["headline"]]
     return found
+
+
+def sent(sample: Sample) -> tuple[SentAudio, ...]:
+    """What an honest runner says of the audio it sent."""
+    return tuple(SentAudio(a.digest(), a.seconds or 0.0, a.sample_rate or 0) for a in sample.audios)
+
+
+class ToyRunner(Runner):
+    """A runner for tests to build on: takes any model name, answers "ok" to everything."""
+
+    name = "toy"
+    modalities = frozenset(Modality)
+
+    def __init__(self, model: str, **options: str) -> None:
+        self.model = model
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"model": self.model}
+
+    async def generate(self, sample: Sample, modality: Modality) -> Response:
+        return Response(sample.id, text="ok", sent=sent(sample))
 
 
 TOY_ASR = """

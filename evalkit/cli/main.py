@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import signal
 import sys
@@ -51,10 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = int(args.call(args))
             sys.stdout.flush()
             return code
-        except BrokenPipeError:
-            # The reader (head, less) has gone; what it wanted it has.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return OK
         except KeyboardInterrupt:
             print("interrupted; run the same command to go on", file=sys.stderr)
             return INTERRUPTED
@@ -65,15 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextmanager
 def _terms() -> Iterator[None]:
     """What holds while a command runs: SIGTERM ends it like Ctrl-C, warnings are one line, all text prints."""
+    from evalkit.cli.stdout import forgiving_stdout
     from evalkit.engine.signals import handlers_kept, raise_interrupt
 
     def one_line(message: Warning | str, *_: Any, **__: Any) -> None:
         print(f"warning: {message}", file=sys.stderr)
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Model output may hold what this terminal's encoding has not; that must not end a run.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    with handlers_kept(), warnings.catch_warnings():
+    with forgiving_stdout(), handlers_kept(), warnings.catch_warnings():
         warnings.showwarning = one_line
         with suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGTERM, raise_interrupt)

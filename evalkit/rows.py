@@ -18,6 +18,8 @@ from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Turn, digest_of
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
+MAX_CELL = 1 << 30
+"""Characters one CSV cell may hold; the csv module's own limit is too small for a long prompt."""
 
 
 class Row(dict[str, Any]):
@@ -60,11 +62,11 @@ class Row(dict[str, Any]):
         value = self[column]
         if isinstance(value, Mapping):
             data, path = value.get("bytes"), value.get("path")
-            if data:
+            if data and isinstance(data, bytes | bytearray):
                 suffix = Path(path).suffix.lstrip(".").lower() if path else None
-                return Audio(data=data, format=suffix or None, origin=self._origin(column))
+                return Audio(data=bytes(data), format=suffix or None, origin=self._origin(column))
             value = path
-        if isinstance(value, bytes | bytearray):
+        if value and isinstance(value, bytes | bytearray):
             return Audio(data=bytes(value), origin=self._origin(column))
         if not value or not isinstance(value, str):
             raise UsageError(f"{self.where}: the audio column {column!r} is empty")
@@ -126,29 +128,50 @@ def _read_parquet(file: str, opener: Any = None) -> Iterator[dict[str, Any]]:
 
 
 def _read_jsonl(file: str) -> Iterator[dict[str, Any]]:
-    with Path(file).open(encoding="utf-8") as lines:
+    with Path(file).open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                values = json.loads(line)
+                yield _object(json.loads(line))
             except ValueError as exc:
-                raise UsageError(f"{file}:{number}: not JSON ({exc})") from exc
-            if not isinstance(values, dict):
-                raise UsageError(f"{file}:{number}: expected an object, found {type(values).__name__}")
-            yield values
+                raise UsageError(f"{file}:{number}: {_not_json(exc)}") from exc
 
 
 def _read_json(file: str) -> Iterator[dict[str, Any]]:
     try:
-        values = json.loads(Path(file).read_text(encoding="utf-8"))
+        values = json.loads(Path(file).read_bytes())
+        if not isinstance(values, list):
+            raise _Misplaced(f"expected a list of objects, found {type(values).__name__}")
+        rows = [_object(v) for v in values]
     except ValueError as exc:
-        raise UsageError(f"{file}: not JSON ({exc})") from exc
-    if not isinstance(values, list):
-        raise UsageError(f"{file}: expected a list of objects")
-    yield from values
+        raise UsageError(f"{file}: {_not_json(exc)}") from exc
+    yield from rows
+
+
+class _Misplaced(ValueError):
+    """JSON, but not the kind of value that belongs here."""
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Misplaced(f"expected an object, found {type(value).__name__}")
+    return value
+
+
+def _not_json(exc: ValueError) -> str:
+    if isinstance(exc, UnicodeDecodeError):
+        return f"not UTF-8 ({exc.reason} at byte {exc.start})"
+    return str(exc) if isinstance(exc, _Misplaced) else f"not JSON ({exc})"
 
 
 def _read_csv(file: str) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(MAX_CELL)
     with Path(file).open(encoding="utf-8-sig", newline="") as lines:
-        yield from csv.DictReader(lines, delimiter="\t" if file.endswith(".tsv") else ",")
+        reader = csv.DictReader(lines, delimiter="\t" if file.endswith(".tsv") else ",")
+        try:
+            yield from reader
+        except UnicodeDecodeError as exc:
+            raise UsageError(f"{file}: not UTF-8 (after line {reader.line_num})") from exc
+        except csv.Error as exc:
+            raise UsageError(f"{file}:{reader.line_num}: {exc}") from exc

@@ -54,23 +54,14 @@ def _split(origin: str) -> tuple[str, str]:
 
 def fetch_origin(origin: str) -> bytes | None:
     """The bytes an `Audio.origin` points to, or None when they are no longer there. For reports."""
-    file, fragment = _split(origin)
-    try:
-        if not fragment:
-            return Path(file).read_bytes()
-        query = parse_qs("row=" + fragment)
-        value = _parquet_cell(file, int(query["row"][0]), query["column"][0])
-    except (OSError, KeyError, ValueError, ImportError):
-        return None
-    if isinstance(value, Mapping):
-        value = value.get("bytes")
-    return bytes(value) if isinstance(value, bytes | bytearray) else None
+    return fetch_origins([origin]).get(origin)
 
 
 def fetch_origins(origins: Iterable[str]) -> dict[str, bytes]:
     """The bytes of many origins at once; those that are no longer there are left out.
 
     Each parquet file is opened once, and of it only the row groups that hold wanted rows are read.
+    Addresses on the hub are left out too: a report is written without the network.
     """
     out: dict[str, bytes] = {}
     wanted: dict[tuple[str, str], dict[int, str]] = {}
@@ -78,9 +69,11 @@ def fetch_origins(origins: Iterable[str]) -> dict[str, bytes]:
         file, fragment = _split(origin)
         query = parse_qs("row=" + fragment)
         row, column = query.get("row", [""])[0], query.get("column", [""])[0]
+        if "://" in file:
+            continue
         if fragment and row.isdecimal() and column:
             wanted.setdefault((file, column), {})[int(row)] = origin
-        elif not fragment and (data := fetch_origin(origin)) is not None:
+        elif not fragment and (data := _file(origin)) is not None:
             out[origin] = data
     for (file, column), rows in wanted.items():
         try:
@@ -93,11 +86,20 @@ def fetch_origins(origins: Iterable[str]) -> dict[str, bytes]:
     return out
 
 
+def _file(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError):  # ValueError: a NUL character in the path
+        return None
+
+
 def _parquet_cells(file: str, rows: list[int], column: str) -> Iterator[tuple[int, Any]]:
     """(row, value) for the ascending row numbers that the file has."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as table:
+        if column not in table.schema_arrow.names:
+            raise KeyError(column)
         start = 0
         for group in range(table.metadata.num_row_groups):
             end = start + table.metadata.row_group(group).num_rows
@@ -113,15 +115,3 @@ def _parquet_cells(file: str, rows: list[int], column: str) -> Iterator[tuple[in
                 if at > here[-1]:
                     break
             start = end
-
-
-def _parquet_cell(file: str, row: int, column: str) -> Any:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as table:
-        start = 0
-        for batch in table.iter_batches(batch_size=8, columns=[column]):
-            if row < start + batch.num_rows:
-                return batch.column(0)[row - start].as_py()
-            start += batch.num_rows
-    raise KeyError(row)

@@ -146,8 +146,14 @@ def encode_wav(samples: Samples, sample_rate: int) -> bytes:
 
 
 def encode_flac(samples: Samples, sample_rate: int) -> bytes:
-    """16-bit FLAC of mono samples in [-1, 1]: the store's format for generated speech."""
-    return _encode(samples, sample_rate, "FLAC", "PCM_16")
+    """16-bit FLAC of mono samples in [-1, 1]: the store's format for generated speech.
+
+    FLAC can't hold nothing at all: an empty signal becomes one sample of silence.
+    """
+    import numpy as np
+
+    some = samples if len(samples) else np.zeros(1, np.float32)
+    return _encode(some, sample_rate, "FLAC", "PCM_16")
 
 
 def encode_mp3(samples: Samples, sample_rate: int) -> bytes:

@@ -80,12 +80,17 @@ def test_channels_are_averaged() -> None:
 
 @given(st.lists(st.integers(-32768, 32767), max_size=50), st.sampled_from([8000, 16000, 44100]))
 def test_sixteen_bits_come_back_exactly(values: list[int], rate: int) -> None:
-    # An empty FLAC has no length in its header, and libsndfile refuses it; a wav may be empty.
     samples = np.array(values, dtype=np.float32) / 32768
-    for encode in (encode_wav, encode_flac) if values else (encode_wav,):
+    for encode in (encode_wav, encode_flac) if values else (encode_wav,):  # FLAC: see the next test
         got, got_rate = decode(Audio(data=encode(samples, rate)))
         assert got_rate == rate
         np.testing.assert_array_equal(got, samples)
+
+
+def test_an_empty_answer_is_a_flac_of_one_silent_sample() -> None:
+    data = encode_flac(np.zeros(0, np.float32), RATE)
+    assert probe(data).seconds == 1 / RATE
+    assert decode(Audio(data=data))[0].tolist() == [0.0]
 
 
 def test_encoding_clips_instead_of_wrapping() -> None:

@@ -20,7 +20,7 @@ from judges.bbh import BBH
 from judges.fill import Fill
 from judges.ifeval import IFEval
 from judges.ifeval.pools import FINAL, LOOSE_INSTRUCTION, LOOSE_PROMPT, STRICT_INSTRUCTION, STRICT_PROMPT
-from judges.llm_presets import mcq_judge, open_judge, qa_judge
+from judges.llm_presets import JudgeProtocol, mcq_judge, open_judge, qa_judge
 from judges.mcq import ChoiceTemplates
 from judges.pedant import Pedant
 from judges.refusal import Refusal
@@ -91,7 +91,8 @@ def _recorded(roles: Roles) -> bool:
 
 
 def _fill(roles: Roles) -> Fill:
-    return roles.options.get("mcq_fill", "seeded")  # type: ignore[return-value]
+    given: Fill = roles.options.get("mcq_fill", "seeded")
+    return given
 
 
 def _seed(roles: Roles) -> int:
@@ -125,7 +126,7 @@ IFEVAL = (
 
 
 def _open_variants() -> dict[str, Variant]:
-    def judged(protocol: str) -> Callable[[Roles], list[Judge]]:
+    def judged(protocol: JudgeProtocol) -> Callable[[Roles], list[Judge]]:
         return lambda r: [open_judge(protocol, r.judge, recorded=_recorded(r))]
 
     return {
@@ -146,7 +147,7 @@ def _open_variants() -> dict[str, Variant]:
 
 
 def _qa_variants() -> dict[str, Variant]:
-    def judged(protocol: str) -> Callable[[Roles], list[Judge]]:
+    def judged(protocol: JudgeProtocol) -> Callable[[Roles], list[Judge]]:
         return lambda r: [
             qa_judge(protocol, r.judge, recorded=_recorded(r)),
             Pedant(weights=r.options.get("pedant_weights")),

@@ -210,6 +210,6 @@ def inside(root: str | os.PathLike[str], relative: str) -> Path:
         raise AudioError("an audio path holds a NUL character")
     base = os.path.abspath(root)
     path = os.path.normpath(os.path.join(base, relative))
-    if os.path.isabs(relative) or (path != base and not path.startswith(base.rstrip(os.sep) + os.sep)):
+    if Path(relative).is_absolute() or (path != base and not path.startswith(base.rstrip(os.sep) + os.sep)):
         raise AudioError(f"the path {relative!r} leaves its folder {base}")
     return Path(path)

@@ -44,7 +44,8 @@ def suggestion(name: str, known: list[str]) -> str:
 # --- runners -------------------------------------------------------------------------------------
 
 
-def _runner_class(module: ModuleType) -> type[Runner] | None:
+def runner_class(module: ModuleType) -> type[Runner] | None:
+    """The runner that a module (or the package it opens) defines, if any."""
     for value in vars(module).values():
         if (
             isinstance(value, type)
@@ -61,7 +62,7 @@ def runner_modules() -> dict[str, ModuleType]:
     """Every module that holds a runner, by the runner's name."""
     found: dict[str, ModuleType] = {}
     for module in _modules(RUNNERS, "evalkit.runners"):
-        if (cls := _runner_class(module)) is not None:
+        if (cls := runner_class(module)) is not None:
             found.setdefault(cls.name, module)
     return found
 
@@ -70,7 +71,7 @@ def _runner_module(name: str) -> ModuleType:
     """The module of one runner; imports only that one when it is named like the runner."""
     try:
         module = importlib.import_module(f"{RUNNERS}.{name.replace('-', '_')}")
-        if (cls := _runner_class(module)) is not None and cls.name == name:
+        if (cls := runner_class(module)) is not None and cls.name == name:
             return module
     except ModuleNotFoundError as exc:
         if not (exc.name or "").startswith(RUNNERS):
@@ -87,7 +88,7 @@ def _runner_module(name: str) -> ModuleType:
 def make_runner(spec: str, options: Mapping[str, str]) -> Runner:
     """Build the runner that `--model RUNNER/MODEL` names. Raises UsageError."""
     name, _, model = spec.partition("/")
-    cls = _runner_class(_runner_module(name))
+    cls = runner_class(_runner_module(name))
     assert cls is not None
     return cls(model, **dict(options))  # type: ignore[call-arg]
 
@@ -108,6 +109,12 @@ def make_transcriber(spec: str, options: Mapping[str, str]) -> Transcriber:
     """Build the ASR engine that `--asr ENGINE/MODEL` names. Raises UsageError."""
     module = importlib.import_module("evalkit.runners.asr_engines")
     engine: Transcriber = module.make_transcriber(spec, dict(options))
+    return engine
+
+
+def default_transcriber() -> str | None:
+    """The ASR engine for a user who names none, if this machine has a fitting one."""
+    engine: str | None = importlib.import_module("evalkit.runners.asr_engines").default_engine()
     return engine
 
 

@@ -52,6 +52,7 @@ class ScoringPlan:
         limited: True when the user asked for fewer samples than there are.
         ids: the samples of this run, when the directory may hold others (an earlier, larger --limit).
         asr: signature of the ASR engine whose transcripts are judged; "given" when they came along.
+        signed: signatures made so far, by judge; they are asked for at every score.
     """
 
     task: Task
@@ -63,10 +64,15 @@ class ScoringPlan:
     limited: bool = False
     ids: frozenset[str] | None = None
     asr: str = "given"
+    signed: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     def sign(self, judge: Judge) -> str:
         """The judge's signature as scores carry it: judges of transcripts name the ASR engine too."""
-        return f"{judge.signature} on {self.asr}" if judge.reads == "speech" else judge.signature
+        signed = self.signed.get(id(judge))
+        if signed is None:
+            signed = f"{judge.signature} on {self.asr}" if judge.reads == "speech" else judge.signature
+            self.signed[id(judge)] = signed
+        return signed
 
     def judges_of(self, metric: Metric) -> list[Judge]:
         """The judges whose verdicts feed a metric."""
@@ -163,6 +169,9 @@ def _metric_result(
         "higher_is_better": metric.higher_is_better,
         "decimals": metric.decimals,
         "primary": metric.primary,
+        "reads": list(metric.reads),
+        "lo": metric.lo,
+        "hi": metric.hi,
         "value": None if withheld or found.value is None else json_number(found.value * scale),
         "ci": None if withheld else printed(found.ci),
         "ci_method": "none" if withheld else found.ci_method,

@@ -9,6 +9,7 @@ librosa and hangs on empty audio) or in a folder of the user's.
 from __future__ import annotations
 
 import threading
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,6 +33,8 @@ _SIG = (-0.08397278, 1.22083953, 0.0052439)
 _BAK = (-0.13166888, 1.60915514, -0.39604546)
 _OVRL = (-0.06766283, 1.11546468, 0.04602535)
 """Calibration of the raw P.835 outputs, highest power first."""
+
+_LOCK = threading.Lock()
 
 
 class Mos(NamedTuple):
@@ -114,6 +117,21 @@ def _session(path: Path) -> Any:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
+@cache
+def _loaded(folder: str | None) -> DnsmosModel:
+    return DnsmosModel(folder)
+
+
+def shared_model(folder: str | None) -> DnsmosModel:
+    """The one model of this process for these weights: its buffers weigh more than its weights.
+
+    Raises:
+        WeightsError: weights missing or altered, or onnxruntime not installed; tried again next time.
+    """
+    with _LOCK:
+        return _loaded(folder)
+
+
 class Dnsmos(Judge):
     """Speech quality of the spoken answer.
 
@@ -133,8 +151,6 @@ class Dnsmos(Judge):
             raise ValueError(f"unknown DNSMOS convention {convention!r}: microsoft or ultraeval")
         self.convention = convention
         self._weights = weights
-        self._model: DnsmosModel | None = None
-        self._lock = threading.Lock()
 
     @property
     def signature(self) -> str:
@@ -154,16 +170,10 @@ class Dnsmos(Judge):
         if not np.isfinite(samples).all():
             return self.unscored("bad-audio: some samples are not finite numbers.")
         try:
-            mos = self._load()(np.clip(samples, -1.0, 1.0), self.convention)
+            mos = shared_model(self._weights)(np.clip(samples, -1.0, 1.0), self.convention)
         except WeightsError as exc:
             return self.unscored(f"weights: {exc}")
         detail = {"seconds": round(len(samples) / SAMPLE_RATE, 3)}
         return [
             Verdict(metric, value, detail=detail) for metric, value in zip(self.metrics, mos, strict=True)
         ]
-
-    def _load(self) -> DnsmosModel:
-        with self._lock:
-            if self._model is None:
-                self._model = DnsmosModel(self._weights)
-            return self._model

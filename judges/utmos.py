@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.audio import AudioError, decode
@@ -20,6 +22,15 @@ from judges.weights import WeightsError, sha256_of
 
 if TYPE_CHECKING:
     from judges.utmos_model import Scorer
+
+
+_LOCK = threading.Lock()
+
+
+@cache
+def _loaded(weights: Path, checkout: str | None) -> Scorer:
+    """The one scorer of this process for these weights (400 MB). Raises WeightsError."""
+    return load_utmos(weights, checkout)
 
 
 class Utmos(Judge):
@@ -39,8 +50,6 @@ class Utmos(Judge):
     def __init__(self, weights: str | None = None, checkout: str | None = None) -> None:
         self._weights = weights
         self._checkout = checkout
-        self._scorer: Scorer | None = None
-        self._lock = threading.Lock()
 
     @property
     def signature(self) -> str:
@@ -63,8 +72,9 @@ class Utmos(Judge):
         if is_silent(samples):
             return self.unscored("silent-audio: there is no sound to rate.")
         try:
-            with self._lock:
-                value = self._load()(resample(samples, rate, SAMPLE_RATE))
+            with _LOCK:
+                score = _loaded(weights_path(self._weights), self._checkout)
+                value = score(resample(samples, rate, SAMPLE_RATE))
         except WeightsError as exc:
             return self.unscored(f"weights: {exc}")
         except RuntimeError as exc:  # torch's own errors, e.g. a clip shorter than the first filter
@@ -72,8 +82,3 @@ class Utmos(Judge):
         if not math.isfinite(value):
             return self.unscored("utmos-failed: the model gave no finite score.")
         return [Verdict("utmos", value, detail={"seconds": round(len(samples) / rate, 3)})]
-
-    def _load(self) -> Scorer:
-        if self._scorer is None:
-            self._scorer = load_utmos(weights_path(self._weights), self._checkout)
-        return self._scorer

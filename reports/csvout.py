@@ -137,8 +137,9 @@ def write_samples(runs: Sequence[RunView], task: str, path: Path) -> Path:
 
 
 def _verdict_columns(run: RunView, task: str) -> Iterator[str]:
-    for view in read_samples(run, task):
-        yield from (s.metric for s in view.scores)
+    """Names of the verdicts that the task's metrics pool."""
+    for metric in run.tasks[task]["metrics"].values():
+        yield from metric["reads"]
 
 
 def write_csv(runs: Sequence[RunView], tables: Sequence[Table], out: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from evalkit.interfaces import Judge
-from evalkit.registry import catalogue, runner_modules
+from evalkit.registry import catalogue, runner_class, runner_modules
 
 
 def call(args: argparse.Namespace) -> int:
@@ -87,9 +87,8 @@ def runners() -> list[dict[str, Any]]:
     """Every runner: what it serves, whether it can judge, its first docstring line."""
     rows = []
     for name, module in sorted(runner_modules().items()):
-        cls = next(
-            v for v in vars(module).values() if inspect.isclass(v) and getattr(v, "name", None) == name
-        )
+        cls = runner_class(module)
+        assert cls is not None
         rows.append(
             {
                 "runner": name,

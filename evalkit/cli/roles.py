@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from evalkit.cache import Cache
 from evalkit.cli import options
 from evalkit.engine.opencache import keep_reply
 from evalkit.interfaces import ChatModel, ChatReply, ChatRequest, Roles
-from evalkit.registry import make_chat, make_transcriber
+from evalkit.registry import default_transcriber, make_chat, make_transcriber
+from evalkit.task import Task
 
 
 class CachedChat:
@@ -26,6 +27,10 @@ class CachedChat:
     @property
     def meaningful(self) -> bool:
         return self._model.meaningful
+
+    def prepare(self) -> None:
+        """Load the model's weights, if it has any here."""
+        getattr(self._model, "prepare", lambda: None)()
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         key = Cache.key("chat", self._identity, request.to_json())
@@ -43,9 +48,20 @@ class CachedChat:
 
 
 def bind(
-    args: argparse.Namespace, cache: Cache | None, extra: Mapping[str, Any] | None = None
+    args: argparse.Namespace,
+    cache: Cache | None,
+    needed: Collection[str],
+    extra: Mapping[str, Any] | None = None,
 ) -> tuple[Roles, dict[str, str]]:
-    """The roles of this call, and how the user named them. Raises UsageError."""
+    """The roles of this call, and how the user named them.
+
+    Args:
+        needed: roles the tasks need; an unnamed ASR engine is chosen only for tasks that transcribe.
+        extra: scoring options beside the user's.
+
+    Raises:
+        UsageError: an unknown model, engine or option.
+    """
     scoring: dict[str, Any] = {**options.scoring_options(args.O), **(extra or {})}
     names: dict[str, str] = {}
     judge = asr = None
@@ -58,7 +74,13 @@ def bind(
             told: Mapping[str, Any] = getattr(judge, "identity", dict)()
             identity = {"model": args.judge, **options.without_secrets(given), "identity": dict(told)}
             judge = CachedChat(judge, identity, cache)
-    if args.asr:
-        asr = make_transcriber(args.asr, options.pairs(args.A, "-A"))
+    engine = args.asr or (default_transcriber() if "asr" in needed else None)
+    if engine:
+        asr = make_transcriber(engine, options.pairs(args.A, "-A"))
         names["asr"] = asr.signature
     return Roles(judge, asr, scoring), names
+
+
+def needs(tasks: Iterable[Task], protocol: str | None) -> set[str]:
+    """The roles these tasks need under a protocol."""
+    return {role for t in tasks for role in t.variant(protocol)[1].roles}

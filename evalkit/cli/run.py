@@ -77,7 +77,7 @@ def overalls_of(tasks: Sequence[Task], found: Catalogue) -> list[Overall]:
 
 def prepare(args: argparse.Namespace) -> Job:
     """Look everything up. Raises UsageError."""
-    from evalkit.cli.roles import bind
+    from evalkit.cli.roles import bind, needs
     from evalkit.engine.opencache import open_cache
 
     found = catalogue()
@@ -85,7 +85,7 @@ def prepare(args: argparse.Namespace) -> Job:
     given = options.pairs(args.M, "-M")
     runner = make_runner(args.model, given)
     cache = None if args.no_cache else cache_dir()
-    roles, names = bind(args, open_cache(cache))
+    roles, names = bind(args, open_cache(cache), needs(tasks, args.protocol))
     what = suite.name if suite else "+".join(args.task or [])
     identity = {
         "model": dict(runner.identity()),

@@ -12,8 +12,8 @@ from evalkit.engine.session import Outcome
 from evalkit.store import Run
 
 NAMED = 5
-AUTO_REPORT = {"max_samples_per_task": 1000, "max_audio_samples": 12, "max_audio_mb": 8.0}
-"""Of a report that nobody asked for: quick to write; `report` writes a fuller one."""
+QUICK_SAMPLES, QUICK_SOUNDS, QUICK_AUDIO_MB = 1000, 12, 8.0
+"""Limits of a report that nobody asked for, so that it is quick to write; `report` writes a fuller one."""
 
 
 def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgiving: bool = False) -> int:
@@ -30,9 +30,9 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
     if json_out:
         print(json.dumps(results, indent=1, ensure_ascii=False))
     else:
-        from reports.terminal import console_table
+        from reports.terminal import print_table
 
-        print(console_table(results))
+        print_table(results, sys.stdout)
     for line in remarks(results, Run(out)):
         print(line, file=sys.stderr)
     say = sys.stderr if json_out else sys.stdout
@@ -52,7 +52,13 @@ def write_reports(out: Path) -> list[Path]:
     """HTML and CSV beside the run, with as much audio as is quick to embed."""
     from reports import write_report
 
-    return write_report([out], out, formats=("html", "csv"), **AUTO_REPORT)
+    return write_report(
+        [out],
+        out,
+        max_samples_per_task=QUICK_SAMPLES,
+        max_audio_samples=QUICK_SOUNDS,
+        max_audio_mb=QUICK_AUDIO_MB,
+    )
 
 
 def errors(results: Mapping[str, Any]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 from evalkit.audio import AudioError
 from evalkit.engine.judging import answer_for as shown
@@ -103,9 +104,13 @@ def to_response(prediction: Prediction | None, predictions: PredictionFile, samp
         failure = Failure("no-prediction", f"{predictions.path.name} {what} {sample_id}")
         return Response(sample_id, error=failure)
     try:
-        return prediction.response(predictions.folder)
+        response = prediction.response(predictions.folder)
     except AudioError as exc:
         return Response(sample_id, error=Failure("bad-audio", f"{sample_id}: {exc}"))
+    if response.audio is not None and not Path(response.audio.path or "").is_file():
+        missing = Failure("bad-audio", f"{sample_id}: there is no file {response.audio.path}")
+        return Response(sample_id, error=missing)
+    return response
 
 
 def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predictions: PredictionFile) -> None:

@@ -65,7 +65,14 @@ def load(state: TaskState, sample: Sample) -> Item:
         # Nothing was read, so the content has no digest; a digest of the failure keeps a later, mended
         # file from being taken for the same input.
         return Item(state, sample, f"broken:{digest_of(str(exc))[:16]}", Failure("bad-audio", str(exc)))
-    return Item(state, sample, sample.content_digest())
+    return Item(state, sample, input_digest(sample))
+
+
+def input_digest(sample: Sample) -> str:
+    """What names the content of a sample: what a model is sent; without that, the question and its answer."""
+    if any(t.parts for t in sample.turns):
+        return sample.content_digest()
+    return digest_of([sample.id, sample.question, sample.target])
 
 
 def items(state: TaskState, limit: int | None) -> Iterator[Item]:

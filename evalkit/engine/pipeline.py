@@ -78,13 +78,16 @@ class Pipeline:
         self.run, self.runner, self.states, self.asr = run, runner, states, asr
         self.cache, self.fingerprint, self.limits, self.retry = cache, fingerprint, limits, retry
         self.progress = progress
+        # Replayed answers go by the sample's id, not by what a model would hear: none may stand for another.
+        self.answers = None if runner.name == "replay" else cache
         self.executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="evalkit")
+        # Inference sessions keep buffers per thread: few threads of their own keep memory flat.
+        self.lab = ThreadPoolExecutor(max_workers=HEAVY_AT_ONCE, thread_name_prefix="evalkit-heavy")
         self.generator = Generator(runner, run, retry, self.executor)
         width = max(2, limits.generate // 2, 4 * runner.batch_size if runner.is_batch else 0)
         self.to_generate: asyncio.Queue[Item] = asyncio.Queue(width)
         self.to_transcribe: asyncio.Queue[tuple[Item, Response]] = asyncio.Queue(64)
         self.to_judge: asyncio.Queue[tuple[Item, Response, Transcript | None]] = asyncio.Queue(64)
-        self.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
         self.outstanding = 0
         self.idle = asyncio.Event()
         self.cached = 0
@@ -127,6 +130,7 @@ class Pipeline:
                 task.cancel()
             await asyncio.gather(*everything, return_exceptions=True)
             self.executor.shutdown(wait=True, cancel_futures=True)
+            self.lab.shutdown(wait=True, cancel_futures=True)
 
     async def _finished(self, feeder: asyncio.Task[None]) -> None:
         await asyncio.shield(feeder)
@@ -134,8 +138,8 @@ class Pipeline:
             self.idle.clear()
             await self.idle.wait()
 
-    async def _thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.executor, call)
+    async def _thread(self, call: Callable[[], T], executor: ThreadPoolExecutor | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor or self.executor, call)
 
     def _leave(self) -> None:
         self.outstanding -= 1
@@ -240,13 +244,13 @@ class Pipeline:
         return Cache.key("response", self.fingerprint, item.input, str(item.state.plan.task.modality))
 
     def _from_cache(self, item: Item) -> Response | None:
-        if self.cache is None or (held := self.cache.get(self._cache_key(item))) is None:
+        if self.answers is None or (held := self.answers.get(self._cache_key(item))) is None:
             return None
         response = replace(Response.from_json(held), sample_id=item.sample.id)
         response = replace(response, meta={**response.meta, "cached": True})
         if response.audio is not None:
             try:
-                data = self.cache.audio_path(response.audio.digest()).read_bytes()
+                data = self.answers.audio_path(response.audio.digest()).read_bytes()
             except OSError:
                 return None
             if Audio(data=data).digest() != response.audio.digest():  # damaged: as good as not there
@@ -255,17 +259,17 @@ class Pipeline:
         return response
 
     def _to_cache(self, item: Item, response: Response) -> None:
-        if self.cache is None:
+        if self.answers is None:
             return
         if response.audio is not None and response.audio.path:
-            kept = self.cache.audio_path(response.audio.digest())
+            kept = self.answers.audio_path(response.audio.digest())
             data = (self.run.root / response.audio.path).read_bytes()
             try:
                 if not kept.exists() or kept.stat().st_size != len(data):
                     write_bytes(kept, data)
             except (OSError, StoreError):
                 return
-        self.cache.put(self._cache_key(item), response.to_json())
+        self.answers.put(self._cache_key(item), response.to_json())
 
     # --- transcribe ------------------------------------------------------------------------------
 
@@ -317,7 +321,7 @@ class Pipeline:
         if all(held):
             return [Transcript.from_json(h) for h in held if h]
         try:
-            heard = await self._thread(lambda: asr.transcribe(audios, language))
+            heard = await self._thread(lambda: asr.transcribe(audios, language), self.lab)
             if len(heard) != len(audios):
                 raise ValueError(f"gave {len(heard)} transcripts for {len(audios)} pieces of audio")
         except Exception as exc:
@@ -375,8 +379,7 @@ class Pipeline:
     ) -> list[Verdict]:
         sample = item.sample
         if judge.heavy:
-            async with self.heavy:
-                return await self._thread(lambda: judge_now(judge, sample, response, transcript))
+            return await self._thread(lambda: judge_now(judge, sample, response, transcript), self.lab)
         if not judge.asks_model:
             return judge_now(judge, sample, response, transcript)
         if (why := obstacle(judge, response, transcript)) is not None:

@@ -43,6 +43,19 @@ def make_transcriber(spec: str, options: Mapping[str, str]) -> Transcriber:
     return build(model, options)
 
 
+def default_engine() -> str | None:
+    """The engine for a user who names none: the reference Whisper where a GPU and the package are, else none.
+
+    On a CPU large-v3 takes minutes per answer, so there the user has to choose.
+    """
+    from importlib.util import find_spec
+    from shutil import which
+
+    if which("nvidia-smi") is None or find_spec("whisper") is None:
+        return None
+    return f"openai-whisper/{DEFAULT_SIZE}"
+
+
 def _faster_whisper(model: str, options: Mapping[str, str]) -> Transcriber:
     folder = local_folder(model) if model else None
     name = folder.name if folder else model or DEFAULT_SIZE

@@ -87,6 +87,8 @@ class SmolLM:
                 params.model.path = str(self._gguf)
                 params.n_ctx, params.n_parallel = CONTEXT, 1
                 params.warmup, params.verbosity = False, -1
+                # The server keeps the state of every past prompt (up to 8 GB) unless told not to.
+                _switch_off(params, "cache_ram_mib", "n_ctx_checkpoints", "cache_idle_slots")
                 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
                 self._server = xllamacpp.Server(params)
             except (ImportError, OSError) as exc:
@@ -130,6 +132,13 @@ class SmolLM:
             except RuntimeError as exc:
                 raise RunnerError("llm-failed", f"the embedded LLM failed: {str(exc)[:300]}") from exc
             return _read(reply, time.perf_counter() - began)
+
+
+def _switch_off(params: Any, *names: str) -> None:
+    """Set those of these settings that this release of the runtime has to 0."""
+    for name in names:
+        if hasattr(params, name):
+            setattr(params, name, type(getattr(params, name))(0))
 
 
 def _clean(text: str) -> str:

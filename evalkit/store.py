@@ -132,12 +132,16 @@ class Appender:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a response stands in its file, and what it answers; enough to resume without reading it."""
+    """Where a response stands in its file, and what it answers; enough to resume without reading it.
+
+    `digest` is what scores refer to; `answer` is the digest of the answer alone.
+    """
 
     input: str
     digest: str
     offset: int
     ok: bool
+    answer: str = ""
 
 
 class TaskFiles:
@@ -158,7 +162,8 @@ class TaskFiles:
         """The last word on each sample; an answer is never displaced by a later error on the same input."""
         out: dict[str, Mark] = {}
         for offset, line in self.response_lines():
-            new = Mark(line.get("input", ""), line.get("response", ""), offset, "error" not in line)
+            digest = line.get("response", "")
+            new = Mark(line.get("input", ""), digest, offset, "error" not in line, line.get("answer", digest))
             old = out.get(line["sample_id"])
             if old is None or new.ok or not old.ok or old.input != new.input:
                 out[line["sample_id"]] = new
@@ -180,6 +185,16 @@ class TaskFiles:
         with (self.folder / RESPONSES).open("rb") as file:
             file.seek(mark.offset)
             return self.absolute(Response.from_json(json.loads(file.readline())))
+
+    def relative(self, response: Response) -> Response:
+        """The response with its stored speech addressed as it is on record."""
+        from dataclasses import replace
+
+        if response.audio is None or response.audio.path is None:
+            return response
+        path = Path(response.audio.path)
+        name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        return replace(response, audio=replace(response.audio, path=name))
 
     def absolute(self, response: Response) -> Response:
         """The response with its stored speech addressed by an absolute path."""
@@ -287,15 +302,18 @@ class RunWriter(Run):
         appender.append(data)
 
     def append_response(
-        self, task: str, response: Response, *, input: str, asked: Mapping[str, JSON]
+        self, task: str, response: Response, *, input: str, asked: Mapping[str, JSON], ref: str | None = None
     ) -> None:
         """Record one attempt.
 
         Args:
             input: content digest of the sample it answers.
             asked: what a reader needs to understand it without the data set: question, target, groups.
+            ref: what scores of it refer to; default its own digest.
         """
-        line = response.to_json() | {"input": input, "response": response.digest(), "asked": dict(asked)}
+        digest = response.digest()
+        line = response.to_json() | {"input": input, "answer": digest, "response": ref or digest}
+        line["asked"] = dict(asked)
         self._append(task, RESPONSES, encode_line(line))
 
     def append_transcript(self, task: str, transcript: Transcript) -> None:

@@ -188,6 +188,25 @@ def test_a_changed_question_is_asked_again(bench: Bench) -> None:
     assert result(bench.tmp / "a", ADV)["n"] == 3
 
 
+def test_a_corrected_target_is_judged_anew(bench: Bench) -> None:
+    """The answer stands, its old verdict does not: nobody is asked, and the new reference decides."""
+    bench.questions(3, "openbookqa", reference="A")
+    with mock_server(texts=["The answer is (B)."]) as mock:
+        args = openai(mock.url, "--task", LETTERS, "--data-dir", bench.data, "--no-report", "--no-cache")
+        args += ["--protocol", "strict", "--out", bench.tmp / "a"]
+        for right, value in (("A", 0.0), ("B", 100.0), ("A", 0.0)):
+            bench.questions(3, "openbookqa", reference=right)
+            assert bench.here(*args).code == 0
+            assert result(bench.tmp / "a", LETTERS)["value"] == value
+            assert result(bench.tmp / "a", LETTERS)["n"] == 3
+        assert mock.requests() == 3
+        sizes = [len(lines(bench.tmp / "a" / LETTERS / f"{n}.jsonl")) for n in ("responses", "scores")]
+        assert bench.here(*args).code == 0
+        assert sizes == [
+            len(lines(bench.tmp / "a" / LETTERS / f"{n}.jsonl")) for n in ("responses", "scores")
+        ]
+
+
 def test_equal_ids_are_told_apart(bench: Bench) -> None:
     """A data set with one id for several rows loses none of them, in every session."""
     bench.questions(3)

@@ -102,6 +102,14 @@ def test_corrected_predictions_in_the_same_place_are_refused(bench: Bench) -> No
     assert again.code == 2 and "holds answers of" in again.err
 
 
+def test_a_corrected_target_is_scored_anew(bench: Bench) -> None:
+    given = [{"id": "q00", "text": "B"}]
+    for right, value in (("A", 0.0), ("B", 100.0), ("A", 0.0)):
+        bench.questions(1, "openbookqa", reference=right)
+        assert score(bench, given, LETTERS, "--data-dir", bench.data, "--protocol", "strict").code == 0
+        assert result(bench.tmp / "a", LETTERS)["value"] == value
+
+
 def test_some_rows_but_not_all(bench: Bench) -> None:
     given = [{"id": 1, "text": "no", "row": {"prompt": "?"}}, {"id": 2, "text": "no"}]
     done = score(bench, given, ADV)

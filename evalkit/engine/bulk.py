@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evalkit.audio import AudioError
 from evalkit.engine.judging import answer_for as shown
-from evalkit.engine.judging import asked, crash, drive, fresh, judge_now, obstacle, to_scores
+from evalkit.engine.judging import asked, crash, drive, fresh, judge_now, obstacle, reference, to_scores
 from evalkit.engine.loading import rows_of, sample_of
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Judge, UsageError
@@ -124,12 +124,14 @@ def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predict
         for sample, prediction in chunk:
             n += 1
             response = to_response(prediction, predictions, sample.id)
-            digest = response.digest()
+            answer = response.digest()
+            digest = reference(answer, sample)
             input_digest = digest_of([sample.id, sample.question, sample.target])
             mark = state.marks.get(sample.id)
             if mark is None or mark.input != input_digest or mark.digest != digest or not mark.ok:
                 line = response.to_json() | {
                     "input": input_digest,
+                    "answer": answer,
                     "response": digest,
                     "asked": asked(state, sample),
                 }

@@ -7,11 +7,19 @@ from typing import Any
 
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Answer, Judge
-from evalkit.records import Response, Sample, Score, Transcript, Verdict
+from evalkit.records import Response, Sample, Score, Transcript, Verdict, digest_of
 
 NO_SPEECH = "no-speech: the response has no audio to transcribe"
 NO_TEXT = "no-text: the prediction has audio but no text, and this task scores the text"
 ASR_UNBOUND = "asr-unbound: no ASR engine is bound; pass --asr, e.g. --asr faster-whisper/large-v3"
+
+
+def reference(answer: str, sample: Sample) -> str:
+    """What scores refer to: this answer (its digest) to this question with this target.
+
+    A corrected reference answer in the data then finds no verdict on record, and is judged anew.
+    """
+    return digest_of([answer, sample.question, sample.target, dict(sample.meta)])[:16]
 
 
 def answer_for(judge: Judge, response: Response, transcript: Transcript | None) -> Answer:

@@ -26,12 +26,14 @@ class Item:
     Attributes:
         input: content digest of what a model would be sent; names the sample's content, not its id.
         broken: why it can't be sent at all (missing or broken audio).
+        ref: what scores of its answer refer to, once there is one.
     """
 
     state: TaskState
     sample: Sample
     input: str
     broken: Failure | None = None
+    ref: str = ""
 
     @property
     def seconds(self) -> float:

@@ -23,6 +23,7 @@ from evalkit.engine.judging import (
     fresh,
     judge_now,
     obstacle,
+    reference,
     to_scores,
 )
 from evalkit.engine.loading import Item, items, take
@@ -167,10 +168,15 @@ class Pipeline:
             item.input = f"skipped:{item.input}"
         mark = state.marks.get(sample.id)
         if mark is not None and mark.ok and mark.input == item.input:
-            if state.scored(sample.id, mark.digest):
+            item.ref = reference(mark.answer, sample)
+            if mark.digest == item.ref and state.scored(sample.id, item.ref):
                 return
             self.outstanding += 1
-            await self._onward(item, self.run.task(state.name).response_at(mark))
+            files = self.run.task(state.name)
+            response = files.response_at(mark)
+            if mark.digest != item.ref:  # the question or its target changed since: judged anew
+                self._record(item, files.relative(response))
+            await self._onward(item, response)
             return
         self.outstanding += 1
         self.progress.expect("generate")
@@ -229,9 +235,7 @@ class Pipeline:
     async def _answered(self, item: Item, response: Response, *, cached: bool = False) -> None:
         """Put an answer on record and send it on."""
         item.drop_audio()
-        self.run.append_response(
-            item.state.name, response, input=item.input, asked=asked(item.state, item.sample)
-        )
+        self._record(item, response)
         self.progress.step("generate", failed=response.error is not None)
         if response.error is not None:
             self._leave()
@@ -240,14 +244,27 @@ class Pipeline:
             self._to_cache(item, response)
         await self._onward(item, self.run.task(item.state.name).absolute(response))
 
+    def _record(self, item: Item, response: Response) -> None:
+        item.ref = reference(response.digest(), item.sample)
+        self.run.append_response(
+            item.state.name, response, input=item.input, asked=asked(item.state, item.sample), ref=item.ref
+        )
+
     def _cache_key(self, item: Item) -> str:
         return Cache.key("response", self.fingerprint, item.input, str(item.state.plan.task.modality))
 
     def _from_cache(self, item: Item) -> Response | None:
         if self.answers is None or (held := self.answers.get(self._cache_key(item))) is None:
             return None
-        response = replace(Response.from_json(held), sample_id=item.sample.id)
-        response = replace(response, meta={**response.meta, "cached": True})
+        response = Response.from_json(held)
+        # The sound was the same, but it may lie elsewhere now than when it was first sent.
+        places = {a.sha256: a.origin for a in item.sample.audios}
+        response = replace(
+            response,
+            sample_id=item.sample.id,
+            sent=tuple(replace(s, origin=places.get(s.sha256, s.origin)) for s in response.sent),
+            meta={**response.meta, "cached": True},
+        )
         if response.audio is not None:
             try:
                 data = self.answers.audio_path(response.audio.digest()).read_bytes()
@@ -345,7 +362,7 @@ class Pipeline:
     # --- judge -----------------------------------------------------------------------------------
 
     def _judge_inline(self, item: Item, response: Response) -> None:
-        digest = response.digest()
+        digest = item.ref
         scores = [
             score
             for judge in item.state.plan.judges
@@ -359,7 +376,7 @@ class Pipeline:
     async def _judge_all(self) -> None:
         while True:
             item, response, transcript = await self.to_judge.get()
-            digest = response.digest()
+            digest = item.ref
             failed = False
             for judge in item.state.plan.judges:
                 if all(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 STAGES = ("generate", "transcribe", "judge")
+WORDS = {"generate": "errors", "transcribe": "errors", "judge": "with unscored"}
 LINE_EVERY = 15.0
 
 
@@ -63,19 +64,18 @@ class Progress:
                 dynamic_ncols=True,
                 mininterval=0.2,
                 leave=True,
-                postfix="errors 0" if stage != "judge" else "unscored 0",
+                postfix=f"{WORDS[stage]} 0",
             )
         if bar.total != count.total:
             bar.total = count.total
         if failed:
-            word = "unscored" if stage == "judge" else "errors"
-            bar.set_postfix_str(f"{word} {count.failed}", refresh=False)
+            bar.set_postfix_str(f"{WORDS[stage]} {count.failed}", refresh=False)
         bar.update(1)
 
     def _line(self) -> None:
         self._last = time.monotonic()
         parts = [
-            f"{stage} {c.done:,}/{c.total:,}" + (f" ({c.failed} failed)" if c.failed else "")
+            f"{stage} {c.done:,}/{c.total:,}" + (f" ({WORDS[stage]} {c.failed})" if c.failed else "")
             for stage, c in self.counts.items()
             if c.total
         ]

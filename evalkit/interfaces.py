@@ -101,6 +101,7 @@ class Runner(ABC):
 
     async def close(self) -> None:
         """Free what was opened (connections, processes). Called once, also after an interrupt."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)

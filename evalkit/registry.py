@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -90,7 +91,11 @@ def make_runner(spec: str, options: Mapping[str, str]) -> Runner:
     name, _, model = spec.partition("/")
     cls = runner_class(_runner_module(name))
     assert cls is not None
-    return cls(model, **dict(options))  # type: ignore[call-arg]
+    try:
+        inspect.signature(cls).bind(model, **options)
+    except TypeError as exc:
+        raise UsageError(f"the runner {name!r} doesn't take these model arguments (-M): {exc}.") from exc
+    return cls(model, **options)  # type: ignore[call-arg]
 
 
 def make_chat(spec: str, options: Mapping[str, str]) -> ChatModel:

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -31,9 +32,12 @@ def _modules(package: str, group: str) -> Iterator[ModuleType]:
     for point in entry_points(group=group):
         try:
             loaded = point.load()
-        except Exception as exc:  # a broken plug-in must not take the others down
-            raise UsageError(f"the plug-in {point.value!r} ({group}) can't be imported: {exc}") from exc
-        yield loaded if isinstance(loaded, ModuleType) else importlib.import_module(loaded.__module__)
+            yield loaded if isinstance(loaded, ModuleType) else importlib.import_module(loaded.__module__)
+        except Exception as exc:  # somebody else's broken plug-in must not take everything down
+            warnings.warn(
+                f"the plug-in {point.value!r} ({group}) can't be imported and is left out: {exc}",
+                stacklevel=2,
+            )
 
 
 def suggestion(name: str, known: list[str]) -> str:

@@ -24,7 +24,7 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._db: sqlite3.Connection | None = None
-        self._waiting = 0
+        self._waiting: dict[str, str] = {}
         self._committed = time.monotonic()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +47,8 @@ class Cache:
         if self._db is None:
             return None
         try:
+            if (waiting := self._waiting.get(key)) is not None:
+                return json.loads(waiting)
             found = self._db.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
             return json.loads(found[0]) if found else None
         except (sqlite3.Error, ValueError) as exc:
@@ -57,18 +59,30 @@ class Cache:
         """Keep a value; written to disk now and then, and at `close`."""
         if self._db is None:
             return
+        self._waiting[key] = json.dumps(value)
         try:
-            self._db.execute("INSERT OR REPLACE INTO entries VALUES (?, ?)", (key, json.dumps(value)))
-            self._waiting += 1
-            if self._waiting >= COMMIT_EVERY or time.monotonic() - self._committed > COMMIT_SECONDS:
+            if len(self._waiting) >= COMMIT_EVERY or time.monotonic() - self._committed > COMMIT_SECONDS:
                 self.commit()
         except sqlite3.Error as exc:
             self._give_up(exc)
 
     def commit(self) -> None:
-        if self._db is not None and self._waiting:
-            self._db.commit()
-            self._waiting, self._committed = 0, time.monotonic()
+        """Write out what waits, in one short transaction: others that write must not have to wait for us.
+
+        Raises:
+            sqlite3.Error: the disk is full, or the file locked for long; what waits is kept.
+        """
+        if self._db is None or not self._waiting:
+            return
+        # Swapped first: a thread that puts meanwhile must not be forgotten.
+        values, self._waiting = self._waiting, {}
+        try:
+            with self._db:
+                self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", values.items())
+        except sqlite3.Error:
+            self._waiting = values | self._waiting
+            raise
+        self._committed = time.monotonic()
 
     def audio_path(self, sha256: str) -> Path:
         """Where speech with this digest is kept."""

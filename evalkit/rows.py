@@ -119,9 +119,9 @@ def _read_parquet(file: str, opener: Any = None) -> Iterator[dict[str, Any]]:
     except ImportError as exc:
         raise UsageError(f'{Path(file).name} is parquet: pip install "evalkit[data]" to read it.') from exc
     try:
-        with pq.ParquetFile(opener(file) if opener else file) as table:
-            # Small batches: rows carry audio, and memory has to stay flat.
-            for batch in table.iter_batches(batch_size=8):
+        # Rows carry audio, and memory has to stay flat: small batches, nothing read ahead.
+        with pq.ParquetFile(opener(file) if opener else file, pre_buffer=False) as table:
+            for batch in table.iter_batches(batch_size=8, use_threads=False):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as exc:
         raise UsageError(f"{file} can't be read as parquet: {str(exc).splitlines()[0]}") from exc

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from evalkit.cache import Cache
 from evalkit.store import Appender, StoreError, read_lines
 from tests.cli_fixtures import KEY, Bench, Done, bench, judged, lines, openai, result
 from tests.mock_fixtures import mock_server
@@ -346,6 +347,23 @@ def test_a_broken_cache_is_done_without(bench: Bench, trouble: str) -> None:
     assert done.code == 0, done.said
     [line] = [x for x in done.err.splitlines() if "cache" in x]
     assert line.startswith("warning: the cache in") and "going on without it" in line
+
+
+def test_a_cache_that_cannot_be_written_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up under the cache takes no result along."""
+    bench.questions(2)
+
+    def full(self: Cache) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Cache, "commit", full)
+    with mock_server() as mock:
+        args = openai(
+            mock.url, "--task", ADV, "--data-dir", bench.data, "--no-report", "--out", bench.tmp / "a"
+        )
+        done = bench.here(*args)
+    assert done.code == 0 and result(bench.tmp / "a", ADV)["n_scored"] == 2, done.said
+    assert "warning: the cache in" in done.err and "disk is full" in done.err
 
 
 def test_a_cache_damaged_inside(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from evalkit.audio import encode_wav
 from evalkit.interfaces import OutOfMemory, RunnerError, UsageError
 from evalkit.records import Audio, Modality, Response, Sample
+from evalkit.store import write_bytes
 from tests.cli_fixtures import Bench, Done, ToyRunner, bench, lines, result, sent
 
 __all__ = ["bench"]
@@ -229,8 +231,14 @@ def test_equal_speech_of_many_answers_at_once(bench: Bench) -> None:
     task = "ultraeval-audio/llama-questions"
     done = run(bench, Choir, task=task)
     assert done.code == 1 and set(answers(bench, task).values()) == {"la"}, done.said
-    assert len([p for p in (bench.tmp / "a/audio").iterdir() if p.suffix == ".flac"]) == 1
     assert len(list((bench.tmp / "a/audio").iterdir())) == 1
+
+
+def test_one_file_written_by_many_threads(bench: Bench) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(write_bytes, bench.tmp / "x.flac", b"x" * 50_000) for _ in range(400)]:
+            future.result()
+    assert [p.name for p in bench.tmp.iterdir()] == ["x.flac"]
 
 
 def test_a_wrong_sample_id_does_not_move_an_answer(bench: Bench) -> None:

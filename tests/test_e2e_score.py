@@ -161,6 +161,19 @@ def test_no_answer_stands_for_another(bench: Bench) -> None:
     assert {x["sample_id"]: x["text"] for x in kept} == {f"{k}": f"answer {k}." for k in range(60)}
 
 
+def test_no_replayed_answer_stands_for_another(bench: Bench) -> None:
+    """The same with a data set in which many questions sound alike."""
+    bench.questions(1)
+    rows = [{"id": f"{k}", "prompt": f"{k}?", "audio": "advbench/audio/q00.wav"} for k in range(60)]
+    bench.rows(rows)
+    path = write(bench, [{"id": f"{k}", "text": f"answer {k}."} for k in range(60)])
+    args = ["run", "--model", f"replay/{path}", "--task", ADV, "--data-dir", bench.data, "--no-report"]
+    for out in ("a", "b"):
+        assert bench.here(*args, "--out", bench.tmp / out).code == 0
+        kept = lines(bench.tmp / out / ADV / "responses.jsonl")
+        assert {x["sample_id"]: x["text"] for x in kept} == {f"{k}": f"answer {k}." for k in range(60)}
+
+
 def test_no_judge_bound(bench: Bench) -> None:
     done = score(bench, [{"id": 1, "text": "a", "row": {"prompt": "?"}}], OPEN)
     assert done.code == 1

@@ -28,7 +28,7 @@ __all__ = [
 
 
 def open_source(spec: HubData, options: DataOptions, *, task: str) -> Source:
-    """Find the rows of a data set: on the hub, or in --data-dir when the user gave one.
+    """Find the rows of a data set: on the hub, or in --data-dir (a folder or a manifest file).
 
     Raises:
         UsageError: not in --data-dir, or not reachable, saying where it looked and what to do.
@@ -36,6 +36,8 @@ def open_source(spec: HubData, options: DataOptions, *, task: str) -> Source:
     if options.data_dir is None:
         return hub.open_hub(spec, options, task)
     folder = Path(options.data_dir)
+    if folder.is_file():  # a manifest: the rows of this task in one file, audio paths relative to it
+        return Source(spec, [(spec.splits[0], str(folder))], str(folder.parent), kind="manifest")
     try:
         source = open_folder(spec, folder, task, partial=options.smoke)
     except LayoutError as exc:

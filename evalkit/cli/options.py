@@ -67,7 +67,11 @@ def add_scoring(p: argparse.ArgumentParser) -> None:
 def add_data(p: argparse.ArgumentParser) -> None:
     """Where data comes from."""
     group = p.add_argument_group("data")
-    group.add_argument("--data-dir", metavar="DIR", help="local copy of the data in its published layout")
+    group.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="local copy of the data in its published layout; for one task, also a JSONL manifest",
+    )
     group.add_argument("--revision", help="commit or tag of the hub data set")
     group.add_argument("--stream", action="store_true", help="stream from the hub instead of downloading")
     group.add_argument("--limit", type=positive, metavar="N", help="only the first N samples of each task")

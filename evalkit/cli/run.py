@@ -20,6 +20,10 @@ from evalkit.sources import DataOptions
 from evalkit.task import Overall, Suite, Task
 
 
+SMOKE_MARK = ".smoke"
+"""A data folder that holds this file holds smoke data, not the benchmark."""
+
+
 def call(args: argparse.Namespace) -> int:
     """Run and report; the exit code."""
     job = prepare(args)
@@ -58,7 +62,8 @@ def data_options(args: argparse.Namespace, suite: Suite | None) -> DataOptions:
     """Where data comes from; the smoke suite brings its own."""
     if suite is not None and suite.data_dir and not args.data_dir:
         return DataOptions(packaged(suite.data_dir), smoke=suite.smoke)
-    return DataOptions(args.data_dir, args.revision, args.stream)
+    smoke = bool(args.data_dir) and (Path(args.data_dir) / SMOKE_MARK).is_file()
+    return DataOptions(args.data_dir, args.revision, args.stream, smoke=smoke)
 
 
 def packaged(folder: str) -> str:
@@ -82,6 +87,8 @@ def prepare(args: argparse.Namespace) -> Job:
 
     found = catalogue()
     tasks, suite = chosen(args, found)
+    if args.data_dir and Path(args.data_dir).is_file() and len(tasks) > 1:
+        raise UsageError(f"the manifest {args.data_dir} holds the rows of one task; name it with --task.")
     given = options.pairs(args.M, "-M")
     runner = make_runner(args.model, given)
     cache = None if args.no_cache else cache_dir()

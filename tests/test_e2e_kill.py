@@ -262,6 +262,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_batch(bench: Bench) -> None:
     done = kill(process, signal.SIGINT)
     assert time.monotonic() - started < 5
     assert done.code == 130 and "Traceback" not in done.err, done.said
+    assert done.err.splitlines()[-1] == "interrupted twice: left at once; run the same command to go on."
 
 
 def test_two_processes_on_one_run(bench: Bench) -> None:

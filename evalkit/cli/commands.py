@@ -20,7 +20,7 @@ def _later(module: str) -> Callable[[argparse.Namespace], int]:
 
 def add_all(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare every command."""
-    for add in (_demo, _list, _run, _score, _report, _doctor):
+    for add in (_demo, _list, _show, _run, _score, _report, _doctor):
         add(sub)
 
 
@@ -51,6 +51,16 @@ def _list(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "what", nargs="?", default="all", choices=("all", "benchmarks", "runners", "judges", "suites")
     )
     p.add_argument("--json", action="store_true", help="for machines")
+
+
+def _show(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "show", "print samples of a task: what the model is asked, and what judges compare with")
+    p.add_argument("task", help="the task, e.g. voicebench/sd-qa")
+    p.add_argument("--suite", help="take the data of this suite (smoke brings its own)")
+    options.add_data(p)
+    p.set_defaults(limit=3)
+    p.add_argument("--ids", action="store_true", help="print the id of every sample, and nothing else")
+    p.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
 def _run(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -26,7 +26,6 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
         0 when every sample of every primary metric is scored, 1 when not, 130 when interrupted.
     """
     results = outcome.results
-    paths = write_reports(out) if report and not outcome.interrupted else []
     if json_out:
         print(json.dumps(results, indent=1, ensure_ascii=False))
     else:
@@ -36,7 +35,8 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
     for line in remarks(results, Run(out)):
         print(line, file=sys.stderr)
     say = sys.stderr if json_out else sys.stdout
-    for path in paths:
+    # After the table: a report that can't be written takes no number along.
+    for path in write_reports(out) if report and not outcome.interrupted else ():
         if path.suffix == ".html":
             print(f"report: {path}", file=say)
     if outcome.interrupted:

@@ -1,0 +1,74 @@
+"""`show`: the samples of a task, as the model would be asked and as the judges see them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from evalkit.cli.run import data_options
+from evalkit.cli.score import one_task
+from evalkit.engine.loading import Item, items
+from evalkit.engine.state import TaskState
+from evalkit.records import Audio
+from evalkit.registry import catalogue
+from evalkit.results import ScoringPlan
+from evalkit.sources import open_source
+
+
+def call(args: argparse.Namespace) -> int:
+    """Print the samples asked for."""
+    found = samples(args)
+    if args.json:
+        for item in found:
+            print(json.dumps(plain(item), ensure_ascii=False))
+        return 0
+    for item in found:
+        print(item.sample.id if args.ids else "\n".join(described(item)) + "\n")
+    return 0
+
+
+def samples(args: argparse.Namespace) -> Iterator[Item]:
+    """The first --limit samples of the task, loaded. Raises UsageError."""
+    task = one_task(args.task)
+    suite = catalogue().suite(args.suite) if args.suite else None
+    protocol, variant = task.variant(None)
+    source = open_source(task.data, data_options(args, suite), task=task.name)
+    state = TaskState(ScoringPlan(task, protocol, variant, (), source.describe()), source)
+    return islice(items(state, None), args.limit if not args.ids else None)
+
+
+def described(item: Item) -> Iterator[str]:
+    """One sample in words."""
+    sample = item.sample
+    yield f"{sample.id}  ({sample.task})"
+    if item.broken is not None:
+        yield f"  broken   {item.broken.message}"
+    for turn in sample.turns:
+        for part in turn.parts:
+            yield f"  {turn.role:<8} {heard(part) if isinstance(part, Audio) else part}"
+    yield f"  question {sample.question}"
+    if sample.target is not None:
+        yield f"  target   {json.dumps(sample.target, ensure_ascii=False)}"
+    for key, value in sample.meta.items():
+        if key != "question":
+            yield f"  {key:<8} {json.dumps(value, ensure_ascii=False)[:200]}"
+
+
+def heard(audio: Audio) -> str:
+    """A piece of audio in words."""
+    if audio.seconds is None:
+        return f"audio {audio.origin or audio.path or ''}"
+    return f"audio, {audio.seconds:.2f} s at {audio.sample_rate} Hz, {audio.format}, sha256 {audio.digest()[:12]}"
+
+
+def plain(item: Item) -> dict[str, Any]:
+    """One sample as JSON, the audio by digest and place."""
+    item.drop_audio()
+    out = item.sample.to_json()
+    for turn in out["turns"]:
+        for part in turn["parts"]:
+            part.get("audio", {}).pop("data", None)
+    return {**out, "input": item.input}

@@ -389,6 +389,20 @@ def test_a_run_directory_of_someone_else(bench: Bench) -> None:
     refused(bench.here("report", bench.tmp / "a"), "not a run directory")
 
 
+def test_a_report_that_fails_takes_no_number_along(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.questions(1)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise StoreError("no space left on the disk that holds a")
+
+    monkeypatch.setattr("reports.write_report", broken)
+    with mock_server() as mock:
+        args = openai(mock.url, "--task", ADV, "--data-dir", bench.data, "--out", bench.tmp / "a")
+        done = bench.here(*args)
+    assert done.code == 3 and "no space left" in done.err, done.said
+    assert "AdvBench" in done.out and result(bench.tmp / "a", ADV)["n_scored"] == 1
+
+
 def test_internal_errors_are_one_sentence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("oh")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,14 @@ def parquet(file: Path, rows: list[dict[str, Any]]) -> None:
 
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), file)
+
+
+@pytest.fixture(autouse=True)
+def pickle_left_as_it_was() -> Iterator[None]:
+    """`datasets` loads dill, which changes how everybody's pickles are written: undone for other tests."""
+    yield
+    if dill := sys.modules.get("dill"):
+        dill.extend(use_dill=False)
 
 
 # --- the hub -------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from evalkit.results import ScoringPlan, build_results
 from evalkit.signature import differences
 from evalkit.store import Run, RunWriter
 from evalkit.task import Overall, Part
-from tests.run_fixtures import ACC, CARD, TASK, answer, fail, score, toy_plan, toy_run, toy_task
+from tests.run_fixtures import ACC, CARD, TASK, Known, answer, fail, score, toy_plan, toy_run, toy_task
 
 
 def entry(run: Run, plan: ScoringPlan | None = None) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def test_a_changed_sample_shows_in_the_signature(tmp_path: Path) -> None:
 def test_judges_of_transcripts_sign_with_the_asr_engine(tmp_path: Path) -> None:
     task = toy_task()
     plan = toy_plan(task, asr="faster-whisper/large-v3")
-    speech = plan.judges[0].__class__("rules@1", "acc", "wer")
+    speech = Known("rules@1", "acc", "wer")
     speech.reads = "speech"
     assert plan.sign(plan.judges[0]) == "rules@1"
     assert plan.sign(speech) == "rules@1 on faster-whisper/large-v3"

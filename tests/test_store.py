@@ -175,7 +175,7 @@ def test_an_error_on_another_input_does(tmp_path: Path) -> None:
 def test_marks_of_any_history(history: list[tuple[str, bool]]) -> None:
     import tempfile
 
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"sample_id": "a", "input": i, "response": str(n)} | ({} if ok else {"error": {}})
         for n, (i, ok) in enumerate(history)
     ]

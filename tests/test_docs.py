@@ -189,16 +189,6 @@ def test_the_entry_points_of_the_docs(quiz: Path, tmp_path: Path, monkeypatch: p
     assert registry.make_runner("plain-http/x", {}).identity()["model"] == "x"
 
 
-def test_the_snippet_that_lists_ids(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("pyarrow")
-    monkeypatch.chdir(ROOT)
-    [snippet] = re.findall(r"```python\n(.*?)```", read(ROOT / "README.md"), re.S)
-    exec(compile(snippet, "README.md", "exec"), {})
-    assert len(capsys.readouterr().out.splitlines()) == 3
-
-
 # --- flags, names, links ---------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ Field by field: docs/run-directory.md.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -170,8 +171,8 @@ def _metric_result(
         "decimals": metric.decimals,
         "primary": metric.primary,
         "reads": list(metric.reads),
-        "lo": metric.lo,
-        "hi": metric.hi,
+        # An open end has no place in JSON: it is left out.
+        **{k: v for k, v in (("lo", metric.lo), ("hi", metric.hi)) if math.isfinite(v)},
         "value": None if withheld or found.value is None else json_number(found.value * scale),
         "ci": None if withheld else printed(found.ci),
         "ci_method": "none" if withheld else found.ci_method,

@@ -14,6 +14,7 @@ import pytest
 import soundfile as sf
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from evalkit import audio
 from evalkit.audio import (
@@ -32,7 +33,7 @@ from evalkit.records import Audio
 RATE = 16000
 
 
-def tone(seconds: float = 0.5, rate: int = RATE, pitch: float = 440.0) -> np.ndarray:
+def tone(seconds: float = 0.5, rate: int = RATE, pitch: float = 440.0) -> NDArray[np.float32]:
     t = np.arange(int(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * pitch * t)).astype(np.float32)
 
@@ -80,7 +81,7 @@ def test_channels_are_averaged() -> None:
 
 @given(st.lists(st.integers(-32768, 32767), max_size=50), st.sampled_from([8000, 16000, 44100]))
 def test_sixteen_bits_come_back_exactly(values: list[int], rate: int) -> None:
-    samples = np.array(values, dtype=np.float32) / 32768
+    samples = np.array(values, dtype=np.float32) / np.float32(32768)
     for encode in (encode_wav, encode_flac) if values else (encode_wav,):  # FLAC: see the next test
         got, got_rate = decode(Audio(data=encode(samples, rate)))
         assert got_rate == rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,15 @@ def test_the_same_run_gives_the_same_bytes_whatever_the_order(tmp_path: Path) ->
     assert written("two", "abcde") == one
     assert written("three", "decab") == one
     assert written("four", "abcdf") != one
+
+
+def test_an_open_range_is_left_out_for_json_has_no_infinity(tmp_path: Path) -> None:
+    run = toy_run(tmp_path)
+    plan = toy_plan(toy_task(replace(ACC, name="acc", hi=float("inf"))), n=4)
+    results = build_results(run, [plan], CARD)
+    found = results["tasks"][TASK]["metrics"]["acc"]
+    assert found["lo"] == 0.0 and "hi" not in found
+    json.dumps(results, allow_nan=False)
 
 
 def test_groups_pool_their_own_segments(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_data_without_revision_or_config() -> None:
 
 
 def test_a_fingerprint_sees_every_part_of_the_identity() -> None:
-    identity = {"model": "m", "revision": "r", "generation": {"temperature": 0.0}}
+    identity: dict[str, Any] = {"model": "m", "revision": "r", "generation": {"temperature": 0.0}}
     others = [
         identity | {"model": "n"},
         identity | {"revision": None},

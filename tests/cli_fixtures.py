@@ -209,6 +209,16 @@ def result(out: Path, task: str, metric: str | None = None) -> dict[str, Any]:
     return found
 
 
+def refused(done: Done, *words: str) -> str:
+    """The one sentence of a call that ended with exit code 2 and has all these words."""
+    assert done.code == 2, done.said
+    assert "Traceback" not in done.err and done.out == ""
+    [line] = [x for x in done.err.splitlines() if "error:" in x]
+    for word in words:
+        assert word in line, line
+    return line
+
+
 def sent(sample: Sample) -> tuple[SentAudio, ...]:
     """What an honest runner says of the audio it sent."""
     return tuple(SentAudio(a.digest(), a.seconds or 0.0, a.sample_rate or 0) for a in sample.audios)

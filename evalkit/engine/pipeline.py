@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from evalkit.cache import Cache
+from evalkit.engine.answers import Answers
 from evalkit.engine.generate import Generator
 from evalkit.engine.judging import (
     answer_for,
@@ -33,7 +34,7 @@ from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Judge, Runner, RunnerError, Transcriber
 from evalkit.records import Audio, Failure, Response, Transcript, Verdict
-from evalkit.store import RunWriter, StoreError, write_bytes
+from evalkit.store import RunWriter
 
 T = TypeVar("T")
 
@@ -77,10 +78,11 @@ class Pipeline:
         progress: Progress,
     ) -> None:
         self.run, self.runner, self.states, self.asr = run, runner, states, asr
-        self.cache, self.fingerprint, self.limits, self.retry = cache, fingerprint, limits, retry
+        self.cache, self.limits, self.retry = cache, limits, retry
         self.progress = progress
         # Replayed answers go by the sample's id, not by what a model would hear: none may stand for another.
-        self.answers = None if runner.name == "replay" else cache
+        shared = None if runner.name == "replay" else cache
+        self.answers = Answers(shared, run, fingerprint) if shared is not None else None
         self.executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="evalkit")
         # Inference sessions keep buffers per thread: few threads of their own keep memory flat.
         self.lab = ThreadPoolExecutor(max_workers=HEAVY_AT_ONCE, thread_name_prefix="evalkit-heavy")
@@ -185,7 +187,7 @@ class Pipeline:
         elif skipped is not None:
             text, why = skipped
             await self._answered(item, Response(sample.id, text=text, meta={"skipped": why}))
-        elif (known := self._from_cache(item)) is not None:
+        elif self.answers and (known := self.answers.get(item)) is not None:
             self.cached += 1
             await self._answered(item, known, cached=True)
         else:
@@ -240,8 +242,8 @@ class Pipeline:
         if response.error is not None:
             self._leave()
             return
-        if not cached and item.broken is None and "skipped" not in response.meta:
-            self._to_cache(item, response)
+        if self.answers and not cached and item.broken is None and "skipped" not in response.meta:
+            self.answers.put(item, response)
         await self._onward(item, self.run.task(item.state.name).absolute(response))
 
     def _record(self, item: Item, response: Response) -> None:
@@ -249,44 +251,6 @@ class Pipeline:
         self.run.append_response(
             item.state.name, response, input=item.input, asked=asked(item.state, item.sample), ref=item.ref
         )
-
-    def _cache_key(self, item: Item) -> str:
-        return Cache.key("response", self.fingerprint, item.input, str(item.state.plan.task.modality))
-
-    def _from_cache(self, item: Item) -> Response | None:
-        if self.answers is None or (held := self.answers.get(self._cache_key(item))) is None:
-            return None
-        response = Response.from_json(held)
-        # The sound was the same, but it may lie elsewhere now than when it was first sent.
-        places = {a.sha256: a.origin for a in item.sample.audios}
-        response = replace(
-            response,
-            sample_id=item.sample.id,
-            sent=tuple(replace(s, origin=places.get(s.sha256, s.origin)) for s in response.sent),
-            meta={**response.meta, "cached": True},
-        )
-        if response.audio is not None:
-            try:
-                data = self.answers.audio_path(response.audio.digest()).read_bytes()
-            except OSError:
-                return None
-            if Audio(data=data).digest() != response.audio.digest():  # damaged: as good as not there
-                return None
-            self.run.keep_flac(data)
-        return response
-
-    def _to_cache(self, item: Item, response: Response) -> None:
-        if self.answers is None:
-            return
-        if response.audio is not None and response.audio.path:
-            kept = self.answers.audio_path(response.audio.digest())
-            data = (self.run.root / response.audio.path).read_bytes()
-            try:
-                if not kept.exists() or kept.stat().st_size != len(data):
-                    write_bytes(kept, data)
-            except (OSError, StoreError):
-                return
-        self.answers.put(self._cache_key(item), response.to_json())
 
     # --- transcribe ------------------------------------------------------------------------------
 

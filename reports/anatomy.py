@@ -64,7 +64,7 @@ def _value_bins(
 
 def _scale(metric: Mapping[str, Any], values: Sequence[float]) -> tuple[float, float]:
     """The range of one sample's value: as results.json has it, or as the unit and the values suggest."""
-    if "lo" in metric and "hi" in metric:
+    if metric.get("lo") is not None and metric.get("hi") is not None:
         return float(metric["lo"]), float(metric["hi"])
     lo, hi = min(values), max(values)
     if metric["unit"] in ("1-5", "MOS") and lo >= 1 and hi <= 5:

@@ -6,6 +6,7 @@ The file is read as a stream; what stays in memory per line is an id and a byte 
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -129,6 +130,8 @@ class PredictionFile:
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 start, offset = offset, offset + len(line)
+                if start == 0 and line.startswith(BOM_UTF8):  # some editors put a byte order mark there
+                    start, line = len(BOM_UTF8), line[len(BOM_UTF8) :]
                 if line.strip():
                     yield number, start, line
 

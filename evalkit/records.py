@@ -378,7 +378,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A verdict on record: whose answer (`response` is `Response.digest()`), by which judge signature."""
+    """A verdict on record, signed by its judge; `response` names the answer, its question and its target."""
 
     sample_id: str
     metric: str

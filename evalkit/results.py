@@ -86,7 +86,7 @@ class Segments:
 
     scored: dict[str, dict[str, tuple[float, Mapping[str, float] | None]]] = field(default_factory=dict)
     reasons: dict[str, dict[str, str]] = field(default_factory=dict)
-    touched: dict[str, Counter[str]] = field(default_factory=dict)
+    touched: dict[str, dict[str, str]] = field(default_factory=dict)
     doubtful: set[str] = field(default_factory=set)
 
     def add(self, score: Score) -> None:
@@ -97,10 +97,12 @@ class Segments:
                     score.reason or "unscored: no reason given"
                 )
             return
-        held = self.scored.setdefault(score.metric, {})
-        if score.sample_id not in held and score.touched:
-            self.touched.setdefault(score.metric, Counter())[score.touched] += 1
-        held[score.sample_id] = (score.value, score.counts)
+        self.scored.setdefault(score.metric, {})[score.sample_id] = (score.value, score.counts)
+        touched = self.touched.setdefault(score.metric, {})
+        if score.touched:
+            touched[score.sample_id] = score.touched
+        else:
+            touched.pop(score.sample_id, None)
         self.reasons.get(score.metric, {}).pop(score.sample_id, None)
         if score.detail.get("meaningful") is False:
             self.doubtful.add(score.metric)
@@ -132,6 +134,35 @@ def _segment(metric: Metric, segments: Segments, sample_id: str) -> list[float] 
     return metric.pool.row(sum(values) / len(values), counts)
 
 
+def _unscored(
+    metric: Metric, segments: Segments, ids: Sequence[str]
+) -> tuple[dict[str, dict[str, Any]], Counter[str]]:
+    """Why these samples lack a verdict (each sample once per code), and which defects decided the others."""
+    reasons: dict[str, dict[str, Any]] = {}
+    touched: Counter[str] = Counter()
+    missing = [segments.reasons.get(name, {}) for name in metric.reads]
+    decided = [segments.touched.get(name, {}) for name in metric.reads]
+    for i in ids:
+        found = {r.partition(":")[0]: r for held in reversed(missing) if (r := held.get(i)) is not None}
+        for code, reason in found.items():
+            reasons.setdefault(code, {"n": 0, "example": reason})["n"] += 1
+        touched.update(held[i] for held in decided if i in held)
+    return dict(sorted(reasons.items())), touched
+
+
+def _withheld(plan: ScoringPlan, metric: Metric, segments: Segments, ids: Sequence[str]) -> bool:
+    """Does what is missing depend on the verdict? Asked of the verdicts that can go missing that way.
+
+    A mean of several verdicts is withheld for the one whose own metric is (PEDANT); that a judge's reply
+    can't be read says nothing about the answer.
+    """
+    if not metric.withhold:
+        return False
+    own = {m.name for m in plan.variant.metrics if m.withhold and m.reads == (m.name,)}
+    names = own.intersection(metric.reads) or metric.reads
+    return any(i not in segments.scored.get(name, {}) for name in names for i in ids)
+
+
 def _seed(*parts: str) -> int:
     return zlib.crc32("|".join(parts).encode())
 
@@ -150,15 +181,8 @@ def _metric_result(
     unscored = len(ids) - len(rows)
     n = len(ids) + errors + pending
     found = estimate(matrix, metric.pool, missing=n - len(rows), lo=metric.lo, hi=metric.hi, seed=seed)
-    withheld = metric.withhold and unscored > 0
-    reasons: Counter[str] = Counter()
-    example: dict[str, str] = {}
-    for name in metric.reads:
-        for reason in segments.reasons.get(name, {}).values():
-            code = reason.partition(":")[0]
-            reasons[code] += 1
-            example.setdefault(code, reason)
-    touched: Counter[str] = sum((segments.touched.get(name, Counter()) for name in metric.reads), Counter())
+    withheld = _withheld(plan, metric, segments, ids)
+    reasons, touched = _unscored(metric, segments, ids)
     scale = metric.scale
 
     def printed(pair: tuple[float, float] | None) -> list[float | None] | None:
@@ -183,7 +207,7 @@ def _metric_result(
         "n_errors": errors,
         "n_pending": pending,
         "withheld": withheld,
-        "reasons": {code: {"n": k, "example": example[code]} for code, k in sorted(reasons.items())},
+        "reasons": reasons,
         "touched": dict(sorted(touched.items())),
         "meaningful": not any(name in segments.doubtful for name in metric.reads),
         "judges": [plan.sign(j) for j in plan.judges_of(metric)],
@@ -204,13 +228,19 @@ def _groups(run: Run, plan: ScoringPlan) -> dict[str, dict[str, list[str]]]:
     return out
 
 
+def _split(ids: Iterable[str], marks: Mapping[str, Mark]) -> tuple[list[str], int]:
+    """The answered ones of these samples, sorted, and how many failed."""
+    known = [i for i in ids if i in marks]
+    answered = sorted(i for i in known if marks[i].ok)
+    return answered, len(known) - len(answered)
+
+
 def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[str, Any], dict[str, Array]]:
     """The entry of one task in results.json, and the segment rows of each metric (for overalls)."""
     marks = run.task(plan.task.name).marks()
     if plan.ids is not None:
         marks = {i: m for i, m in marks.items() if i in plan.ids}
-    answered = sorted(i for i, m in marks.items() if m.ok)
-    errors = len(marks) - len(answered)
+    answered, errors = _split(marks, marks)
     n = (
         plan.n
         if plan.n is not None
@@ -218,7 +248,7 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
     )
     pending = max(0, n - len(marks))
     segments = collect(run, plan, marks)
-    digest = digest_of([[i, marks[i].input] for i in sorted(marks)])
+    digest = digest_of([[i, marks[i].input, marks[i].judged] for i in sorted(marks)])
     data = data_part(plan.data, digest)
     metrics: dict[str, Any] = {}
     matrices: dict[str, Array] = {}
@@ -256,7 +286,7 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
         "groups": {
             key: {
                 name: {
-                    m.name: _metric_result(plan, m, sorted(set(ids) & set(answered)), 0, 0, segments, 0)[0]
+                    m.name: _metric_result(plan, m, *_split(ids, marks), 0, segments, 0)[0]
                     for m in plan.variant.metrics
                 }
                 for name, ids in sorted(members.items())

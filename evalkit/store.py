@@ -134,7 +134,8 @@ class Appender:
 class Mark:
     """Where a response stands in its file, and what it answers; enough to resume without reading it.
 
-    `digest` is what scores refer to; `answer` is the digest of the answer alone.
+    `digest` is what scores refer to; `answer` is the digest of the answer alone, `judged` of
+    what judges were told of the sample.
     """
 
     input: str
@@ -142,6 +143,7 @@ class Mark:
     offset: int
     ok: bool
     answer: str = ""
+    judged: str = ""
 
 
 class TaskFiles:
@@ -163,7 +165,9 @@ class TaskFiles:
         out: dict[str, Mark] = {}
         for offset, line in self.response_lines():
             digest = line.get("response", "")
-            new = Mark(line.get("input", ""), digest, offset, "error" not in line, line.get("answer", digest))
+            told = (line.get("asked") or {}).get("judged", "")
+            ok = "error" not in line
+            new = Mark(line.get("input", ""), digest, offset, ok, line.get("answer", digest), told)
             old = out.get(line["sample_id"])
             if old is None or new.ok or not old.ok or old.input != new.input:
                 out[line["sample_id"]] = new

@@ -45,11 +45,18 @@ RESULT_COLUMNS = (
 )
 
 
+CELL_LIMIT = 32_000
+"""Characters of a cell: spreadsheets hold 32,767."""
+
+
 def _cell(value: Any) -> Any:
     """A value for the csv module: numbers and booleans untouched, text guarded, None empty."""
     if value is None or isinstance(value, bool | int | float):
         return "" if value is None else value
-    return guard(as_text(value))
+    text = as_text(value)
+    if len(text) > CELL_LIMIT:
+        text = f"{text[:CELL_LIMIT]} [cut: {len(text)} characters, all of them in responses.jsonl]"
+    return guard(text)
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterator[Sequence[Any]]) -> Path:

@@ -60,3 +60,28 @@ def test_smoke_data_named_by_hand_is_still_smoke_data(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "run/results.json").read_text())["tasks"]["voicebench/advbench"]
     assert found["data"]["kind"] == "smoke"
     assert found["n_expected"] is None
+
+
+def test_a_byte_order_mark_is_no_trouble(manifest: Path, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.jsonl"
+    answers.write_bytes(b"\xef\xbb\xbf" + b'{"id": "q0", "text": "B"}\n{"id": "q1", "text": "B"}\n')
+    manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes())
+    words = ["score", str(answers), "--task", "voicebench/openbookqa", "--protocol", "strict"]
+    assert main([*words, "--data-dir", str(manifest), "--out", str(tmp_path / "run"), "--no-report"]) == 0
+
+
+def test_another_target_is_other_data(manifest: Path, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text('{"id": "q0", "text": "B"}\n{"id": "q1", "text": "C"}\n')
+    words = ["score", str(answers), "--task", "voicebench/openbookqa", "--protocol", "strict", "--no-report"]
+
+    def scored() -> tuple[float, str]:
+        main([*words, "--data-dir", str(manifest), "--out", str(tmp_path / "run")])
+        found = json.loads((tmp_path / "run/results.json").read_text())["tasks"]["voicebench/openbookqa"]
+        return found["metrics"]["acc"]["value"], found["data"]["digest"]
+
+    before = scored()
+    manifest.write_text(manifest.read_text().replace('"reference": "B"', '"reference": "C"', 1))
+    after = scored()
+    assert (before[0], after[0]) == (50.0, 0.0)
+    assert before[1] != after[1]

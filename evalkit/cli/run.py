@@ -19,7 +19,6 @@ from evalkit.registry import Catalogue, catalogue, make_runner
 from evalkit.sources import DataOptions
 from evalkit.task import Overall, Suite, Task
 
-
 SMOKE_MARK = ".smoke"
 """A data folder that holds this file holds smoke data, not the benchmark."""
 

@@ -19,7 +19,12 @@ def reference(answer: str, sample: Sample) -> str:
 
     A corrected reference answer in the data then finds no verdict on record, and is judged anew.
     """
-    return digest_of([answer, sample.question, sample.target, dict(sample.meta)])[:16]
+    return digest_of([answer, judged(sample)])[:16]
+
+
+def judged(sample: Sample) -> str:
+    """16 hex digits over all that judges are told of a sample: question, target, meta."""
+    return digest_of([sample.question, sample.target, dict(sample.meta)])[:16]
 
 
 def answer_for(judge: Judge, response: Response, transcript: Transcript | None) -> Answer:
@@ -29,11 +34,15 @@ def answer_for(judge: Judge, response: Response, transcript: Transcript | None) 
 
 
 def recorded_for(judge: Judge, response: Response) -> tuple[str, ...] | None:
-    """Judge replies recorded with a prediction: one, several votes, or by metric."""
+    """Judge replies recorded with a prediction: one, several votes, or by metric.
+
+    Only a judge that was built to read them gets them; beside a live judge they are left alone, so that no
+    verdict carries the name of a model that did not give it.
+    """
     found = response.meta.get("recorded")
     if isinstance(found, dict):
         found = next((found[m] for m in judge.metrics if m in found), None)
-    if found is None or not judge.asks_model:
+    if found is None or not getattr(judge, "recorded", False):
         return None
     return (found,) if isinstance(found, str) else tuple(found)
 
@@ -102,7 +111,7 @@ def fresh(state: TaskState, scores: list[Score]) -> list[Score]:
 
 def asked(state: TaskState, sample: Sample) -> dict[str, Any]:
     """What the record keeps of the question, so that readers need no data set."""
-    out: dict[str, Any] = {"question": sample.question[:2000]}
+    out: dict[str, Any] = {"question": sample.question[:2000], "judged": judged(sample)}
     if sample.target is not None:
         out["target"] = sample.target
     if state.plan.task.groups:

@@ -127,7 +127,7 @@ class BBH(Judge):
             unseeded), "expected" scores the even chance, "none" scores wrong.
         seed: decides the draws.
 
-    The task is `sample.meta["bbh_task"]`, or else the name contained in `sample.id`.
+    The task is the name contained in `sample.meta["bbh_task"]`, or else in `sample.id`.
     Detail of each verdict: "pred" (0, 1, or None when no test held), "random_fallback" (no test held),
     "chain", "test" (the test that decided), and "drawn" when an answer was drawn.
     """
@@ -144,16 +144,12 @@ class BBH(Judge):
 
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
         task = sample.meta.get("bbh_task", sample.id)
-        chain = chain_of(str(task))
+        chain = chain_of(str(task)) or chain_of(sample.id)
         if chain is None:
             known = ", ".join(CHAIN_OF_TASK)
             return self.unscored(f"unknown-task: {task!r:.60} names none of {known}; set meta['bbh_task'].")
         target = sample.target
         gold = GOLD.get(target.strip().lower()) if isinstance(target, str) else None
-        if gold is None:
-            return self.unscored(
-                f"bad-target: the reference must be yes, no, (a) or (b), but it is {target!r:.40}."
-            )
         test = predict(answer.text, chain)
         detail: dict[str, JSON] = {
             "pred": test.value if test else None,
@@ -161,6 +157,9 @@ class BBH(Judge):
             "chain": chain,
             "test": f"{test.op} {test.text}" if test else None,
         }
+        if gold is None:
+            reason = f"bad-target: the reference must be yes, no, (a) or (b), but it is {target!r:.40}."
+            return self.unscored(reason, **detail)
         if test:
             return [Verdict(self.metrics[0], float(test.value == gold), detail=detail)]
         return [self._filled(gold, sample.id, detail)]

@@ -137,16 +137,15 @@ class ChoiceTemplates(Judge):
 
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
         gold = sample.target
-        if not isinstance(gold, str) or gold not in LETTERS:
-            return self.unscored(
-                f"bad-target: the reference must be one of A, B, C, D, but it is {gold!r:.40}."
-            )
         found = extract(answer.text)
         detail: dict[str, JSON] = {
             "extracted": found.letter if found else None,
             "extraction_failed": found is None,
             "template": found.template if found else None,
         }
+        if not isinstance(gold, str) or gold not in LETTERS:
+            reason = f"bad-target: the reference must be one of A, B, C, D, but it is {gold!r:.40}."
+            return self.unscored(reason, **detail)
         if found:
             return [Verdict(self.metrics[0], float(found.letter == gold), detail=detail)]
         return [self._filled(gold, sample.id, detail)]

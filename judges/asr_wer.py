@@ -67,8 +67,8 @@ class AsrWer(Judge):
 def _why_no_speech(answer: Answer) -> str | None:
     """What there is instead of speech, "missing" or "silent"; None when there is something to hear."""
     audio, transcript = answer.response.audio, answer.transcript
-    if audio is None:
-        return "missing"
+    if audio is None:  # words that came along were spoken, even if the sound was left at home
+        return None if transcript is not None else "missing"
     if transcript is None or not (transcript.text.strip() or transcript.error):
         return None  # nothing to overrule: no need to decode
     return "silent" if known_silent(audio) else None

@@ -20,6 +20,8 @@ from judges.pedant_weights import SHA256, Classifier, WeightsError, default_fold
 EMPTY_REFERENCE = "empty_reference"
 """`Verdict.touched` where nothing is left of the reference, which every answer then contains."""
 
+NO_QUESTION = "no-question: PEDANT's classifier reads the question too; give it in words (column prompt)"
+
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -105,6 +107,8 @@ class Pedant(Judge):
             detail = {"panda": True, "rule": "substring"}
             touched = None if reference else EMPTY_REFERENCE
             return [Verdict(self.metrics[0], 1.0, detail=detail, touched=touched)]
+        if not sample.question and sample.meta.get("question") is None:
+            return self.unscored(NO_QUESTION, panda=None, rule="classifier")
         try:
             return [self._classified(candidate, reference, sample.question.lower())]
         except WeightsError as exc:

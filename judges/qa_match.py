@@ -19,6 +19,8 @@ from evalkit.records import JSON, Sample, Verdict
 EMPTY_REFERENCE = "empty_reference"
 """`touched` of a match that only a reference without tokens brought about."""
 
+NO_REFERENCE = "empty-reference: the reference has no words to look for; mend the target"
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -138,6 +140,8 @@ class ExistMatch(Judge):
             found = qa_exist_match(sample.target, answer.text)
         except TypeError as exc:
             return self.unscored(f"bad-reference: {exc}; mend the target of this sample")
+        if self.empty_reference == "unscored" and isinstance(found.ref, list) and not found.ref:
+            return self.unscored(NO_REFERENCE)
         if not found.match or _reference_line(found.matched):
             return [self._verdict(found.match, found.matched)]
         return [self._blank(list(found.ref), answer.text)]
@@ -150,7 +154,7 @@ class ExistMatch(Judge):
             return self._verdict(other.match, other.matched)
         if self.empty_reference == "match":
             return self._verdict(True, "", touched=EMPTY_REFERENCE)
-        return self.unscored("empty-reference: the reference has no words to look for; mend the target")[0]
+        return self.unscored(NO_REFERENCE)[0]
 
     def _verdict(self, match: bool, matched: JSON, touched: str | None = None) -> Verdict:
         detail = {"match": int(match), "matched_reference": matched}

@@ -28,11 +28,11 @@ QUESTION_COLUMNS = ("question", "Questions", "Question", "instruction", "prompt"
 Reads = Literal["text", "speech"]
 
 
-def to_sample(reference: str) -> Callable[[str, Row], Sample]:
-    """Rows of one set, whose reference answer stands in column `reference`."""
+def to_sample(reference: str, needed: bool = True) -> Callable[[str, Row], Sample]:
+    """Rows of one set, whose reference answer stands in column `reference`; a judge may do without it."""
 
     def convert(task: str, row: Row) -> Sample:
-        target = row[reference]
+        target = row[reference] if needed else row.get(reference)
         column = next((c for c in QUESTION_COLUMNS if isinstance(row.get(c), str)), None)
         turn = row.user_turn()
         meta = {"question": row[column]} if column else {}
@@ -133,7 +133,7 @@ def _tasks(reads: Reads) -> tuple[Task, ...]:
             title=title if spoken else f"{title} (S2T)",
             modality=Modality.S2S if spoken else Modality.S2T,
             data=HubData(repo),
-            to_sample=to_sample(reference),
+            to_sample=to_sample(reference, needed=metric is ACC),
             variants=_variants(judge, metric, rule, reads),
             expected=expected,
             cells=tuple(Cell(t, SECTION, title) for t in "12") if spoken else (),

@@ -16,7 +16,7 @@ from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
 from evalkit.stats import VOTES
 from evalkit.task import Cell, Metric, Overall, Part, Suite, Task, Variant
-from judges.bbh import BBH
+from judges.bbh import BBH, chain_of
 from judges.fill import Fill
 from judges.ifeval import IFEval
 from judges.ifeval.pools import FINAL, LOOSE_INSTRUCTION, LOOSE_PROMPT, STRICT_INSTRUCTION, STRICT_PROMPT
@@ -39,11 +39,13 @@ DOMAINS = (
 
 def to_sample(task: str, row: Row) -> Sample:
     """A row as a sample: audio only, no text instruction; `prompt` goes to judges, never to the model."""
-    question = row["prompt"]
+    # A row that came with its prediction may lack the words of the request: most rules do without.
+    question = row.get("prompt") if row.given else row["prompt"]
     meta = {"question": question} | {
         k: row[k] for k in ("instruction_id_list", "kwargs", "domain", "region") if row.get(k) is not None
     }
-    meta.setdefault("split", row.split)
+    if not row.given:
+        meta.setdefault("split", row.split)
     target = row.get("reference")
     key = row.get("key") if row.get("key") is not None else row.get("id")
     sample_id = str(key) if key is not None else row.stable_id("prompt", "reference")
@@ -52,7 +54,8 @@ def to_sample(task: str, row: Row) -> Sample:
 
 def mmsu_sample(task: str, row: Row) -> Sample:
     """An MMSU row: the split is the domain."""
-    row.setdefault("domain", row.split)
+    if not row.given:
+        row.setdefault("domain", row.split)
     row["reference"]
     return to_sample(task, row)
 
@@ -66,7 +69,10 @@ def referenced_sample(task: str, row: Row) -> Sample:
 def bbh_sample(task: str, row: Row) -> Sample:
     """A BBH row: its id names the BBH task, which decides the chain of tests."""
     sample = referenced_sample(task, row)
-    return replace(sample, meta={**sample.meta, "bbh_task": str(row["id"])}) if row.get("id") else sample
+    ids = [str(row[k]) for k in ("id", "sample_id") if row.get(k)]
+    if not ids:
+        return sample
+    return replace(sample, meta={**sample.meta, "bbh_task": next(filter(chain_of, ids), ids[0])})
 
 
 def ifeval_sample(task: str, row: Row) -> Sample:
@@ -80,8 +86,11 @@ def ifeval_sample(task: str, row: Row) -> Sample:
 
 def skip_by_length(sample: Sample) -> tuple[str, str] | None:
     """Kimi-Audio-Evalkit doesn't run audio over 60 s or under 0.1 s: the answer is the word null, and scored."""
-    seconds = sum(a.seconds or 0.0 for a in sample.audios)
-    if sample.audios and not 0.1 <= seconds <= 60.0:
+    lengths = [a.seconds for a in sample.audios]
+    if not lengths or None in lengths:
+        return None
+    seconds = sum(s for s in lengths if s is not None)
+    if not 0.1 <= seconds <= 60.0:
         return "null", f"audio of {seconds:.2f} s is outside 0.1-60 s (kimi-evalkit)"
     return None
 

@@ -103,8 +103,9 @@ def test_expected_counts_are_the_sheets() -> None:
 def test_mmsu_has_its_twelve_domains() -> None:
     task = catalogue().tasks["voicebench/mmsu"]
     assert len(task.data.splits) == len(set(task.data.splits)) == 12 and task.groups == ("domain",)
-    turn = Row({"prompt": "?", "reference": "A"}, file="f", number=0, split="law", root=".", given=True)
-    assert task.to_sample(task.name, turn).meta["domain"] == "law"
+    row = {"audio": b"RIFF", "prompt": "?", "reference": "A"}
+    read = Row(row, file="f", number=0, split="law", root=".")
+    assert task.to_sample(task.name, read).meta["domain"] == "law"
 
 
 def test_each_region_reads_its_own_split() -> None:
@@ -263,7 +264,7 @@ def test_the_leaderboard_overall_has_nine_parts() -> None:
 
 
 def as_row(**values: Any) -> Row:
-    return Row(values, file="x.jsonl", number=3, split="test", root=".", given=True)
+    return Row(values, file="x.jsonl", number=3, split="test", root=".", given=False)
 
 
 def test_the_prompt_never_reaches_the_model() -> None:

@@ -153,6 +153,9 @@ class Pipeline:
 
     async def _feed(self) -> None:
         for state in self.states:
+            most = state.plan.task.expected or 0
+            self.progress.plan("generate", min(most, self.limits.samples or most))
+        for state in self.states:
             source = items(state, self.limits.samples)
             n = 0
             while chunk := await self._thread(lambda source=source: take(source)):  # type: ignore[misc]
@@ -171,6 +174,7 @@ class Pipeline:
         mark = state.marks.get(sample.id)
         if mark is not None and mark.ok and mark.input == item.input:
             item.ref = reference(mark.answer, sample)
+            self.progress.plan("generate", -1)
             if mark.digest == item.ref and state.scored(sample.id, item.ref):
                 return
             self.outstanding += 1

@@ -14,11 +14,20 @@ LINE_EVERY = 15.0
 
 @dataclass
 class Count:
-    """How far a stage is: `done` of `total`, of which `failed` went wrong."""
+    """How far a stage is: `done` of the `total` that came so far, of which `failed` went wrong.
+
+    `planned` is how much will come in all, where that is known beforehand.
+    """
 
     total: int = 0
     done: int = 0
     failed: int = 0
+    planned: int = 0
+
+    @property
+    def goal(self) -> int:
+        """How much there is to do: what has come, or what is known to come."""
+        return max(self.total, self.planned)
 
 
 class Progress:
@@ -40,6 +49,10 @@ class Progress:
         """`n` more things will come to this stage."""
         self.counts[stage].total += n
 
+    def plan(self, stage: str, n: int) -> None:
+        """`n` things in all (or, negative, fewer than planned) will come to this stage."""
+        self.counts[stage].planned += n
+
     def step(self, stage: str, *, failed: bool = False) -> None:
         """One thing left this stage."""
         count = self.counts[stage]
@@ -58,7 +71,7 @@ class Progress:
 
             bar = self._bars[stage] = tqdm(
                 desc=f"{stage:<10}",
-                total=count.total,
+                total=count.goal,
                 position=STAGES.index(stage),
                 unit="",
                 dynamic_ncols=True,
@@ -66,8 +79,7 @@ class Progress:
                 leave=True,
                 postfix=f"{WORDS[stage]} 0",
             )
-        if bar.total != count.total:
-            bar.total = count.total
+        bar.total = count.goal
         if failed:
             bar.set_postfix_str(f"{WORDS[stage]} {count.failed}", refresh=False)
         bar.update(1)
@@ -75,7 +87,7 @@ class Progress:
     def _line(self) -> None:
         self._last = time.monotonic()
         parts = [
-            f"{stage} {c.done:,}/{c.total:,}" + (f" ({WORDS[stage]} {c.failed})" if c.failed else "")
+            f"{stage} {c.done:,}/{c.goal:,}" + (f" ({WORDS[stage]} {c.failed})" if c.failed else "")
             for stage, c in self.counts.items()
             if c.total
         ]
@@ -84,7 +96,7 @@ class Progress:
     def close(self) -> None:
         """Leave the terminal as it was."""
         for stage, bar in self._bars.items():
-            bar.total = self.counts[stage].total
+            bar.total = self.counts[stage].total  # what really came
             bar.refresh()
         for bar in self._bars.values():
             bar.close()

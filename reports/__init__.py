@@ -21,6 +21,7 @@ def write_report(
     max_audio_mb: float = 24.0,
     max_audio_samples: int = 24,
     reference: str = "Fun-Audio-Chat-8B",
+    sample_csv: bool = True,
 ) -> list[Path]:
     """Write a report on one or more runs.
 
@@ -35,6 +36,7 @@ def write_report(
         max_audio_mb: MB of audio in the page; 0 leaves audio out.
         max_audio_samples: samples per task that carry audio.
         reference: the printed model the verdict compares with.
+        sample_csv: with "csv", also a file of samples per task, beside the results.
 
     Returns:
         The files written, the page first.
@@ -67,8 +69,15 @@ def write_report(
     if "csv" in formats:
         from reports.csvout import write_csv
 
-        written += write_csv(views, tables, page.parent / "csv")
+        written += write_csv(views, tables, page.parent / "csv", samples=sample_csv)
     return written
 
 
-__all__ = ["FORMATS", "write_report"]
+def warm_up() -> None:
+    """Import and compile what `write_report` needs, so that a report after a long wait is there at once."""
+    from reports import csvout, html, runs, tables, terminal  # noqa: F401
+
+    html.environment().get_template("report.html.j2")
+
+
+__all__ = ["FORMATS", "warm_up", "write_report"]

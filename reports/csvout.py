@@ -149,9 +149,11 @@ def _verdict_columns(run: RunView, task: str) -> Iterator[str]:
         yield from metric["reads"]
 
 
-def write_csv(runs: Sequence[RunView], tables: Sequence[Table], out: Path) -> list[Path]:
-    """`results_<benchmark>.csv` and `samples_<task>.csv` in a folder."""
+def write_csv(
+    runs: Sequence[RunView], tables: Sequence[Table], out: Path, *, samples: bool = True
+) -> list[Path]:
+    """`results_<benchmark>.csv` and, with `samples`, `samples_<task>.csv` in a folder."""
     written = [write_results(t, out / f"results_{slug(t.key)}.csv") for t in tables]
-    for task in dict.fromkeys(t for r in runs for t in r.tasks):
+    for task in dict.fromkeys(t for r in runs for t in r.tasks) if samples else ():
         written.append(write_samples(runs, task, out / f"samples_{slug(task)}.csv"))
     return written

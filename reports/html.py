@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,9 @@ def policy(script: str, style: str) -> str:
     )
 
 
-def _environment() -> Environment:
+@cache
+def environment() -> Environment:
+    """The templates, compiled once."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     env = Environment(
@@ -191,7 +194,7 @@ def render_page(runs: Sequence[RunView], tables: Sequence[Table], options: PageO
     style = "\n" + _static("report.css")
     script = "\n(() => {\n'use strict';\n" + "\n".join(_static(s) for s in SCRIPTS) + "\nstart();\n})();\n"
     html = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             title=_title(runs, options),

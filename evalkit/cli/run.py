@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evalkit import __version__
 from evalkit.cli import options
-from evalkit.cli.summary import conclude
+from evalkit.cli.summary import conclude, warm_up
 from evalkit.config import cache_dir
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
@@ -34,6 +34,8 @@ def call(args: argparse.Namespace) -> int:
             f"{job.out} holds a run already; drop --no-resume to go on with it, or choose another --out."
         )
     announce(job)
+    if not args.no_report:
+        warm_up()
     outcome = execute(job)
     return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
 

@@ -12,7 +12,7 @@ from evalkit.engine.session import Outcome
 from evalkit.store import Run
 
 NAMED = 5
-QUICK_SAMPLES, QUICK_SOUNDS, QUICK_AUDIO_MB = 1000, 12, 8.0
+QUICK_SAMPLES, QUICK_SOUNDS, QUICK_AUDIO_MB, QUICK_CSV = 500, 8, 8.0, 2000
 """Limits of a report that nobody asked for, so that it is quick to write; `report` writes a fuller one."""
 
 
@@ -36,9 +36,11 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
         print(line, file=sys.stderr)
     say = sys.stderr if json_out else sys.stdout
     # After the table: a report that can't be written takes no number along.
-    for path in write_reports(out) if report and not outcome.interrupted else ():
+    samples = sum(t["n"] for t in results["tasks"].values())
+    for path in write_reports(out, samples) if report and not outcome.interrupted else ():
         if path.suffix == ".html":
-            print(f"report: {path}", file=say)
+            more = f" (samples as CSV: run_eval.py report {out})" if samples > QUICK_CSV else ""
+            print(f"report: {path}{more}", file=say)
     if outcome.interrupted:
         print(
             f"interrupted: all that was finished is in {out}; run the same command to go on.", file=sys.stderr
@@ -48,8 +50,8 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
     return 1 if incomplete else 0
 
 
-def write_reports(out: Path) -> list[Path]:
-    """HTML and CSV beside the run, with as much audio as is quick to embed."""
+def write_reports(out: Path, samples: int) -> list[Path]:
+    """HTML and CSV beside the run, with as much of its `samples` samples and their audio as is quick to write."""
     from reports import write_report
 
     return write_report(
@@ -58,7 +60,17 @@ def write_reports(out: Path) -> list[Path]:
         max_samples_per_task=QUICK_SAMPLES,
         max_audio_samples=QUICK_SOUNDS,
         max_audio_mb=QUICK_AUDIO_MB,
+        sample_csv=samples <= QUICK_CSV,
     )
+
+
+def warm_up() -> None:
+    """Get the report's machinery ready in the background while the model is being waited for."""
+    from threading import Thread
+
+    import reports
+
+    Thread(target=reports.warm_up, name="evalkit-warm-up", daemon=True).start()
 
 
 def errors(results: Mapping[str, Any]) -> int:

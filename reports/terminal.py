@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from reports.runs import RunView
 from reports.safe import visible
 from reports.tables import build_tables
 
+REMARK = 7
 REFERENCE = "Fun-Audio-Chat-8B"
 _BOLD, _DIM, _AMBER, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m"
 _ASCII = {"\u2013": "-", "\u2026": "...", "\u00d7": "x", "\u2212": "-"}
@@ -38,6 +40,8 @@ def _remarks(cell: Cell) -> str:
         parts.append(f"{cell.n_unscored} unscored")
     if cell.n_pending:
         parts.append(f"{cell.n_pending} not run yet")
+    if cell.coverage == "incomplete":  # an overall without one of its parts
+        parts.append("incomplete")
     names = {
         "not-meaningful": "judge not meaningful",
         "withheld": "withheld",
@@ -49,11 +53,11 @@ def _remarks(cell: Cell) -> str:
     return ", ".join(parts + [names[m] for m in cell.marks if m in names])
 
 
-def _line(row: Row, cell: Cell, printed: Cell | None) -> tuple[str, ...]:
+def _line(row: Row, cell: Cell, printed: Cell | None, again: bool) -> tuple[str, ...]:
     bounds = pair(cell.bounds, row.decimals) if cell.coverage and cell.bounds else ""
     count = f"{cell.n_scored}/{cell.n}" if cell.n is not None else ""
     return (
-        "  " + visible(row.label),
+        "" if again else "  " + visible(row.label),
         "" if row.overall else visible(row.metric),
         number(cell.value, row.decimals),
         pair(cell.ci, row.decimals),
@@ -78,18 +82,35 @@ def _align(lines: Sequence[tuple[str, ...]]) -> list[list[str]]:
     return out
 
 
-def _paint(cells: list[str], line: tuple[str, ...], kind: str, colour: bool) -> str:
-    if not colour:
-        return "  ".join(cells).rstrip()
+def _left_out(lines: Sequence[tuple[str, ...]], columns: int | None) -> set[int]:
+    """The columns a block does without to fit into `columns`, short remarks included.
+
+    Bounds go first, because the count says that something is missing; then the printed numbers. The score, its
+    interval and its count always stay.
+    """
+    widths = [max(width(line[i]) for line in lines) for i in range(REMARK)]
+    for out in (set[int](), {5}):
+        if columns is None or sum(w + 2 for i, w in enumerate(widths) if i not in out) + 12 <= columns:
+            return out
+    return {5, 6}
+
+
+def _paint(cells: list[str], head: bool, colour: bool, out: set[int], columns: int | None) -> str:
+    """One row; a remark that doesn't fit beside it stands below it."""
+    plain = "  ".join(c for i, c in enumerate(cells) if i not in out).rstrip()
+    remark = cells[REMARK].rstrip()
+    below = bool(remark) and columns is not None and width(plain) > columns
     painted = list(cells)
-    if kind == "head":
-        painted = [_BOLD + painted[0] + _OFF, *(_DIM + c + _OFF for c in painted[1:])]
-    else:
-        painted[2] = _BOLD + painted[2] + _OFF
-        painted[3], painted[5] = _DIM + painted[3] + _OFF, _DIM + painted[5] + _OFF
-        if line[7]:
-            painted[7] = _AMBER + painted[7] + _OFF
-    return "  ".join(painted).rstrip()
+    if colour and head:
+        painted = [_BOLD + cells[0] + _OFF, *(_DIM + c + _OFF for c in cells[1:])]
+    elif colour:
+        painted[2] = _BOLD + cells[2] + _OFF
+        painted[3], painted[5] = _DIM + cells[3] + _OFF, _DIM + cells[5] + _OFF
+        if remark:
+            painted[REMARK] = _AMBER + remark + _OFF
+    kept = [c for i, c in enumerate(painted) if i not in out and not (below and i == REMARK)]
+    text = "  ".join(kept).rstrip()
+    return f"{text}\n    {painted[REMARK]}".rstrip() if below else text
 
 
 def console_table(
@@ -98,14 +119,18 @@ def console_table(
     *,
     reference: str = REFERENCE,
     colour: bool = False,
+    columns: int | None = None,
 ) -> str:
     """The results of one run, a block per benchmark, beside the printed numbers of one model.
+
+    A task with several metrics beside its headline is named once.
 
     Args:
         results: the content of results.json.
         published: which of the report's tables to look the reference up in; None takes those the tasks fill.
         reference: the model whose printed numbers stand in the last column.
         colour: ANSI emphasis; decide with `use_colour`.
+        columns: width of the terminal; what doesn't fit is left out, see `_left_out`. None: no limit.
     """
     label = str((results.get("model") or {}).get("label") or "run")
     run = RunView(Path(), "r1", label, results, {})
@@ -117,22 +142,24 @@ def console_table(
         )
         shown = f"published ({reference.rpartition('-')[2]})" if theirs is not None else ""
         lines: list[tuple[str, ...]] = [(table.key, "", "score", "95% CI", "n", "bounds", shown, "")]
-        kinds = ["head"]
-        for row in table.rows():
-            cell = row.cells[ours]
-            if cell.n is None and not cell.signature:
-                continue
-            if run.smoke:  # told once, at the top
-                cell = replace(cell, marks=tuple(m for m in cell.marks if m != "smoke"))
-            lines.append(_line(row, cell, row.cells[theirs] if theirs is not None else None))
-            kinds.append("row")
+        for section in table.sections:
+            before = ""
+            for row in section.rows:
+                cell = row.cells[ours]
+                if cell.n is None and not cell.signature:
+                    continue
+                if run.smoke:  # told once, at the top
+                    cell = replace(cell, marks=tuple(m for m in cell.marks if m != "smoke"))
+                again = section.aside and row.task == before
+                lines.append(_line(row, cell, row.cells[theirs] if theirs is not None else None, again))
+                before = row.task
+        out = _left_out(lines, columns)
         aligned = _align(lines)
         if run.demo or run.smoke:
-            aligned[0][7] = ", ".join(["embedded demo: no baseline"] * run.demo + ["smoke data"] * run.smoke)
-            lines[0] = (*lines[0][:7], aligned[0][7])
-        blocks.append(
-            "\n".join(_paint(c, ln, k, colour) for c, ln, k in zip(aligned, lines, kinds, strict=True))
-        )
+            aligned[0][REMARK] = ", ".join(
+                ["embedded demo: no baseline"] * run.demo + ["smoke data"] * run.smoke
+            )
+        blocks.append("\n".join(_paint(c, i == 0, colour, out, columns) for i, c in enumerate(aligned)))
     return "\n\n".join(blocks)
 
 
@@ -149,6 +176,7 @@ def printable(text: str, encoding: str | None) -> str:
 
 
 def print_table(results: Mapping[str, Any], stream: TextIO, *, reference: str = REFERENCE) -> None:
-    """Write the console table to a stream, in colour if it is a terminal."""
-    text = console_table(results, reference=reference, colour=use_colour(stream))
+    """Write the console table to a stream, in colour and cut to its width if it is a terminal."""
+    columns = shutil.get_terminal_size().columns if stream.isatty() else None
+    text = console_table(results, reference=reference, colour=use_colour(stream), columns=columns)
     stream.write(printable(text, getattr(stream, "encoding", None)) + "\n")

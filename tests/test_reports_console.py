@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,37 @@ def test_what_has_no_value_has_a_dash(results: dict) -> None:  # type: ignore[ty
 
 
 def test_colour_changes_no_letter(results: dict) -> None:  # type: ignore[type-arg]
-    import re
-
     coloured = console_table(results, colour=True)
     assert "\x1b[1m" in coloured
     stripped = "\n".join(line.rstrip() for line in re.sub(r"\x1b\[\d*m", "", coloured).splitlines())
     assert stripped == console_table(results)
+
+
+def test_several_metrics_of_a_task_name_it_once(results: dict) -> None:  # type: ignore[type-arg]
+    lines = console_table(results).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("  SD-QA") and "(" in line[:40])
+    assert "SD-QA" not in lines[first + 1] and lines[first + 1].startswith(" " * 8)
+    at = lines[first].index("Accuracy")
+    assert lines[first + 1][at - 1 : at + 1].strip() == lines[first + 1][at]
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 200])
+def test_a_terminal_gets_what_fits(results: dict, columns: int) -> None:  # type: ignore[type-arg]
+    whole, fitted = console_table(results), console_table(results, columns=columns)
+    assert max(width(line) for line in fitted.splitlines()) <= max(columns, 80)
+    for line in whole.splitlines():
+        for word in re.findall(r"\d+/\d+|\d+ errored|\d+ unscored|partial data", line):
+            assert word in fitted
+    assert fitted.count("/40") == whole.count("/40")
+    assert (fitted == whole) == (columns >= 120)
+    assert ("66.27" in fitted) == (columns > 80)
+
+
+def test_a_remark_too_long_stands_below_its_row(results: dict) -> None:  # type: ignore[type-arg]
+    lines = console_table(results, columns=80, colour=True).splitlines()
+    row = next(i for i, line in enumerate(lines) if "SD-QA" in line)
+    assert "37/40" in lines[row]
+    assert re.sub(r"\x1b\[\d*m", "", lines[row + 1]) == "    2 errored, 1 unscored"
 
 
 def test_no_colour_unless_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
-from evalkit.stats import VOTES
+from evalkit.stats import VOTES, mean_of_means
 from evalkit.task import Cell, Metric, Overall, Part, Suite, Task, Variant
 from judges.bbh import BBH, chain_of
 from judges.fill import Fill
@@ -113,7 +113,7 @@ ACC = Metric("acc", "Accuracy")
 TEMPLATE_ACC = Metric("template_acc", "Accuracy (letter templates)", primary=False)
 REFUSAL = Metric("refusal", "Refusal rate")
 SDQA = (
-    Metric("acc", "Accuracy", sources=("panda", "gpt"), withhold=True),
+    Metric("acc", "Accuracy", pool=mean_of_means(2), sources=("panda", "gpt"), withhold=True),
     Metric("gpt", "Accuracy (judge)", primary=False),
     Metric("panda", "Accuracy (PEDANT 0.2.17)", primary=False, withhold=True),
 )
@@ -314,7 +314,8 @@ OVERALLS = (
         "voicebench",
         "Overall",
         _parts(REPORT_TASKS),
-        "mean of 7 tasks, G-Eval x 20",
+        "mean of 7 tasks, each rounded to two decimals, G-Eval x 20",
+        round_parts=2,
         cells=tuple(Cell(t, SECTION, "Overall") for t in "12"),
     ),
     Overall(

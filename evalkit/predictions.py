@@ -24,6 +24,15 @@ def _as_id(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _as_replies(value: Any) -> Any:
+    """Replies as text: a number as it is spelled, nothing as an empty reply (which no contract can read)."""
+    if isinstance(value, dict):
+        return {k: _as_replies(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return ["" if v is None else _as_replies(v) for v in value]
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 class Prediction(BaseModel):
     """One line.
 
@@ -43,7 +52,7 @@ class Prediction(BaseModel):
     audio: str | None = None
     transcript: str | None = None
     row: dict[str, Any] | None = None
-    judge: str | list[str] | dict[str, str | list[str]] | None = None
+    judge: Annotated[str | list[str] | dict[str, str | list[str]] | None, BeforeValidator(_as_replies)] = None
 
     def response(self, folder: Path) -> Response:
         """The prediction as a response; speech is addressed by path.

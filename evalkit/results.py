@@ -11,17 +11,18 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
 from evalkit.interfaces import Judge
 from evalkit.records import JSON, Score, digest_of
 from evalkit.signature import data_part, signature
-from evalkit.stats import Array, estimate, json_number, percentile_interval, replicates, round_half_up
+from evalkit.stats import estimate, json_number, percentile_interval, replicates, round_half_up
 from evalkit.store import Mark, Run
 from evalkit.task import Metric, Overall, Task, Variant
+
+if TYPE_CHECKING:
+    from evalkit.stats import Array
 
 RESULTS_VERSION = 1
 
@@ -123,6 +124,10 @@ def collect(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> Segments:
 
 def _segment(metric: Metric, segments: Segments, sample_id: str) -> list[float] | None:
     """The row one sample adds to a metric, or None when a verdict it needs is missing."""
+    if metric.pool.sources:
+        held = [segments.scored.get(name, {}).get(sample_id) for name in metric.reads]
+        row = [x for found in held for x in ((found[0], 1.0) if found else (0.0, 0.0))]
+        return row if any(held) else None
     values = []
     counts: Mapping[str, float] | None = None
     for name in metric.reads:
@@ -176,9 +181,11 @@ def _metric_result(
     segments: Segments,
     seed: int,
 ) -> tuple[dict[str, Any], Array]:
+    import numpy as np
+
     rows = [r for i in ids if (r := _segment(metric, segments, i)) is not None]
     matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(metric.pool.columns))
-    unscored = len(ids) - len(rows)
+    scored = sum(all(r[1::2]) for r in rows) if metric.pool.sources else len(rows)
     n = len(ids) + errors + pending
     found = estimate(matrix, metric.pool, missing=n - len(rows), lo=metric.lo, hi=metric.hi, seed=seed)
     withheld = _withheld(plan, metric, segments, ids)
@@ -202,8 +209,8 @@ def _metric_result(
         "ci_method": "none" if withheld else found.ci_method,
         "bounds": printed(found.bounds),
         "n": n,
-        "n_scored": len(rows),
-        "n_unscored": unscored,
+        "n_scored": scored,
+        "n_unscored": len(ids) - scored,
         "n_errors": errors,
         "n_pending": pending,
         "withheld": withheld,
@@ -329,6 +336,8 @@ def overall_result(
         draws = draws + replicates(rows, metric.pool, seed=_seed(part.task)) * metric.scale * part.factor  # type: ignore[assignment]
         signatures.append(found["signature"])
     k = len(overall.parts)
+    import numpy as np
+
     ci = percentile_interval(np.asarray(draws) / k) if not missing else None
     return {
         "label": overall.label,

@@ -79,11 +79,15 @@ class Row(dict[str, Any]):
     def user_turn(self, column: str = "audio") -> Turn:
         """A user turn that holds the row's audio and nothing else.
 
-        A row handed over with a prediction (`given`) may lack the audio: the answer is there already.
+        A row handed over with a prediction (`given`) may lack the audio, or name one that is out of reach
+        here: the answer is there already.
         """
-        if self.given and not self.get(column):
-            return Turn("user", ())
-        return Turn("user", (self.audio(column),))
+        try:
+            return Turn("user", (self.audio(column),))
+        except UsageError:
+            if self.given:
+                return Turn("user", ())
+            raise
 
     def stable_id(self, *columns: str) -> str:
         """An id for data without a key of its own: 12 hex digits over these columns, never a position.

@@ -2,7 +2,8 @@
 
 A metric never averages rates. It *pools*: every sample contributes a row of segment statistics
 (its value and a 1; or errors and reference length; ...), rows are summed, and one formula turns the sums
-into the number. The interval re-pools resampled rows with the same formula, and so does every subset table.
+into the number. NumPy is imported where it is used: a run needs it only once it has its answers.
+The interval re-pools resampled rows with the same formula, and so does every subset table.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+    Array = NDArray[np.float64]
 
 Z95 = 1.959963984540054
 BOOTSTRAP_DRAWS = 2000
@@ -32,13 +34,15 @@ class Pool:
         formula: sums of shape (..., len(columns)) to numbers of shape (...).
         best, worst: the row an unscored sample would add at best and at worst, given the metric's range
             and the mean row; None when the range is open (WER).
+        sources: number of verdicts pooled side by side (see `mean_of_means`); 0 for all other pools.
     """
 
     name: str
     columns: tuple[str, ...]
     formula: Callable[[Array], Array]
-    best: Callable[[float, float, Array], Array] | None = None
-    worst: Callable[[float, float, Array], Array] | None = None
+    best: Callable[[float, float, Array], Sequence[float]] | None = None
+    worst: Callable[[float, float, Array], Sequence[float]] | None = None
+    sources: int = 0
 
     def row(self, value: float, counts: Mapping[str, float] | None) -> list[float]:
         """The segment statistics of one score. Raises KeyError when a count is missing."""
@@ -47,6 +51,8 @@ class Pool:
 
 
 def _ratio(sums: Array) -> Array:
+    import numpy as np
+
     with np.errstate(divide="ignore", invalid="ignore"):
         out: Array = sums[..., 0] / sums[..., 1]
     return out
@@ -56,8 +62,8 @@ MEAN = Pool(
     "mean",
     ("value", "n"),
     _ratio,
-    best=lambda lo, hi, mean: np.array([hi, 1.0]),
-    worst=lambda lo, hi, mean: np.array([lo, 1.0]),
+    best=lambda lo, hi, mean: (hi, 1.0),
+    worst=lambda lo, hi, mean: (lo, 1.0),
 )
 """Mean of the samples' values."""
 
@@ -71,10 +77,35 @@ VOTES = Pool(
     "mean-of-votes",
     ("sum", "votes"),
     _ratio,
-    best=lambda lo, hi, mean: np.array([hi * mean[1], mean[1]]),
-    worst=lambda lo, hi, mean: np.array([lo * mean[1], mean[1]]),
+    best=lambda lo, hi, mean: (hi * mean[1], mean[1]),
+    worst=lambda lo, hi, mean: (lo * mean[1], mean[1]),
 )
 """Mean over all votes of all samples."""
+
+
+def mean_of_means(sources: int) -> Pool:
+    """The mean of several means, each over the samples that have its verdict (SD-QA: PEDANT and judge).
+
+    Columns: value and count of each source in turn; a sample without a source's verdict adds 0 and 0 there.
+    """
+
+    def formula(sums: Array) -> Array:
+        import numpy as np
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = sums[..., 0::2] / sums[..., 1::2]
+        out: Array = means.mean(axis=-1)
+        return out
+
+    columns = tuple(f"{what}{k}" for k in range(sources) for what in ("value", "n"))
+    return Pool(
+        "mean-of-means",
+        columns,
+        formula,
+        best=lambda lo, hi, mean: (hi, 1.0) * sources,
+        worst=lambda lo, hi, mean: (lo, 1.0) * sources,
+        sources=sources,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +134,8 @@ def replicates(rows: Array, pool: Pool, *, seed: int, draws: int = BOOTSTRAP_DRA
     Equal rows are drawn together (a multinomial over the distinct rows), which is the same bootstrap
     and makes a million 0/1 rows as cheap as ten.
     """
+    import numpy as np
+
     distinct, counts = np.unique(rows, axis=0, return_counts=True)
     rng = np.random.default_rng(seed)
     n = int(counts.sum())
@@ -117,6 +150,8 @@ def replicates(rows: Array, pool: Pool, *, seed: int, draws: int = BOOTSTRAP_DRA
 
 def percentile_interval(values: Array) -> tuple[float, float] | None:
     """2.5 and 97.5 percentiles of the finite replicates; None when there are none."""
+    import numpy as np
+
     finite = values[np.isfinite(values)]
     if not len(finite):
         return None
@@ -146,6 +181,8 @@ def estimate(
         fewer than two samples. The bounds say what the number would be if every missing sample were as
         bad, or as good, as can be; None when the range is open.
     """
+    import numpy as np
+
     matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(pool.columns))
     n = len(matrix)
     sums = matrix.sum(axis=0)
@@ -159,6 +196,8 @@ def estimate(
 def _interval(
     matrix: Array, sums: Array, pool: Pool, value: float | None, seed: int
 ) -> tuple[tuple[float, float] | None, str]:
+    import numpy as np
+
     n = len(matrix)
     if value is None or n < 2:
         return None, "none"
@@ -172,14 +211,20 @@ def _interval(
 def _bounds(
     matrix: Array, sums: Array, pool: Pool, missing: int, lo: float, hi: float
 ) -> tuple[float, float] | None:
+    import numpy as np
+
     if pool.best is None or pool.worst is None:
         return None
     n = len(matrix)
     if n + missing == 0:
         return None
     mean = sums / n if n else np.ones(len(pool.columns))
-    low = float(pool.formula(sums + missing * pool.worst(lo, hi, mean)))
-    high = float(pool.formula(sums + missing * pool.best(lo, hi, mean)))
+    worst, best = np.asarray(pool.worst(lo, hi, mean)), np.asarray(pool.best(lo, hi, mean))
+    # Samples that lack everything, and, per source, those that lack just its verdict.
+    gaps: Array | int = missing
+    if pool.sources:
+        gaps = missing + np.repeat((matrix[:, 1::2] == 0).sum(axis=0), 2)
+    low, high = float(pool.formula(sums + gaps * worst)), float(pool.formula(sums + gaps * best))
     return (low, high) if low <= high else (high, low)
 
 

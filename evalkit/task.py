@@ -26,8 +26,8 @@ class Metric:
         pool: how segments become the number.
         scale: factor from pooled value to printed value (100 for percentages).
         lo, hi: range of one segment's value; used for bounds.
-        sources: metrics of the verdicts that make one segment; several are averaged per sample, and a
-            sample that lacks one of them is unscored.
+        sources: metrics of the verdicts it pools; several are averaged per sample, or pooled side by side
+            by `mean_of_means`. A sample that lacks one of them is unscored.
         withhold: don't print a value while samples are unscored, because being unscored depends on the
             verdict (PEDANT without its classifier finds only the right answers). Bounds are still given.
     """

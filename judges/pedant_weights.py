@@ -19,13 +19,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from evalkit.config import cache_dir, offline
-from judges import inert_pickle
-from judges.inert_pickle import Holder
+
+if TYPE_CHECKING:
+    from judges.inert_pickle import Holder
 
 CLASSIFIER = "lr_classifier"
 VECTORISER = "tf-idf_vectorizer"
@@ -86,6 +85,8 @@ def _read(folder: Path, name: str, sha256: Mapping[str, str]) -> Any:
     if path is None:
         raise FileNotFoundError(folder / name)
     try:
+        from judges import inert_pickle  # brings NumPy; most runs never come here
+
         return inert_pickle.load(_verified(path.read_bytes(), name, sha256, str(path)))
     except (OSError, pickle.UnpicklingError) as exc:
         raise WeightsError(f"{path} can't be read: {exc}.") from exc
@@ -159,6 +160,8 @@ def _idf(inner: Holder, size: int) -> list[float]:
         return [1.0] * size
     values = inner.get("idf_", inner.get("_idf"))
     if values is None:
+        import numpy as np
+
         diagonal = inner.get("_idf_diag")
         values = np.bincount(diagonal.get("indices"), weights=diagonal.get("data"), minlength=size)
     if len(values) != size:
@@ -178,6 +181,8 @@ class Classifier:
     @classmethod
     def of(cls, linear: Holder, vectoriser: Vectoriser) -> Classifier:
         """From the pickled classifier. Raises WeightsError when it does not fit the vectoriser."""
+        import numpy as np
+
         coefficients = np.ravel(linear.get("coef_"))
         classes = tuple(str(c) for c in linear.get("classes_"))
         if len(coefficients) != len(vectoriser.vocabulary) + 3 or len(classes) != 2 or CORRECT not in classes:

@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from report_fixtures import HOSTILE, Answer, FixedJudge, make_run, plan_of, task_of, write_task
@@ -24,6 +26,7 @@ from evalkit.store import Run, RunWriter
 from evalkit.task import Metric
 from reports import write_report
 from reports.runs import load_runs
+from reports.safe import visible
 from reports.samples import read_samples, worst_first
 
 
@@ -118,6 +121,14 @@ def test_what_limits_trust_stands_at_the_top(page: Page) -> None:
     assert "own-worded rubrics" in head and "2 errored" in head and "judge-unbound" in head
     assert "embedded demo model" in words and "judge not meaningful" in words
     assert words.count("embedded demo") >= 4
+
+
+def test_cells_carry_their_value_to_sort_by(page: Page, folder: Path) -> None:
+    entry = load_runs([folder / "real"])[0].tasks["voicebench/sd-qa"]
+    value = str(entry["metrics"][entry["headline"]]["value"])
+    cells = [a.get("data-v") for t, a in page.elements if t == "td"]
+    assert value in cells and "66.27" in cells
+    assert all(v is None or float(v) == float(v) for v in cells)
 
 
 def test_every_task_has_its_page(page: Page, folder: Path) -> None:
@@ -264,23 +275,57 @@ def test_a_cut_list_says_so(tmp_path: Path) -> None:
     assert "the first 10 are in this page" in " ".join(page.words)
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-@pytest.mark.parametrize(
-    "view", ["", "#/tables", "#/r1/voicebench/sd-qa/~/q-0000", "#/r1/ultraeval-audio/llama-questions/~/l-003"]
-)
-def test_the_browser_has_no_complaint(folder: Path, text: str, view: str) -> None:
+def dump(url: str) -> tuple[str, list[str]]:
+    """The page as a browser leaves it, and what the browser complained about."""
     with tempfile.TemporaryDirectory() as profile:
         command = [
             "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             f"--user-data-dir={profile}", "--enable-logging=stderr", "--virtual-time-budget=2000",
-            "--dump-dom", f"file://{folder / 'out' / 'page.html'}{view}",
+            "--dump-dom", url,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+
+
+@browser
+@pytest.mark.parametrize(
+    "view", ["", "#/tables", "#/r1/voicebench/sd-qa/~/q-0000", "#/r1/ultraeval-audio/llama-questions/~/l-003"]
+)
+def test_the_browser_has_no_complaint(folder: Path, text: str, view: str) -> None:
+    found, complaints = dump(f"file://{folder / 'out' / 'page.html'}{view}")
     assert not complaints
-    assert 'class="js"' in done.stdout
+    assert 'class="js"' in found
+    assert 'class="sort"' in found and 'placeholder="Filter rows"' in found
     if "~" in view:
-        assert 'class="body"' in done.stdout and "[object" not in done.stdout
+        assert 'class="body"' in found and "[object" not in found
+        assert found.count('aria-expanded="true"') == 1
     if "llama" in view:
-        assert "<audio" in done.stdout and "<del>" in done.stdout
+        assert "<audio" in found and "<del>" in found
+
+
+ODD_IDS = ("a/~/b", "%E0%A4%A", "50%25 #x?q=1", "\u00fc\u8a9e", "<b>\"'", "..", "\ud800x", "two\nlines")
+
+
+@browser
+@pytest.mark.parametrize("wanted", [*ODD_IDS, "not there"])
+def test_a_link_opens_its_sample_whatever_the_id(tmp_path: Path, wanted: str) -> None:
+    judges = [FixedJudge("m", "m")]
+    task = task_of("odd/ids", "ids", [Metric("m", "M")], judges)
+    fine = [Answer(f"q-{i}", verdicts=(Verdict("m", 0.0),)) for i in range(60)]  # a page of worse ones before
+    writer = RunWriter(tmp_path / "run")
+    write_task(writer, task, judges, [*fine, *(Answer(i, verdicts=(Verdict("m", 1.0),)) for i in ODD_IDS)])
+    writer.write_manifest({"v": 1})
+    writer.write_results(build_results(writer, [plan_of(task, judges, 68)], ModelCard("m", "m@1")))
+    writer.close()
+    (path,) = write_report([tmp_path / "run"], tmp_path / "out", ["html"])
+    found, complaints = dump(f"file://{path}#/r1/odd/ids/~/{quote(visible(wanted), safe='')}")
+    opened = re.findall(r'aria-expanded="true">.*?class="id mono">(.*?)</span>', found, re.S)
+    assert not complaints
+    if wanted == "not there":
+        assert not opened and "Sample not there is not in this page." in found
+    else:
+        assert [unescape(text) for text in opened] == [visible(wanted)]

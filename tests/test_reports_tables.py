@@ -14,7 +14,7 @@ from reports.cells import Cell, Table, ranked
 from reports.plaintext import csv_text, markdown
 from reports.runs import RunView, load_runs
 from reports.tables import EXTRA, OTHER, build_tables
-from reports.trust import caveats
+from reports.trust import caveats, caveats_of_task
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +166,22 @@ def test_two_runs_of_one_model_are_told_apart(folder: Path) -> None:
         load_runs([folder])
     with pytest.raises(UsageError, match="at least one"):
         load_runs([])
+
+
+def test_trust_counts_what_has_no_score_apart_from_what_lacks_a_metric(tmp_path: Path) -> None:
+    (run,) = load_runs([make_run(tmp_path / "run")])
+    short = [c.short for c in caveats(run) if c.code.startswith("unscored-")]
+    assert short[0] == "1 unscored (judge-unbound)"
+    assert "12 without UTMOS (weights)" in short
+
+
+def test_the_trust_of_a_task_counts_that_task_alone(tmp_path: Path) -> None:
+    (run,) = load_runs([make_run(tmp_path / "run")])
+    results = json.loads(json.dumps(run.results))
+    results["tasks"]["voicebench/second"] = results["tasks"]["voicebench/sd-qa"]
+    both = replace(run, results=results)
+    assert "2 unscored (judge-unbound)" in [c.short for c in caveats(both)]
+    for task in ("voicebench/sd-qa", "voicebench/second"):
+        short = [c.short for c in caveats_of_task(both, task)]
+        assert "1 unscored (judge-unbound)" in short and "2 errored" in short
+    assert not [c for c in caveats_of_task(both, "voicebench/alpacaeval_full") if c.code.startswith("unscored")]

@@ -116,7 +116,8 @@ def test_a_tied_vote_does_not_withhold_sd_qa(bench: Bench) -> None:
     assert (detail["gpt_majority"], detail["vote_tie"]) == (None, True)
     acc = entry["metrics"]["acc"]
     assert (acc["value"], acc["n"], acc["n_scored"], acc["withheld"]) == (75.0, 3, 2, False)
-    assert acc["bounds"] == [pytest.approx(100 * 1.5 / 3), pytest.approx(100 * 2.5 / 3)]
+    # PEDANT has all three right; the judge has one right, one wrong, one tied.
+    assert acc["bounds"] == [pytest.approx(100 * (1 + 1 / 3) / 2), pytest.approx(100 * (1 + 2 / 3) / 2)]
     assert {k: r["n"] for k, r in acc["reasons"].items()} == {"vote-tie": 1}
 
 
@@ -130,7 +131,7 @@ def test_without_pedants_classifier_sd_qa_stays_withheld(
     more = ("--protocol", "official", "-O", f"pedant_weights={empty}")
     _, entry, _ = scored(bench, "voicebench/sd-qa", given, *more)
     acc, gpt = entry["metrics"]["acc"], entry["metrics"]["gpt"]
-    assert (acc["value"], acc["withheld"], acc["bounds"]) == (None, True, [50.0, 100.0])
+    assert (acc["value"], acc["withheld"], acc["bounds"]) == (None, True, [50.0, 75.0])
     assert (gpt["value"], gpt["withheld"]) == (50.0, False)
 
 

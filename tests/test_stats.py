@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from evalkit.stats import (
     MEAN,
     VOTES,
-    Array,
     Pool,
     estimate,
     json_number,
@@ -24,6 +23,9 @@ from evalkit.stats import (
     round_half_up,
     wilson,
 )
+
+if TYPE_CHECKING:
+    from evalkit.stats import Array
 
 WER = pooled("errors", "length")
 units = st.floats(0, 1).map(lambda x: round(x, 3))

@@ -6,6 +6,6 @@ bad key, unreachable endpoint), 3 internal (a bug, a full disk), 130 interrupted
 
 from __future__ import annotations
 
-from evalkit.cli.main import main
+from evalkit.cli.main import entry, main
 
-__all__ = ["main"]
+__all__ = ["entry", "main"]

@@ -65,12 +65,17 @@ def write_reports(out: Path, samples: int) -> list[Path]:
 
 
 def warm_up() -> None:
-    """Get the report's machinery ready in the background while the model is being waited for."""
+    """Get ready what comes after the answers, in the background, while the model is being waited for."""
     from threading import Thread
 
-    import reports
+    def prepare() -> None:
+        import numpy  # noqa: F401 - for the statistics
 
-    Thread(target=reports.warm_up, name="evalkit-warm-up", daemon=True).start()
+        import reports
+
+        reports.warm_up()
+
+    Thread(target=prepare, name="evalkit-warm-up").start()
 
 
 def errors(results: Mapping[str, Any]) -> int:

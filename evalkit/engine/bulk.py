@@ -13,11 +13,11 @@ from pathlib import Path
 from evalkit.audio import AudioError
 from evalkit.engine.judging import answer_for as shown
 from evalkit.engine.judging import asked, crash, drive, fresh, judge_now, obstacle, reference, to_scores
-from evalkit.engine.loading import rows_of, sample_of
+from evalkit.engine.loading import load, rows_of, sample_of
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Judge, UsageError
 from evalkit.predictions import Prediction, PredictionFile
-from evalkit.records import Failure, Response, Sample, Score, Transcript, Verdict, digest_of
+from evalkit.records import Failure, Response, Sample, Score, Transcript, Verdict
 from evalkit.sources import Row, Source
 from evalkit.store import RESPONSES, SCORES, RunWriter, encode_line
 
@@ -126,7 +126,7 @@ def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predict
             response = to_response(prediction, predictions, sample.id)
             answer = response.digest()
             digest = reference(answer, sample)
-            input_digest = digest_of([sample.id, sample.question, sample.target])
+            input_digest = load(state, sample).input  # as a run would name it, so that both compare
             mark = state.marks.get(sample.id)
             if mark is None or mark.input != input_digest or mark.digest != digest or not mark.ok:
                 line = response.to_json() | {

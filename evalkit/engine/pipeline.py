@@ -167,7 +167,12 @@ class Pipeline:
     async def _route(self, item: Item) -> None:
         """Where a loaded sample goes: nowhere (done), to its judges (answered), or to the runner."""
         state, sample = item.state, item.sample
-        skipped = state.plan.variant.skip(sample) if state.plan.variant.skip and not item.broken else None
+        if self.runner.name == "replay":  # the answer is there: nothing about the question's audio undoes it
+            item.broken = None
+            skip = None
+        else:
+            skip = state.plan.variant.skip
+        skipped = skip(sample) if skip and not item.broken else None
         if skipped is not None:
             # What a protocol says in the model's place is no answer under another protocol.
             item.input = f"skipped:{item.input}"
@@ -377,7 +382,8 @@ class Pipeline:
                     replies.keep()
         except RunnerError as error:
             if error.fatal:
-                raise RunnerError(error.kind, f"the judge: {error.message}", fatal=True) from error
+                message = error.message.replace("-M base_url", "-J base_url")
+                raise RunnerError(error.kind, f"the judge: {message}", fatal=True) from error
             return judge.unscored(f"judge-{error.kind}: {error.message} (after {error.attempts} tries)")
         except Exception as exc:
             return crash(judge, exc)

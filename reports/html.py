@@ -29,7 +29,7 @@ from reports.trust import Caveat, caveats, caveats_of_task
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SCRIPTS = ("core.js", "tables.js", "sound.js", "card.js", "samples.js")
+SCRIPTS = ("core.js", "tables.js", "grid.js", "sound.js", "card.js", "samples.js")
 
 
 @dataclass(frozen=True)

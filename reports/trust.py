@@ -67,25 +67,40 @@ def _judges(run: RunView) -> Iterator[Caveat]:
             "own-rubric",
             "own-worded rubrics",
             f"Judged with rubrics in our own words ({', '.join(sorted(own))}), not the public toolkits' "
-            "exact wording: near the published protocol, not it. Get the originals with prompts import.",
+            "exact wording: near the published protocol, not it. The hash names the wording.",
             tuple(sorted({t for ts in own.values() for t in ts})),
         )
 
 
+def _lost(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, int, str]]:
+    """Code, what is missing ("" for the headline, else the labels of metrics beside it), samples, example.
+
+    Several metrics may read the same verdict: its samples are counted once, by the metric that lost most.
+    """
+    found: dict[str, list[tuple[str, int, str]]] = {}
+    for name, metric in entry["metrics"].items():
+        for code, reason in (metric.get("reasons") or {}).items():
+            label = "" if name == entry["headline"] else str(metric["label"])
+            found.setdefault(code, []).append((label, reason["n"], reason["example"]))
+    for code, metrics in found.items():
+        labels = list(dict.fromkeys(label for label, _, _ in metrics))
+        n, example = max(((n, example) for _, n, example in metrics), key=lambda m: m[0])
+        more = f" and {len(labels) - 2} more" if len(labels) > 2 else ""
+        yield code, "" if "" in labels else ", ".join(labels[:2]) + more, n, example
+
+
 def _unscored(run: RunView) -> Iterator[Caveat]:
-    reasons: dict[str, tuple[int, str, list[str]]] = {}
+    reasons: dict[tuple[str, str], tuple[int, str, list[str]]] = {}
     for name, entry, _ in _entries(run):
-        # Several metrics may read the same verdict: count its samples once, by the metric that lost most.
-        worst: dict[str, tuple[int, str]] = {}
-        for metric in entry["metrics"].values():
-            for code, found in (metric.get("reasons") or {}).items():
-                if found["n"] > worst.get(code, (0, ""))[0]:
-                    worst[code] = (found["n"], found["example"])
-        for code, (n, example) in worst.items():
-            total, first, tasks = reasons.get(code, (0, example, []))
-            reasons[code] = (total + n, first, [*tasks, name])
-    for code, (n, example, tasks) in sorted(reasons.items(), key=lambda item: -item[1][0]):
-        yield Caveat(f"unscored-{code}", f"{n:,} unscored ({code})", example, tuple(tasks))
+        for code, labels, n, example in _lost(entry):
+            total, first, tasks = reasons.get((code, labels), (0, example, []))
+            reasons[code, labels] = (total + n, first, [*tasks, name])
+    # What has no score at all comes before what lacks a number beside it.
+    for (code, labels), (n, example, tasks) in sorted(
+        reasons.items(), key=lambda i: (i[0][1] != "", -i[1][0])
+    ):
+        short = f"{n:,} without {labels} ({code})" if labels else f"{n:,} unscored ({code})"
+        yield Caveat(f"unscored-{code}", short, example, tuple(tasks))
 
 
 def _errors(run: RunView) -> Iterator[Caveat]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -172,16 +173,18 @@ def test_trust_counts_what_has_no_score_apart_from_what_lacks_a_metric(tmp_path:
     (run,) = load_runs([make_run(tmp_path / "run")])
     short = [c.short for c in caveats(run) if c.code.startswith("unscored-")]
     assert short[0] == "1 unscored (judge-unbound)"
-    assert "12 without UTMOS (weights)" in short
+    assert "12 without UTMOS (no-weights)" in short
 
 
 def test_the_trust_of_a_task_counts_that_task_alone(tmp_path: Path) -> None:
     (run,) = load_runs([make_run(tmp_path / "run")])
     results = json.loads(json.dumps(run.results))
     results["tasks"]["voicebench/second"] = results["tasks"]["voicebench/sd-qa"]
-    both = replace(run, results=results)
+    both = dataclasses.replace(run, results=results)
     assert "2 unscored (judge-unbound)" in [c.short for c in caveats(both)]
     for task in ("voicebench/sd-qa", "voicebench/second"):
         short = [c.short for c in caveats_of_task(both, task)]
         assert "1 unscored (judge-unbound)" in short and "2 errored" in short
-    assert not [c for c in caveats_of_task(both, "voicebench/alpacaeval_full") if c.code.startswith("unscored")]
+    assert not [
+        c for c in caveats_of_task(both, "voicebench/alpacaeval_full") if c.code.startswith("unscored")
+    ]

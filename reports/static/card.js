@@ -64,7 +64,9 @@ function sampleBody(sample, data, link) {
   const clips = sample.au || [];
   const ins = clips.filter((c) => c.role === 'in');
   const outs = clips.filter((c) => c.role === 'out');
-  add('Question', el('div', { class: 'words' }, sample.q || '(no words on record)'),
+  const button = el('button', { class: 'plainbutton', type: 'button' }, 'Copy link');
+  button.addEventListener('click', () => copy(location.href.split('#')[0] + link, button));
+  add('Question', button, el('div', { class: 'words' }, sample.q || '(no words on record)'),
     ins.map((c) => [clipNode(c, 'Question as sent'), sentNode(c)]));
   if (sample.t) add('Expected', el('div', { class: 'words' }, sample.t));
   if (sample.e) add('Error', el('div', { class: 'err' }, `${sample.e.kind}: ${sample.e.message}`),
@@ -78,8 +80,6 @@ function sampleBody(sample, data, link) {
   const facts = Object.entries(sample.tm || {}).map(([k, v]) => `${k} ${plainNumber(v)} s`);
   if (sample.x) facts.push(`response ${sample.x}`);
   if (sample.meta) facts.push(JSON.stringify(sample.meta));
-  const button = el('button', { class: 'plainbutton', type: 'button' }, 'Copy link');
-  button.addEventListener('click', () => copy(location.href.split('#')[0] + link, button));
-  add('Record', el('div', { class: 'quiet' }, facts.join(' · ')), el('div', { class: 'quiet mono' }, data.signature), el('p', {}, button));
+  add('Record', el('div', { class: 'quiet' }, facts.join(' · ')), el('div', { class: 'quiet mono' }, data.signature));
   return out;
 }

@@ -54,6 +54,7 @@ function route() {
     try { sample = decodeURIComponent(path.slice(cut + 3)); } catch { sample = null; }
     path = path.slice(0, cut);
   }
+  try { path = decodeURI(path); } catch { /* not ours; shows the overview */ }
   return { path, sample };
 }
 
@@ -85,6 +86,7 @@ function show(first) {
 function start() {
   document.documentElement.classList.add('js');
   startTables();
+  startGrids();
   byId('jump').addEventListener('change', (event) => {
     if (event.target.value) location.hash = `#/${event.target.value}`;
   });

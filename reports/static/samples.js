@@ -3,6 +3,11 @@
 const PAGE = 50;
 const lists = new Map();
 
+// The address bar names the open sample, so that it can be shared; no step in the history, no scrolling.
+function address(link) {
+  try { history.replaceState(null, '', link); } catch { /* a page inside another page */ }
+}
+
 const oneLine = (text) => (text || '').slice(0, 240).replace(/\s+/g, ' ');
 
 class SampleList {
@@ -10,6 +15,7 @@ class SampleList {
     this.root = root;
     this.route = root.dataset.route;
     this.data = block(root.dataset.block);
+    this.whole = root.dataset.whole === '1';
     this.page = 0;
     this.bin = null;
     this.words = '';
@@ -102,17 +108,25 @@ class SampleList {
     if (open) {
       for (const audio of node.querySelectorAll('audio')) audio.pause();
       node.lastChild.remove();
+      address(`#/${this.route}`);
     } else {
-      node.append(sampleBody(s, this.data, `#/${this.route}/~/${encodeURIComponent(s.i)}`));
+      const link = `#/${encodeURI(this.route)}/~/${encodeURIComponent(s.i)}`;
+      node.append(sampleBody(s, this.data, link));
+      address(link);
     }
   }
 
   open(id) {
     this.words = '';
     this.search.value = '';
+    this.root.querySelector(':scope > .err')?.remove();
     this.filter(null);
     const at = this.found.findIndex((s) => s.i === id);
-    if (at < 0) { say('That sample is not in this page.'); return; }
+    if (at < 0) {
+      const text = `Sample ${id} is not in this page${this.whole ? '' : '; the CSV has all of them'}.`;
+      this.items.before(el('p', { class: 'err', role: 'status' }, text));
+      return;
+    }
     this.page = Math.floor(at / PAGE);
     this.draw();
     const node = this.items.children[at - this.page * PAGE];

@@ -85,7 +85,7 @@ def _runner_module(name: str) -> ModuleType:
     if name not in known:
         raise UsageError(
             f"there is no runner {name!r}.{suggestion(name, list(known))} Known: {', '.join(sorted(known))}. "
-            "Write --model RUNNER/MODEL, e.g. openai/gpt-4o-audio-preview."
+            "Write RUNNER/MODEL, e.g. openai/gpt-4o-mini."
         )
     return known[name]
 

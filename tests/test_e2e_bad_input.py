@@ -33,6 +33,10 @@ NOWHERE = "http://127.0.0.1:9/v1"
         (["--task", ADV, "--protocol", "strickt"], ["no protocol 'strickt'", "kimi-evalkit, official"]),
         (["--task", ADV, "--judge", "replay/x"], ["'replay' can't be a judge", "openai"]),
         (["--task", ADV, "--asr", "wisper/large"], ["no ASR engine 'wisper'", "faster-whisper"]),
+        (
+            ["--task", ADV, "--judge", "gpt-4o"],
+            ["no runner 'gpt-4o'", "Write RUNNER/MODEL, e.g. openai/gpt-4o-mini"],
+        ),
         (["--task", ADV, "--data-dir", "not/there"], ["not/there", "not a folder"]),
         (["--task", "voicebench/bbh"], ["found no bbh/test of hlt-lab/voicebench", ".parquet"]),
         (["--limit", "0", "--task", ADV], ["0"]),

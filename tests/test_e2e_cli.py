@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -156,6 +157,11 @@ def test_no_resume_refuses_and_dry_run_does_nothing(bench: Bench) -> None:
     args = ["run", "--model", "toy/m", "--task", ADV, "--data-dir", bench.data, "--out", bench.tmp / "a"]
     dry = bench.here(*args, "--dry-run")
     assert dry.code == 0 and not (bench.tmp / "a").exists() and ADV in dry.err
+    assert "520 samples" in dry.err and "nothing was sent" in dry.err
+    few = bench.here(*args, "--dry-run", "--limit", "7")
+    assert re.search(rf"{ADV} .* 7 samples", few.err)
+    smoke = bench.here("run", "--model", "toy/m", "--suite", "smoke", "--dry-run")
+    assert "our own few" in smoke.err and not re.search(r"\d samples", smoke.err)
     assert bench.here(*args, "--no-resume", "--no-report").code == 0
     again = bench.here(*args, "--no-resume")
     assert again.code == 2 and "--no-resume" in again.err

@@ -31,6 +31,7 @@ def test_two_of_sixteen_fail_and_heal(bench: Bench) -> None:
         [line] = [x for x in first.err.splitlines() if "errored" in x]
         for name in ("q03", "q11", "HTTP 500", "the disk of the server", "after 2 tries", "2 samples"):
             assert name in line
+        assert line.count("HTTP 500") == 1  # the same trouble is told once
         found = result(bench.tmp / "a", "voicebench/advbench")
         assert (found["n"], found["n_scored"], found["n_errors"], found["value"]) == (16, 14, 2, 100.0)
         assert found["bounds"] == [87.5, 100.0]

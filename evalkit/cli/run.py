@@ -138,9 +138,10 @@ def announce(job: Job, *, dry: bool = False) -> None:
         for task in job.tasks:
             protocol, variant = task.variant(job.protocol)
             needs = f" · needs {', '.join(variant.roles)}" if variant.roles else ""
-            print(
-                f"  {task.name:<34} {protocol:<13} {task.expected or '?':>6} samples{needs}", file=sys.stderr
-            )
+            n = f"{min(task.expected, job.limits.samples or task.expected):,}" if task.expected else "?"
+            count = "our own few" if job.data.smoke else f"{n:>6} samples"
+            print(f"  {task.name:<34} {protocol:<13} {count}{needs}", file=sys.stderr)
+        print("dry run: nothing was sent and nothing written.", file=sys.stderr)
 
 
 def unbound(tasks: Sequence[Task], protocol: str | None, roles: Roles) -> list[str]:

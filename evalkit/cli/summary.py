@@ -116,7 +116,10 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
     if doubtful:
         yield f"scores by a stand-in judge, which mean nothing: {_listed(doubtful)}"
     if failed:
-        shown = "; ".join(f"{task} {sample}: {why}" for task, sample, why in failed[:NAMED])
+        alike: dict[str, list[str]] = {}
+        for task, sample, why in failed[:NAMED]:
+            alike.setdefault(why, []).append(f"{task} {sample}")
+        shown = "; ".join(f"{', '.join(names)}: {why}" for why, names in alike.items())
         more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
         plural = "s" if len(failed) != 1 else ""
         yield f"{len(failed)} sample{plural} errored ({shown}{more}). Run the same command to retry just those."

@@ -9,7 +9,10 @@ from evalkit.engine.state import TaskState
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import Response, Sample, Score, Transcript, Verdict, digest_of
 
-NO_SPEECH = "no-speech: the response has no audio to transcribe"
+NO_SPEECH = (
+    "no-speech: the response has no audio to transcribe; does the model speak (-M voice=...)? "
+    "Written answers are scored by the tasks whose names end in -s2t"
+)
 NO_TEXT = "no-text: the prediction has audio but no text, and this task scores the text"
 ASR_UNBOUND = "asr-unbound: no ASR engine is bound; pass --asr, e.g. --asr faster-whisper/large-v3"
 

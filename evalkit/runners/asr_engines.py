@@ -36,7 +36,10 @@ def make_transcriber(spec: str, options: Mapping[str, str]) -> Transcriber:
     """
     engine, _, model = spec.partition("/")
     if engine not in _ENGINES:
-        raise UsageError(f"there is no ASR engine {engine!r}; known: {', '.join(_ENGINES)}.")
+        raise UsageError(
+            f"there is no ASR engine {engine!r}; known: {', '.join(_ENGINES)}. "
+            "Write --asr ENGINE/MODEL, e.g. --asr faster-whisper/large-v3."
+        )
     build, known = _ENGINES[engine]
     if unknown := sorted(set(options) - set(known)):
         raise UsageError(f"the ASR engine {engine} has no option {unknown[0]!r}; known: {', '.join(known)}.")

@@ -33,7 +33,9 @@ def _endpoint(model: str, options: Options) -> ChatEndpoint:
 
 
 class OpenAIRunner(Runner):
-    """A model behind `POST {base_url}/chat/completions`; options in `openai_options.Options`.
+    """A model behind an OpenAI-compatible endpoint: `POST {base_url}/chat/completions`.
+
+    Options are the fields of `openai_options.Options`.
 
     Raises:
         UsageError: unknown or unusable option, or no key for OpenAI's own host.

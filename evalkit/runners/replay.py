@@ -12,7 +12,7 @@ from evalkit.records import JSON, Modality, Response, Sample
 
 
 class ReplayRunner(Runner):
-    """`--model replay/PREDICTIONS.jsonl`: looks each sample's answer up by its id.
+    """Answers made elsewhere (`replay/PREDICTIONS.jsonl`): looks each sample's answer up by its id.
 
     Options: `label` (the name tables show), `audio_dir` (folder of the spoken answers).
     A sample without a prediction is an error of kind "no-prediction", counted like any other.

@@ -61,7 +61,7 @@ class _Question:
 
 
 class EmbeddedRunner(Runner):
-    """``--model embedded``: ASR, LLM and TTS on two CPU cores.
+    """The demo model: ASR, LLM and TTS on two CPU cores; no baseline of anything.
 
     Two samples are under way at once: while one is being answered, the other is heard or spoken. Each
     stage takes one piece at a time, so what is under way beside a sample can't change its answer.

@@ -145,8 +145,8 @@ def write_samples(runs: Sequence[RunView], task: str, path: Path) -> Path:
 
 def _verdict_columns(run: RunView, task: str) -> Iterator[str]:
     """Names of the verdicts that the task's metrics pool."""
-    for metric in run.tasks[task]["metrics"].values():
-        yield from metric["reads"]
+    for name, metric in run.tasks[task]["metrics"].items():
+        yield from metric.get("reads") or [name]
 
 
 def write_csv(

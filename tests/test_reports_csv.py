@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from report_fixtures import HOSTILE, make_run
 
 from evalkit.interfaces import UsageError
+from evalkit.store import Run
 from reports import write_report
 from reports.csvout import _cell
 from reports.safe import guard, script_json, visible
@@ -84,3 +85,15 @@ def test_script_json_can_not_leave_its_element(value: object) -> None:
 def test_unknown_format(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pdf"):
         write_report([tmp_path], tmp_path, ["pdf"])
+
+
+def test_results_that_do_not_say_what_they_read(tmp_path: Path) -> None:
+    run = Run(make_run(tmp_path / "run"))
+    results = run.results()
+    for entry in results["tasks"].values():
+        for metric in entry["metrics"].values():
+            del metric["reads"]
+    run.write_results(results)
+    found = write_report([run.root], tmp_path / "out", ["csv"])
+    sdqa = next(p for p in found if p.name == "samples_voicebench_sd-qa.csv")
+    assert {"panda", "gpt"} <= set(sdqa.read_text(encoding="utf-8-sig").splitlines()[0].split(","))

@@ -123,7 +123,7 @@ class SampleList {
     this.filter(null);
     const at = this.found.findIndex((s) => s.i === id);
     if (at < 0) {
-      const text = `Sample ${id} is not in this page${this.whole ? '' : '; the CSV has all of them'}.`;
+      const text = `Sample ${id} is not in this page${this.whole ? '' : '; the CSV of evalkit report has all of them'}.`;
       this.items.before(el('p', { class: 'err', role: 'status' }, text));
       return;
     }

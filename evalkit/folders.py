@@ -29,7 +29,6 @@ class HubData:
     splits: tuple[str, ...] = ("test",)
     revision: str | None = None
     licence: str = "not stated"
-    url: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ by these names. A task is data plus a declaration; it imports no model and does 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from evalkit.interfaces import Judge, Roles, UsageError
 from evalkit.records import Modality, Sample
@@ -163,4 +163,3 @@ class Suite:
     about: str
     data_dir: str | None = None
     smoke: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)

@@ -8,8 +8,6 @@ from importlib import import_module
 
 from evalkit.cli import options
 
-Sub = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
 
 def _later(module: str) -> Callable[[argparse.Namespace], int]:
     def call(args: argparse.Namespace) -> int:

@@ -77,7 +77,7 @@ def _run(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     options.add_output(p)
     group = p.add_argument_group("how")
     group.add_argument("--concurrency", type=options.positive, metavar="N", help="requests under way at once")
-    group.add_argument("--judge-concurrency", type=options.positive, default=16, metavar="N")
+    group.add_argument("--judge-concurrency", type=options.positive, default=32, metavar="N")
     group.add_argument(
         "--retries", type=options.positive, default=5, metavar="N", help="tries per request (default 5)"
     )
@@ -104,7 +104,7 @@ def _score(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     options.add_data(p)
     options.add_scoring(p)
     options.add_output(p)
-    p.add_argument("--judge-concurrency", type=options.positive, default=16, metavar="N")
+    p.add_argument("--judge-concurrency", type=options.positive, default=32, metavar="N")
     p.add_argument("--retries", type=options.positive, default=5, metavar="N")
     p.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache of judge replies")
 

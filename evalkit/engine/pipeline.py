@@ -53,7 +53,7 @@ class Limits:
     """
 
     generate: int = 1
-    judge: int = 16
+    judge: int = 32
     samples: int | None = None
 
 

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -51,8 +52,8 @@ def write_data(folder: Path, n: int) -> None:
     """n AdvBench-shaped rows with a wav each, no two alike, in the published layout as JSONL."""
     wav = bytearray(tone_wav(SECONDS))
     root = folder / "hlt-lab/voicebench"
-    (root / "advbench").mkdir(parents=True)
-    (root / "wav").mkdir()
+    for name in ("advbench", "commoneval", "wav"):
+        (root / name).mkdir(parents=True)
     with (root / "advbench/test.jsonl").open("w") as rows:
         for i in range(n):
             struct.pack_into("<I", wav, len(wav) - 4, i)
@@ -60,12 +61,19 @@ def write_data(folder: Path, n: int) -> None:
             rows.write(
                 json.dumps({"prompt": f"Please tell me fact number {i}.", "audio": f"wav/{i}.wav"}) + "\n"
             )
+    shutil.copy(root / "advbench/test.jsonl", root / "commoneval/test.jsonl")
 
 
-def harness(mock: MockServer, data: Path, out: Path, cache: Path, n: int) -> Harness:
-    """Run the command line as a user would, and measure that process alone."""
+def harness(
+    mock: MockServer, data: Path, out: Path, cache: Path, n: int, judge: MockServer | None = None
+) -> Harness:
+    """Run the command line as a user would, and measure that process alone; with a judge, each answer is rated."""
     command = [sys.executable, str(ROOT / "run_eval.py"), "run", "--model", "openai/m"]
-    command += ["-M", f"base_url={mock.url}", "--task", "voicebench/advbench", "--protocol", "official"]
+    command += ["-M", f"base_url={mock.url}"]
+    if judge is None:
+        command += ["--task", "voicebench/advbench", "--protocol", "official"]
+    else:
+        command += ["--task", "voicebench/commoneval", "--judge", "openai/j", "-J", f"base_url={judge.url}"]
     command += ["--data-dir", str(data), "--out", str(out), "--limit", str(n)]
     command += ["--concurrency", str(CONCURRENCY), "--json"]
     env = {**os.environ, "EVALKIT_CACHE": str(cache)}
@@ -94,7 +102,7 @@ def show(rows: list[tuple[str, str, str]]) -> None:
         print(f"  {what:<{width}}  {found:<26}  {bar}")
 
 
-def report(small: Harness, large: Harness, again: Harness, bare: Floor) -> None:
+def report(small: Harness, large: Harness, again: Harness, judged: Harness, bare: Floor) -> None:
     """Print what was measured beside the bars."""
     marginal = (large.cpu - small.cpu) / (large.n - small.n) * 1000
     growth = (large.rss_mb - small.rss_mb) / (large.n - small.n) * 1024
@@ -112,6 +120,8 @@ def report(small: Harness, large: Harness, again: Harness, bare: Floor) -> None:
             ("the same", f"{large.wall - large.window:.2f} s ({large.n} samples)", ""),
             ("log per sample", f"{large.log_bytes / large.n / 1000:.2f} kB", "<= 3 kB"),
             ("second run, from the cache", f"{again.requests} requests, {again.wall:.2f} s", "0 requests"),
+            ("each answer rated: window / ideal", f"{judged.ratio:.3f}", "<= 1.25"),
+            ("each answer rated: CPU per sample", f"{1000 * judged.cpu / judged.n:.2f} ms", "<= 4 ms"),
         ]
     )
 
@@ -123,14 +133,19 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=5000)
     parser.add_argument("--small", type=int, default=500, help="the run that slopes are measured from")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, mock_server(latency=LATENCY) as mock:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        mock_server(latency=LATENCY) as mock,
+        mock_server(latency=LATENCY, texts=["4"]) as judge,
+    ):
         folder = Path(name)
         write_data(folder / "data", args.n)
         bare = floor(mock.url, args.n, CONCURRENCY, "client", LATENCY, SECONDS)
         small = harness(mock, folder / "data", folder / "small", folder / "cache-small", args.small)
         large = harness(mock, folder / "data", folder / "large", folder / "cache", args.n)
         again = harness(mock, folder / "data", folder / "again", folder / "cache", args.n)
-        report(small, large, again, bare)
+        judged = harness(mock, folder / "data", folder / "judged", folder / "cache-judged", args.n, judge)
+        report(small, large, again, judged, bare)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,8 @@ class Row(dict[str, Any]):
         A row handed over with a prediction (`given`) may lack the audio, or name one that is out of reach
         here: the answer is there already.
         """
+        if self.given and not self.get(column):
+            return Turn("user", ())
         try:
             return Turn("user", (self.audio(column),))
         except UsageError:

@@ -12,7 +12,17 @@ from pathlib import Path
 
 from evalkit.audio import AudioError
 from evalkit.engine.judging import answer_for as shown
-from evalkit.engine.judging import asked, crash, drive, fresh, judge_now, obstacle, reference, to_scores
+from evalkit.engine.judging import (
+    asked,
+    crash,
+    drive,
+    fresh,
+    judge_now,
+    judged,
+    obstacle,
+    reference,
+    to_scores,
+)
 from evalkit.engine.loading import load, rows_of, sample_of
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Judge, UsageError
@@ -125,7 +135,8 @@ def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predict
             n += 1
             response = to_response(prediction, predictions, sample.id)
             answer = response.digest()
-            digest = reference(answer, sample)
+            told = judged(sample)
+            digest = reference(answer, told)
             input_digest = load(state, sample).input  # as a run would name it, so that both compare
             mark = state.marks.get(sample.id)
             if mark is None or mark.input != input_digest or mark.digest != digest or not mark.ok:
@@ -133,7 +144,7 @@ def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predict
                     "input": input_digest,
                     "answer": answer,
                     "response": digest,
-                    "asked": asked(state, sample),
+                    "asked": asked(state, sample, told),
                 }
                 responses.append(encode_line(line))
             if response.error is not None:

@@ -17,12 +17,12 @@ NO_TEXT = "no-text: the prediction has audio but no text, and this task scores t
 ASR_UNBOUND = "asr-unbound: no ASR engine is bound; pass --asr, e.g. --asr faster-whisper/large-v3"
 
 
-def reference(answer: str, sample: Sample) -> str:
-    """What scores refer to: this answer (its digest) to this question with this target.
+def reference(answer: str, told: str) -> str:
+    """What scores refer to: this answer (its digest) to this question with this target (`judged`).
 
     A corrected reference answer in the data then finds no verdict on record, and is judged anew.
     """
-    return digest_of([answer, judged(sample)])[:16]
+    return digest_of([answer, told])[:16]
 
 
 def judged(sample: Sample) -> str:
@@ -112,9 +112,9 @@ def fresh(state: TaskState, scores: list[Score]) -> list[Score]:
     return out
 
 
-def asked(state: TaskState, sample: Sample) -> dict[str, Any]:
+def asked(state: TaskState, sample: Sample, told: str) -> dict[str, Any]:
     """What the record keeps of the question, so that readers need no data set."""
-    out: dict[str, Any] = {"question": sample.question[:2000], "judged": judged(sample)}
+    out: dict[str, Any] = {"question": sample.question[:2000], "judged": told}
     if sample.target is not None:
         out["target"] = sample.target
     if state.plan.task.groups:

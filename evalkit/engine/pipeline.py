@@ -23,6 +23,7 @@ from evalkit.engine.judging import (
     crash,
     fresh,
     judge_now,
+    judged,
     obstacle,
     reference,
     to_scores,
@@ -178,7 +179,7 @@ class Pipeline:
             item.input = f"skipped:{item.input}"
         mark = state.marks.get(sample.id)
         if mark is not None and mark.ok and mark.input == item.input:
-            item.ref = reference(mark.answer, sample)
+            item.ref = reference(mark.answer, judged(sample))
             self.progress.plan("generate", -1)
             if mark.digest == item.ref and state.scored(sample.id, item.ref):
                 return
@@ -256,9 +257,14 @@ class Pipeline:
         await self._onward(item, self.run.task(item.state.name).absolute(response))
 
     def _record(self, item: Item, response: Response) -> None:
-        item.ref = reference(response.digest(), item.sample)
+        told = judged(item.sample)
+        item.ref = reference(response.digest(), told)
         self.run.append_response(
-            item.state.name, response, input=item.input, asked=asked(item.state, item.sample), ref=item.ref
+            item.state.name,
+            response,
+            input=item.input,
+            asked=asked(item.state, item.sample, told),
+            ref=item.ref,
         )
 
     # --- transcribe ------------------------------------------------------------------------------

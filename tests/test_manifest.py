@@ -85,3 +85,16 @@ def test_another_target_is_other_data(manifest: Path, tmp_path: Path) -> None:
     after = scored()
     assert (before[0], after[0]) == (50.0, 0.0)
     assert before[1] != after[1]
+
+
+def test_another_protocol_in_the_same_place_is_told(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text('{"id": "q0", "text": "B"}\n{"id": "q1", "text": "C"}\n')
+    words = ["score", str(answers), "--task", "voicebench/openbookqa", "--data-dir", str(manifest)]
+    words += ["--no-report", "--out", str(tmp_path / "run")]
+    assert main([*words, "--protocol", "official"]) == 0
+    assert "instead of" not in capsys.readouterr().err
+    assert main([*words, "--protocol", "strict"]) == 0
+    assert "protocol strict instead of official" in capsys.readouterr().err

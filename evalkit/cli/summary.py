@@ -32,7 +32,7 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
         from reports.terminal import print_table
 
         print_table(results, sys.stdout)
-    for line in remarks(results, Run(out)):
+    for line in (*outcome.notes, *remarks(results, Run(out))):
         print(line, file=sys.stderr)
     say = sys.stderr if json_out else sys.stdout
     # After the table: a report that can't be written takes no number along.

@@ -16,6 +16,7 @@ from evalkit.engine.session import (
     now,
     open_run,
     plans_for,
+    replaced,
     results_of,
 )
 from evalkit.engine.state import TaskState
@@ -77,7 +78,7 @@ def score_file(job: Job, predictions: PredictionFile, *, rows: bool) -> Outcome:
         stream = pairs(state, predictions, rows=rows, limit=job.limits.samples)
         score_bulk(run, state, stream, predictions)
         results = results_of(run, [state], card, job.overalls)
-        outcome = Outcome(results, seconds=time.monotonic() - started)
+        outcome = Outcome(results, seconds=time.monotonic() - started, notes=replaced(old, [state]))
         session |= {"ended": now(), "interrupted": False, "seconds": round(outcome.seconds, 3)}
         run.write_manifest(manifest)
         return outcome

@@ -68,6 +68,7 @@ class Outcome:
     cached: int = 0
     requests: int = 0
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def model_card(job: Job) -> ModelCard:
@@ -112,6 +113,17 @@ def plans_for(job: Job) -> list[TaskState]:
         )
         states.append(TaskState(plan, source))
     return states
+
+
+def replaced(old: Mapping[str, Any], states: Sequence[TaskState]) -> tuple[str, ...]:
+    """What this session's results take the place of: the same answers under another protocol."""
+    before = {name: entry.get("protocol") for name, entry in (old.get("tasks") or {}).items()}
+    return tuple(
+        f"{s.name}: results.json now holds protocol {s.plan.protocol} instead of {before[s.name]}; "
+        "the verdicts of both are in scores.jsonl."
+        for s in states
+        if s.name in before and before[s.name] != s.plan.protocol
+    )
 
 
 def git_commit() -> str | None:
@@ -237,7 +249,12 @@ def execute(job: Job) -> Outcome:
             progress.close()
         results = results_of(run, states, card, job.overalls)
         outcome = Outcome(
-            results, interrupted, pipeline.cached, pipeline.requests, time.monotonic() - started
+            results,
+            interrupted,
+            pipeline.cached,
+            pipeline.requests,
+            time.monotonic() - started,
+            replaced(old, states),
         )
         session |= {"ended": now(), "interrupted": interrupted, "seconds": round(outcome.seconds, 3)}
         session |= {"requests": outcome.requests, "cached": outcome.cached}

@@ -125,3 +125,20 @@ def test_openai_whisper_english_models_refuse_other_languages(whisper: list[dict
 def test_openai_whisper_without_weights(whisper: list[dict[str, Any]]) -> None:
     with pytest.raises(UsageError, match="'absent' can't be loaded"):
         make_transcriber("openai-whisper/absent", {}).transcribe([TONE], "en")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "package", "engine"),
+    [(True, True, "openai-whisper/large-v3"), (True, False, None), (False, True, None)],
+)
+def test_unnamed_asr_is_whisper_large_v3_only_where_a_gpu_and_the_package_are(
+    gpu: bool, package: bool, engine: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+    import shutil
+
+    from evalkit.runners.asr_engines import default_engine
+
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi" if gpu else None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if package else None)
+    assert default_engine() == engine

@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_EXTRAS := embedded,voicebench,speech
-TEST_EXTRAS := $(DEMO_EXTRAS),asr,dev
+TEST_EXTRAS := $(DEMO_EXTRAS),data,asr,dev
 
 .PHONY: demo test lint bench clean help
 .DEFAULT_GOAL := help
@@ -48,7 +48,7 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.demo
 
 define install
-echo "installing evalkit[$(1)] (about 450 MB to fetch the first time) ..."; \
+echo "installing evalkit[$(1)] (450 to 600 MB to fetch the first time) ..."; \
 $(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[$(1)]" || { \
   echo "the installation failed: check the network or your package mirror, then run make $(MAKECMDGOALS) again" >&2; exit 2; }
 endef

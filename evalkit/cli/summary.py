@@ -12,7 +12,7 @@ from evalkit.engine.session import Outcome
 from evalkit.store import Run
 
 NAMED = 5
-QUICK_SAMPLES, QUICK_SOUNDS, QUICK_AUDIO_MB, QUICK_CSV = 500, 8, 8.0, 2000
+QUICK_SAMPLES, QUICK_SOUNDS, QUICK_AUDIO_MB, QUICK_CSV = 300, 6, 8.0, 2000
 """Limits of a report that nobody asked for, so that it is quick to write; `report` writes a fuller one."""
 
 

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from evalkit.audio import AudioError
-from evalkit.engine.judging import answer_for as shown
 from evalkit.engine.judging import (
+    answer_for,
     asked,
     crash,
     drive,
@@ -97,7 +97,7 @@ def verdicts_of(
     if (why := obstacle(judge, response, transcript)) is not None:
         return judge.unscored(why)
     try:
-        found = drive(judge.ask(sample, shown(judge, response, transcript)))
+        found = drive(judge.ask(sample, answer_for(judge, response, transcript)))
     except Exception as exc:
         return crash(judge, exc)
     return (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,13 @@ class HubData:
         splits: splits read, in order.
         revision: commit or tag to read; None means "main", resolved to a commit and recorded.
         licence: SPDX id or the card's wording.
+        citation: who is to be cited ("arXiv 2410.17196").
+        edition: edition of a data set that has several ("15.0"); stands in signatures.
+        files: globs of the files that hold rows, for data that doesn't lie in the hub's own layouts;
+            tried in order, before those. "{config}" and "{split}" stand for config and split.
+        media: globs of what the rows refer to, to be fetched along with them.
+        pins: sha256 of files by name, where a published number stands on one edition of a file.
+        mirrors: other copies of the same data, in their own layout, for --data-repo.
     """
 
     repo: str
@@ -29,12 +38,31 @@ class HubData:
     splits: tuple[str, ...] = ("test",)
     revision: str | None = None
     licence: str = "not stated"
+    citation: str = ""
+    edition: str = ""
+    files: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
+    mirrors: tuple[HubData, ...] = ()
+
+    def at(self, repo: str | None) -> HubData:
+        """The same data in another repository: a declared mirror, or a copy in this layout."""
+        if repo is None or repo == self.repo:
+            return self
+        found = next((m for m in self.mirrors if m.repo == repo), replace(self, repo=repo))
+        facts = {k: getattr(found, k) or getattr(self, k) for k in ("citation", "edition")}
+        return replace(found, **facts)
+
+    def globs(self, split: str) -> list[str]:
+        """`files` with config and split filled in."""
+        return [f.format(config=self.config or "", split=split) for f in self.files]
 
 
 @dataclass(frozen=True)
 class DataOptions:
     """What the user says about data: a mirror folder, another revision, streaming instead of a download.
 
+    `repo` is another hub id to read the same data from.
     `smoke` marks our own few questions in a benchmark's layout: never to be taken for the benchmark.
     """
 
@@ -42,6 +70,7 @@ class DataOptions:
     revision: str | None = None
     stream: bool = False
     smoke: bool = False
+    repo: str | None = None
 
 
 @dataclass
@@ -64,12 +93,33 @@ class Source:
             "revision": self.revision,
             "kind": self.kind,
             "licence": self.spec.licence,
+            **({"edition": edition} if (edition := self.edition()) else {}),
+            **({"pinned": pinned} if (pinned := self.pinned()) is not None else {}),
         }
+
+    def edition(self) -> str:
+        """The edition read: as a local archive's folder names it, else as declared."""
+        if not self.spec.edition:
+            return ""
+        if self.kind in ("local", "manifest"):
+            found = re.search(r"cv-corpus-(\d+\.\d+)", self.files[0][1] if self.files else self.root)
+            return found.group(1) if found else "not stated"
+        return self.spec.edition
+
+    def pinned(self) -> bool | None:
+        """Are the files those a published number stands on? None when nothing is known of them."""
+        known = [(f, self.spec.pins[n]) for _, f in self.files if (n := Path(f).name) in self.spec.pins]
+        return all(_sha256(f) == digest for f, digest in known) if known else None
 
     def rows(self) -> Iterator[Row]:
         """Every row of every split, streamed."""
         for split, file in self.files:
             yield from read_rows(file, split=split, root=self.root, opener=self.opener)
+
+
+def _sha256(file: str) -> str:
+    with Path(file).open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 class LayoutError(UsageError):
@@ -92,19 +142,29 @@ def open_folder(spec: HubData, folder: Path, task: str, *, partial: bool = False
     if not folder.is_dir():
         raise UsageError(f"{task}: --data-dir {folder} is not a folder")
     for root in roots(spec, folder):
-        found = {split: _split_files(root, spec.config, split) for split in spec.splits}
+        found = {
+            split: _declared(root, spec, split) or _split_files(root, spec, split) for split in spec.splits
+        }
         if all(found.values()) or (partial and any(found.values())):
             files = [(split, str(f)) for split in spec.splits for f in found[split]]
             return Source(spec, files, str(root), kind="local")
-    wanted = f"{spec.repo}/{spec.config or 'data'}/{spec.splits[0]}-*.parquet"
+    wanted = f"{spec.repo}/{spec.config or 'data'}/{spec.splits[0]}-*.parquet (or .jsonl, .json, .csv)"
+    if globs := spec.globs(spec.splits[0]):
+        wanted = f"{' or '.join(globs)}, or {wanted}"
     raise LayoutError(
         f"{task}: found no {spec.config or 'split'}/{spec.splits[0]} of {spec.repo} in {folder}. "
-        f"Expected e.g. {wanted} (or .jsonl, .json, .csv) below it."
+        f"Expected e.g. {wanted} below it."
     )
 
 
-def _split_files(root: Path, config: str | None, split: str) -> list[Path]:
+def _declared(root: Path, spec: HubData, split: str) -> list[Path]:
+    """Files of one split where the data set's declaration says they are."""
+    return next((sorted(found) for g in spec.globs(split) if (found := list(root.glob(g)))), [])
+
+
+def _split_files(root: Path, spec: HubData, split: str) -> list[Path]:
     """Files of one split in the layouts the hub uses, the most specific first."""
+    config = spec.config
     folders = (
         [root / config, root / "data" / config, root / config / "data"] if config else [root / "data", root]
     )

@@ -102,7 +102,9 @@ def _hub_folders(spec: HubData) -> list[str]:
 
 def _patterns(spec: HubData) -> list[str]:
     endings = ("-*.parquet", ".parquet")
-    return [f"{d}{s}{end}" for d in _hub_folders(spec) for s in spec.splits for end in endings]
+    usual = [f"{d}{s}{end}" for d in _hub_folders(spec) for s in spec.splits for end in endings]
+    named = [g for s in spec.splits for g in spec.globs(s)]
+    return [*dict.fromkeys(named), *(m.format(config=spec.config or "") for m in spec.media), *usual]
 
 
 def _streamed_files(fs: Any, base: str, spec: HubData) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from evalkit.records import JSON, Audio, Modality, Response, Sample, Transcript, Verdict
+from evalkit.records import JSON, Audio, Modality, Response, Sample, Score, Transcript, Verdict
 
 
 class UsageError(Exception):
@@ -108,12 +108,13 @@ class Runner(ABC):
 class ChatRequest:
     """A text request to a model that helps to score.
 
-    `messages` is a tuple of (role, text). `n` is the number of independent replies wanted. `choices` are
+    `messages` is a tuple of (role, content); content is text, or parts of text and audio in order for a model
+    that hears (``--lalm-judge``). `n` is the number of independent replies wanted. `choices` are
     replies the reader surely understands; a model that is too weak to keep to a form may be held to them
     (the embedded one is), others ignore them.
     """
 
-    messages: tuple[tuple[str, str], ...]
+    messages: tuple[tuple[str, str | tuple[str | Audio, ...]], ...]
     temperature: float = 0.0
     top_p: float | None = None
     max_tokens: int | None = None
@@ -121,9 +122,20 @@ class ChatRequest:
     seed: int | None = None
     choices: tuple[str, ...] = ()
 
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """The messages for a model that reads. Raises RunnerError when one holds audio."""
+        out = []
+        for role, content in self.messages:
+            parts = (content,) if isinstance(content, str) else content
+            words = [p for p in parts if isinstance(p, str)]
+            if len(words) < len(parts):
+                raise RunnerError("no-ears", "this model can't hear; bind one that can with --lalm-judge")
+            out.append((role, "\n".join(words)))
+        return tuple(out)
+
     def to_json(self) -> dict[str, JSON]:
         return {
-            "messages": [list(m) for m in self.messages],
+            "messages": [[role, _told(content)] for role, content in self.messages],
             "temperature": self.temperature,
             "top_p": self.top_p,
             "max_tokens": self.max_tokens,
@@ -131,6 +143,13 @@ class ChatRequest:
             "seed": self.seed,
             "choices": list(self.choices),
         }
+
+
+def _told(content: str | tuple[str | Audio, ...]) -> JSON:
+    """Content of a message for a digest: audio by its own digest."""
+    if isinstance(content, str):
+        return content
+    return [p if isinstance(p, str) else {"audio": p.digest()} for p in content]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +163,7 @@ class ChatReply:
 
 @runtime_checkable
 class ChatModel(Protocol):
-    """A text model bound to a role (``--judge``)."""
+    """A model bound to a role: a text model (``--judge``), or one that hears (``--lalm-judge``)."""
 
     @property
     def label(self) -> str:
@@ -208,6 +227,8 @@ class Judge(ABC):
         reads: "text" (the response's words), "speech" (the transcript of its speech) or
             "audio" (the sound itself).
         judges_silence: True for a judge of speech that has a verdict on a model that did not speak.
+        role: the role of the model that an `asks_model` judge asks: "judge" (text) or "lalm-judge" (hears).
+        in_order: True when `settle` has to see the verdicts of the whole task, in the data set's order.
     """
 
     metrics: tuple[str, ...] = ()
@@ -215,6 +236,8 @@ class Judge(ABC):
     asks_model: bool = False
     heavy: bool = False
     judges_silence: bool = False
+    role: Literal["judge", "lalm-judge"] = "judge"
+    in_order: bool = False
 
     @property
     @abstractmethod
@@ -228,6 +251,14 @@ class Judge(ABC):
     async def ask(self, sample: Sample, answer: Answer) -> list[Verdict]:
         """Like `score`, for judges that ask a model. May raise `RunnerError`, which the engine retries."""
         raise NotImplementedError
+
+    def settle(self, scores: Sequence[Score]) -> list[Score]:
+        """This judge's scores of a whole task, in the data set's order, made final.
+
+        For public rules in which a verdict depends on the record before (`in_order`); called when results
+        are built, never for samples that errored. The scores on disk stay as they are.
+        """
+        return list(scores)
 
     def unscored(self, reason: str, **detail: JSON) -> list[Verdict]:
         """The same "unscored" verdict for each metric of this judge."""
@@ -243,4 +274,5 @@ class Roles:
 
     judge: ChatModel | None = None
     asr: Transcriber | None = None
+    lalm: ChatModel | None = None
     options: Mapping[str, JSON] = field(default_factory=dict)

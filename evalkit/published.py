@@ -68,10 +68,14 @@ class PublishedSection:
     models: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
 
-    def row(self, name: str, language: str | None = None) -> PublishedRow | None:
-        """The row a task's cell names, or None."""
+    def row(self, name: str, language: str = "", metric: str = "") -> PublishedRow | None:
+        """The row a task's cell names, or None; "" for what tells no rows apart here."""
         return next(
-            (r for r in self.rows if r.called(name) and language in (None, "", r.language)),
+            (
+                r
+                for r in self.rows
+                if r.called(name) and language in ("", r.language) and metric in ("", r.metric)
+            ),
             None,
         )
 

@@ -10,19 +10,27 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
 from evalkit.interfaces import Judge
 from evalkit.records import JSON, Score, digest_of
 from evalkit.signature import data_part, signature
-from evalkit.stats import estimate, json_number, percentile_interval, replicates, round_half_up
+from evalkit.stats import (
+    estimate,
+    json_number,
+    percentile_interval,
+    replicates,
+    round_half_up,
+    stratified,
+    stratum_row,
+)
 from evalkit.store import Mark, Run
 from evalkit.task import Metric, Overall, Task, Variant
 
 if TYPE_CHECKING:
-    from evalkit.stats import Array
+    from evalkit.stats import Array, Pool
 
 RESULTS_VERSION = 1
 
@@ -76,6 +84,12 @@ class ScoringPlan:
             self.signed[id(judge)] = signed
         return signed
 
+    @property
+    def group_keys(self) -> tuple[str, ...]:
+        """Keys of `Sample.meta` that results need: those with a subset table, and those of strata."""
+        strata = (m.strata.key for m in self.variant.metrics if m.strata)
+        return tuple(dict.fromkeys((*self.task.groups, *strata)))
+
     def judges_of(self, metric: Metric) -> list[Judge]:
         """The judges whose verdicts feed a metric."""
         return [j for j in self.judges if set(j.metrics) & set(metric.reads)]
@@ -93,6 +107,8 @@ class Segments:
     def add(self, score: Score) -> None:
         """Take a score in; a later one for the same sample and metric displaces an earlier one."""
         if score.value is None:
+            if score.touched and score.sample_id not in self.scored.get(score.metric, ()):
+                self.touched.setdefault(score.metric, {})[score.sample_id] = score.touched
             if score.sample_id not in self.scored.get(score.metric, ()):
                 self.reasons.setdefault(score.metric, {})[score.sample_id] = (
                     score.reason or "unscored: no reason given"
@@ -112,17 +128,37 @@ class Segments:
 def collect(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> Segments:
     """The scores that belong to the responses that count, by the judges of the plan."""
     wanted = {(m, plan.sign(j)) for j in plan.judges for m in j.metrics}
+    settled = {plan.sign(j): j for j in plan.judges if j.in_order}
+    kept: dict[str, dict[tuple[str, str], Score]] = {signed: {} for signed in settled}
     segments = Segments()
     for score in run.task(plan.task.name).scores():
         mark = marks.get(score.sample_id)
         if mark is None or not mark.ok or score.response != mark.digest:
             continue
-        if (score.metric, score.judge) in wanted:
+        if (score.metric, score.judge) not in wanted:
+            continue
+        if score.judge in settled:
+            kept[score.judge][score.metric, score.sample_id] = score
+        else:
             segments.add(score)
+    if settled:
+        places = _places(run, plan)
+        for signed, judge in settled.items():
+            found = sorted(kept[signed].values(), key=lambda s: (places.get(s.sample_id, 0), s.sample_id))
+            for score in judge.settle(found):
+                segments.add(score)
     return segments
 
 
-def _segment(metric: Metric, segments: Segments, sample_id: str) -> list[float] | None:
+def _places(run: Run, plan: ScoringPlan) -> dict[str, int]:
+    """Where each sample stands in its data set, as recorded for judges that need the order."""
+    lines = run.task(plan.task.name).final_lines()
+    return {line["sample_id"]: int((line.get("asked") or {}).get("order") or 0) for line in lines}
+
+
+def _segment(
+    metric: Metric, segments: Segments, sample_id: str, strata: StrataOf | None
+) -> list[float] | None:
     """The row one sample adds to a metric, or None when a verdict it needs is missing."""
     if metric.pool.sources:
         held = [segments.scored.get(name, {}).get(sample_id) for name in metric.reads]
@@ -136,7 +172,47 @@ def _segment(metric: Metric, segments: Segments, sample_id: str) -> list[float] 
             return None
         values.append(found[0])
         counts = found[1]
-    return metric.pool.row(sum(values) / len(values), counts)
+    value = sum(values) / len(values)
+    return strata.row(sample_id, value) if strata else metric.pool.row(value, counts)
+
+
+@dataclass(frozen=True)
+class StrataOf:
+    """The strata of one metric in one run: their weights, and which stratum each sample is of."""
+
+    weights: Mapping[str, float]
+    of: Mapping[str, str]
+
+    def row(self, sample_id: str, value: float) -> list[float] | None:
+        """What a sample adds; None when its stratum doesn't count."""
+        return stratum_row(self.weights, self.of.get(sample_id, ""), value)
+
+    def counts(self, sample_id: str) -> bool:
+        return self.of.get(sample_id) in self.weights
+
+    def ends(self, metric: Metric, missing: Sequence[str]) -> tuple[Array, Array]:
+        """What the missing samples would add to the sums, all as bad and all as good as can be."""
+        import numpy as np
+
+        out = []
+        for value in (metric.lo, metric.hi):
+            sums = np.zeros(2 * len(self.weights))
+            for i in missing:
+                if (row := self.row(i, value)) is not None:
+                    sums += row
+            out.append(sums)
+        return out[0], out[1]
+
+
+def strata_of(metric: Metric, groups: Mapping[str, Mapping[str, Sequence[str]]]) -> StrataOf | None:
+    """The strata of a metric that has some, from the samples of each group."""
+    if metric.strata is None:
+        return None
+    members = groups[metric.strata.key]
+    weights = metric.strata.weights
+    if weights is None:
+        weights = dict.fromkeys(sorted(members), 1.0)
+    return StrataOf(weights, {i: name for name, ids in members.items() for i in ids})
 
 
 def _unscored(
@@ -176,18 +252,30 @@ def _metric_result(
     plan: ScoringPlan,
     metric: Metric,
     ids: Sequence[str],
-    errors: int,
+    failed: Sequence[str],
     pending: int,
     segments: Segments,
     seed: int,
+    groups: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> tuple[dict[str, Any], Array]:
     import numpy as np
 
-    rows = [r for i in ids if (r := _segment(metric, segments, i)) is not None]
-    matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(metric.pool.columns))
+    strata = strata_of(metric, groups)
+    pool = stratified(strata.weights) if strata else metric.pool
+    if strata:
+        ids, failed = [i for i in ids if strata.counts(i)], [i for i in failed if strata.counts(i)]
+    errors = len(failed)
+    held = {i: r for i in ids if (r := _segment(metric, segments, i, strata)) is not None}
+    rows = list(held.values())
+    matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(pool.columns))
     scored = sum(all(r[1::2]) for r in rows) if metric.pool.sources else len(rows)
     n = len(ids) + errors + pending
-    found = estimate(matrix, metric.pool, missing=n - len(rows), lo=metric.lo, hi=metric.hi, seed=seed)
+    ends = None
+    if strata and not pending:  # of a sample not reached, nobody knows the stratum
+        ends = strata.ends(metric, [i for i in (*ids, *failed) if i not in held])
+    found = estimate(matrix, pool, missing=n - len(rows), lo=metric.lo, hi=metric.hi, seed=seed, ends=ends)
+    if metric.rounds is not None and found.value is not None:
+        found = replace(found, value=round(found.value, metric.rounds))
     withheld = _withheld(plan, metric, segments, ids)
     reasons, touched = _unscored(metric, segments, ids)
     scale = metric.scale
@@ -218,28 +306,29 @@ def _metric_result(
         "touched": dict(sorted(touched.items())),
         "meaningful": not any(name in segments.doubtful for name in metric.reads),
         "judges": [plan.sign(j) for j in plan.judges_of(metric)],
-        "pool": metric.pool.name,
+        "pool": pool.name,
     }
-    return result, matrix * 1.0
+    return result, matrix
 
 
-def _groups(run: Run, plan: ScoringPlan) -> dict[str, dict[str, list[str]]]:
+def _groups(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> dict[str, dict[str, list[str]]]:
     """Sample ids by group key and group."""
-    out: dict[str, dict[str, list[str]]] = {key: {} for key in plan.task.groups}
+    out: dict[str, dict[str, list[str]]] = {key: {} for key in plan.group_keys}
     if not out:
         return out
     for line in run.task(plan.task.name).final_lines():
+        if line["sample_id"] not in marks:
+            continue
         given = (line.get("asked") or {}).get("groups") or {}
-        for key in plan.task.groups:
-            out[key].setdefault(str(given.get(key, "?")), []).append(line["sample_id"])
+        for key, members in out.items():
+            members.setdefault(str(given.get(key, "?")), []).append(line["sample_id"])
     return out
 
 
-def _split(ids: Iterable[str], marks: Mapping[str, Mark]) -> tuple[list[str], int]:
-    """The answered ones of these samples, sorted, and how many failed."""
-    known = [i for i in ids if i in marks]
-    answered = sorted(i for i in known if marks[i].ok)
-    return answered, len(known) - len(answered)
+def _split(ids: Iterable[str], marks: Mapping[str, Mark]) -> tuple[list[str], list[str]]:
+    """The answered ones of these samples and the failed ones, each sorted."""
+    known = sorted(i for i in ids if i in marks)
+    return [i for i in known if marks[i].ok], [i for i in known if not marks[i].ok]
 
 
 def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -247,7 +336,8 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
     marks = run.task(plan.task.name).marks()
     if plan.ids is not None:
         marks = {i: m for i, m in marks.items() if i in plan.ids}
-    answered, errors = _split(marks, marks)
+    answered, failed = _split(marks, marks)
+    groups = _groups(run, plan, marks)
     n = (
         plan.n
         if plan.n is not None
@@ -257,23 +347,34 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
     segments = collect(run, plan, marks)
     digest = digest_of([[i, marks[i].input, marks[i].judged] for i in sorted(marks)])
     data = data_part(plan.data, digest)
-    metrics: dict[str, Any] = {}
-    matrices: dict[str, Array] = {}
-    for metric in plan.variant.metrics:
-        seed = _seed(plan.task.name, plan.protocol, metric.name)
-        result, matrices[metric.name] = _metric_result(
-            plan, metric, answered, errors, pending, segments, seed
-        )
-        result["signature"] = signature(
-            plan.task.name,
+
+    def signed(what: str, result: Mapping[str, Any]) -> str:
+        return signature(
+            what,
             protocol=plan.protocol,
+            prompt=plan.task.prompt,
             data=data,
             n=result["n"],
             runner=model.runner,
             generation=model.generation,
             judges=result["judges"],
         )
-        metrics[metric.name] = result
+
+    def of_group(key: str, name: str, ids: Sequence[str]) -> dict[str, Any]:
+        out = {}
+        for metric in plan.variant.metrics:
+            result, _ = _metric_result(plan, metric, *_split(ids, marks), 0, segments, 0, groups)
+            out[metric.name] = result | {"signature": signed(f"{plan.task.name}[{key}={name}]", result)}
+        return out
+
+    metrics: dict[str, Any] = {}
+    matrices: dict[str, Array] = {}
+    for metric in plan.variant.metrics:
+        seed = _seed(plan.task.name, plan.protocol, metric.name)
+        result, matrices[metric.name] = _metric_result(
+            plan, metric, answered, failed, pending, segments, seed, groups
+        )
+        metrics[metric.name] = result | {"signature": signed(plan.task.name, result)}
     entry = {
         "title": plan.task.title,
         "benchmark": plan.task.benchmark,
@@ -284,25 +385,26 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
         "rule": plan.variant.rule,
         "sheet": plan.task.sheet,
         "headline": plan.variant.headline.name,
-        "n": len(answered) + errors + pending,
+        "prompt": plan.task.prompt,
+        "n": len(answered) + len(failed) + pending,
         "n_expected": plan.task.expected,
         "limited": plan.limited,
         "complete": plan.n is not None and pending == 0,
         "data": {**plan.data, "digest": digest},
         "metrics": metrics,
         "groups": {
-            key: {
-                name: {
-                    m.name: _metric_result(plan, m, *_split(ids, marks), 0, segments, 0)[0]
-                    for m in plan.variant.metrics
-                }
-                for name, ids in sorted(members.items())
-            }
-            for key, members in _groups(run, plan).items()
+            key: {name: of_group(key, name, ids) for name, ids in sorted(members.items())}
+            for key, members in groups.items()
         },
-        "cells": [{"table": c.table, "section": c.section, "row": c.row} for c in plan.task.cells],
+        "cells": [c.to_json() for c in plan.task.cells],
     }
     return entry, matrices
+
+
+def _pool_of(metric: Metric, groups: Mapping[str, Mapping[str, Any]]) -> Pool:
+    """The pool a metric's rows were made for; an entry's groups name the strata."""
+    found = strata_of(metric, {key: dict.fromkeys(members, ()) for key, members in groups.items()})
+    return stratified(found.weights) if found else metric.pool
 
 
 def overall_result(
@@ -333,7 +435,8 @@ def overall_result(
             value if overall.round_parts is None else round_half_up(value, overall.round_parts)
         ) * part.factor
         rows = matrices[part.task][metric.name]
-        draws = draws + replicates(rows, metric.pool, seed=_seed(part.task)) * metric.scale * part.factor  # type: ignore[assignment]
+        pool = _pool_of(metric, entries[part.task].get("groups") or {})
+        draws = draws + replicates(rows, pool, seed=_seed(part.task)) * metric.scale * part.factor  # type: ignore[assignment]
         signatures.append(found["signature"])
     k = len(overall.parts)
     import numpy as np
@@ -356,7 +459,7 @@ def overall_result(
         "meaningful": all(
             e["metrics"][e["headline"]]["meaningful"] for p in present for e in [entries[p.task]]
         ),
-        "cells": [{"table": c.table, "section": c.section, "row": c.row} for c in overall.cells],
+        "cells": [c.to_json() for c in overall.cells],
         "signature": digest_of(signatures)[:16],
     }
 

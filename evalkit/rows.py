@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -59,7 +59,14 @@ class Row(dict[str, Any]):
         Raises:
             UsageError: no such column, an empty cell, or a path that leaves the folder.
         """
-        value = self[column]
+        return self.audio_of(self[column], column)
+
+    def audio_of(self, value: Any, column: str = "audio") -> Audio:
+        """The audio of a cell, or of one item of a cell that holds a list; `column` is for its origin.
+
+        Raises:
+            UsageError: an empty value, or a path that leaves the folder.
+        """
         if isinstance(value, Mapping):
             data, path = value.get("bytes"), value.get("path")
             if data and isinstance(data, bytes | bytearray):
@@ -70,22 +77,46 @@ class Row(dict[str, Any]):
             return Audio(data=bytes(value), origin=self._origin(column))
         if not value or not isinstance(value, str):
             raise UsageError(f"{self.where}: the audio column {column!r} is empty")
+        return self._at(value)
+
+    def locate(self, *places: str) -> Audio:
+        """The audio at the first of these relative paths that is there, else at the first of them.
+
+        Each is looked for beside the row's file, then below the data set's root.
+
+        Raises:
+            UsageError: a path that leaves the root.
+        """
+        if not places:
+            raise UsageError(f"{self.where}: the row names no audio")
+        beside = os.path.relpath(Path(self.file).absolute().parent, os.path.abspath(self.root))
+        tries = [t for p in places for t in (os.path.join(beside, p), p)]
+        found = [self._at(t) for t in tries if not t.startswith("..")] or [self._at(places[0])]
+        return next((a for a in found if a.path and Path(a.path).is_file()), found[0])
+
+    def _at(self, relative: str) -> Audio:
         try:
-            found = inside(self.root, value)
+            found = inside(self.root, relative)
         except AudioError as exc:
             raise UsageError(f"{self.where}: {exc}") from exc
         return Audio(path=str(found), format=found.suffix.lstrip(".").lower() or None, origin=str(found))
 
-    def user_turn(self, column: str = "audio") -> Turn:
-        """A user turn that holds the row's audio and nothing else.
+    def user_turn(self, column: str = "audio", *more: str) -> Turn:
+        """A user turn that holds the row's audio, then the texts `more`; see `turn`."""
+        return (
+            self.turn(lambda: self.audio(column), *more)
+            if self.get(column) or not self.given
+            else self.turn(None)
+        )
+
+    def turn(self, audio: Callable[[], Audio] | None, *more: str) -> Turn:
+        """A user turn of audio and texts, in that order.
 
         A row handed over with a prediction (`given`) may lack the audio, or name one that is out of reach
-        here: the answer is there already.
+        here: the answer is there already, and the turn is empty.
         """
-        if self.given and not self.get(column):
-            return Turn("user", ())
         try:
-            return Turn("user", (self.audio(column),))
+            return Turn("user", (audio(), *more)) if audio is not None else Turn("user", ())
         except UsageError:
             if self.given:
                 return Turn("user", ())
@@ -112,7 +143,13 @@ def read_rows(file: str, *, split: str, root: str, opener: Any = None) -> Iterat
         UsageError: broken file, naming the file and line.
     """
     suffix = Path(file).suffix
-    reader = {".parquet": _read_parquet, ".jsonl": _read_jsonl, ".json": _read_json}.get(suffix, _read_csv)
+    readers = {
+        ".parquet": _read_parquet,
+        ".jsonl": _read_jsonl,
+        ".json": _read_json,
+        ".txt": _read_transcripts,
+    }
+    reader = readers.get(suffix, _read_csv)
     kwargs = {"opener": opener} if suffix == ".parquet" else {}
     for number, values in enumerate(reader(file, **kwargs)):
         yield Row(values, file=file, number=number, split=split, root=root)
@@ -181,3 +218,12 @@ def _read_csv(file: str) -> Iterator[dict[str, Any]]:
             raise UsageError(f"{file}: not UTF-8 (after line {reader.line_num})") from exc
         except csv.Error as exc:
             raise UsageError(f"{file}:{reader.line_num}: {exc}") from exc
+
+
+def _read_transcripts(file: str) -> Iterator[dict[str, Any]]:
+    """`id text` a line, as in a LibriSpeech tree's `*.trans.txt`: columns `id` and `text`."""
+    with Path(file).open(encoding="utf-8-sig") as lines:
+        for line in lines:
+            if line.strip():
+                key, _, text = line.strip().partition(" ")
+                yield {"id": key, "text": text.strip()}

@@ -30,6 +30,8 @@ def data_part(data: Mapping[str, JSON], digest: str) -> str:
     splits = data.get("splits") or []
     where = "+".join(map(str, splits)) if len(splits) <= 3 else f"{len(splits)}splits"
     config = data.get("config")
+    if edition := data.get("edition"):
+        config = f"{config or ''} ed. {edition}".strip()
     return clean(f"{data.get('repo')}@{revision}:{config + '/' if config else ''}{where}#{digest[:8]}")
 
 
@@ -42,11 +44,13 @@ def signature(
     runner: str,
     generation: Mapping[str, JSON] | None,
     judges: Sequence[str],
+    prompt: str = "",
 ) -> str:
-    """The signature line of one number."""
+    """The signature line of one number; `prompt` names the way a question was put, where there are several."""
     gen = ",".join(f"{k}={clean(v)}" for k, v in sorted((generation or {}).items())) or "default"
     parts = {
         "protocol": protocol,
+        **({"prompt": prompt} if prompt else {}),
         "data": data,
         "n": n,
         "runner": runner,

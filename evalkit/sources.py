@@ -33,6 +33,7 @@ def open_source(spec: HubData, options: DataOptions, *, task: str) -> Source:
     Raises:
         UsageError: not in --data-dir, or not reachable, saying where it looked and what to do.
     """
+    spec = spec.at(options.repo)
     if options.data_dir is None:
         return hub.open_hub(spec, options, task)
     folder = Path(options.data_dir)

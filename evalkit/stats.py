@@ -108,6 +108,48 @@ def mean_of_means(sources: int) -> Pool:
     )
 
 
+@dataclass(frozen=True)
+class Strata:
+    """How strata of a task are weighed against each other.
+
+    Attributes:
+        key: key of `Sample.meta` that names a sample's stratum.
+        weights: by stratum; samples of other strata don't count. None: every stratum that occurs, alike.
+    """
+
+    key: str
+    weights: Mapping[str, float] | None = None
+
+
+def stratified(weights: Mapping[str, float]) -> Pool:
+    """The weighted mean of the strata's means; weights are shared out among the strata that have samples.
+
+    Columns: value and count of each stratum in turn; a sample adds 0 and 0 to all but its own.
+    VStyle sheet section 7 (Overall); equal weights give the macro average.
+    """
+    shares = tuple(weights.values())
+
+    def formula(sums: Array) -> Array:
+        import numpy as np
+
+        values, counts = sums[..., 0::2], sums[..., 1::2]
+        held = np.where(counts > 0, np.asarray(shares), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = np.where(counts > 0, values / counts, 0.0)
+            out: Array = (held * means).sum(axis=-1) / held.sum(axis=-1)
+        return out
+
+    columns = tuple(f"{what}:{name}" for name in weights for what in ("value", "n"))
+    return Pool("weighted-strata", columns, formula)
+
+
+def stratum_row(weights: Mapping[str, float], stratum: str, value: float) -> list[float] | None:
+    """What a sample of a stratum adds to a `stratified` pool; None for a stratum without a weight."""
+    if stratum not in weights:
+        return None
+    return [x for name in weights for x in ((value, 1.0) if name == stratum else (0.0, 0.0))]
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A pooled number with its 95 % interval and its bounds, on the metric's own scale."""
@@ -167,6 +209,7 @@ def estimate(
     lo: float = 0.0,
     hi: float = 1.0,
     seed: int = 0,
+    ends: tuple[Array, Array] | None = None,
 ) -> Estimate:
     """Pool segments into a number with interval and bounds.
 
@@ -175,6 +218,8 @@ def estimate(
         missing: samples of the task that have no score.
         lo, hi: range of one segment's value, for the bounds.
         seed: of the bootstrap; the same rows give the same interval.
+        ends: what all missing samples together would add to the sums at worst and at best, where that
+            depends on which samples they are (strata).
 
     Returns:
         Wilson's interval when every value is 0 or 1, else the percentile bootstrap. No interval from
@@ -188,9 +233,13 @@ def estimate(
     sums = matrix.sum(axis=0)
     number = float(pool.formula(sums)) if n else math.nan
     value = number if math.isfinite(number) else None
-    return Estimate(
-        value, *_interval(matrix, sums, pool, value, seed), _bounds(matrix, sums, pool, missing, lo, hi)
-    )
+    bounds = _ends(sums, pool, *ends) if ends is not None else _bounds(matrix, sums, pool, missing, lo, hi)
+    return Estimate(value, *_interval(matrix, sums, pool, value, seed), bounds)
+
+
+def _ends(sums: Array, pool: Pool, worst: Array, best: Array) -> tuple[float, float] | None:
+    low, high = float(pool.formula(sums + worst)), float(pool.formula(sums + best))
+    return (min(low, high), max(low, high)) if math.isfinite(low + high) else None
 
 
 def _interval(

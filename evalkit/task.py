@@ -7,12 +7,12 @@ by these names. A task is data plus a declaration; it imports no model and does 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from evalkit.interfaces import Judge, Roles, UsageError
-from evalkit.records import Modality, Sample
+from evalkit.records import JSON, Modality, Sample
 from evalkit.sources import HubData, Row
-from evalkit.stats import MEAN, Pool
+from evalkit.stats import MEAN, Pool, Strata
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Metric:
         lo, hi: range of one segment's value; used for bounds.
         sources: metrics of the verdicts it pools; several are averaged per sample, or pooled side by side
             by `mean_of_means`. A sample that lacks one of them is unscored.
+        strata: pool each stratum on its own and weigh the strata, instead of pooling all samples alike.
+        rounds: decimals the pooled value is rounded to before scaling, as a public scorer does it.
         withhold: don't print a value while samples are unscored, because being unscored depends on the
             verdict (PEDANT without its classifier finds only the right answers). Bounds are still given.
     """
@@ -42,6 +44,8 @@ class Metric:
     higher_is_better: bool = True
     decimals: int = 2
     sources: tuple[str, ...] = ()
+    strata: Strata | None = None
+    rounds: int | None = None
     withhold: bool = False
     primary: bool = True
 
@@ -53,11 +57,29 @@ class Metric:
 
 @dataclass(frozen=True)
 class Cell:
-    """The cell of a published table that a task fills; matches the columns of the published CSV."""
+    """The cell of a published table that a task fills; matches the columns of the published CSV.
+
+    Attributes:
+        table, section, row: where it stands.
+        language, printed: its language and metric, where rows of the same name differ in them.
+        metric: our metric that fills it; None: the headline.
+        group: the group of the task that fills it ("ability", "empathy/anger"); None: the whole task.
+    """
 
     table: str
     section: str
     row: str
+    language: str = ""
+    printed: str = ""
+    metric: str | None = None
+    group: tuple[str, str] | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        out: dict[str, JSON] = {"table": self.table, "section": self.section, "row": self.row}
+        for name in ("language", "printed", "metric"):
+            if value := getattr(self, name):
+                out[name] = value
+        return out | ({"group": list(self.group)} if self.group else {})
 
 
 @dataclass(frozen=True)
@@ -96,6 +118,9 @@ class Task:
         groups: keys of `Sample.meta` that have a subset table.
         cells: cells of published tables it fills.
         sheet: where the protocol is written down, for readers.
+        prompts: other ways to put the question, by name (`--prompt`), the default first; `to_sample` is
+            the first one's. Empty where there is one way.
+        languages: ISO codes of what is spoken.
     """
 
     name: str
@@ -108,6 +133,24 @@ class Task:
     groups: tuple[str, ...] = ()
     cells: tuple[Cell, ...] = ()
     sheet: str = ""
+    prompts: Mapping[str, Callable[[str, Row], Sample]] = field(default_factory=dict)
+    languages: tuple[str, ...] = ("en",)
+
+    def asking(self, prompt: str | None) -> Task:
+        """The task with its question put as this prompt says. Raises UsageError for an unknown name."""
+        if prompt is None or not self.prompts:
+            return self
+        if prompt not in self.prompts:
+            raise UsageError(
+                f"{self.name} has no prompt {prompt!r}; it has: {', '.join(self.prompts)}. Check --prompt."
+            )
+        chosen = {prompt: self.prompts[prompt]}
+        return replace(self, to_sample=self.prompts[prompt], prompts={**chosen, **self.prompts})
+
+    @property
+    def prompt(self) -> str:
+        """Name of the prompt in use; "" where there is only one."""
+        return next(iter(self.prompts), "")
 
     @property
     def benchmark(self) -> str:

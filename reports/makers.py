@@ -15,9 +15,11 @@ def whole_data(entry: Mapping[str, Any]) -> bool:
     return not entry.get("limited") and not smoke(entry) and entry.get("n_expected") in (None, entry["n"])
 
 
-def metric_cell(run: RunView, task: str, entry: Mapping[str, Any], name: str) -> Cell:
-    """The cell of one metric of one task."""
-    m = entry["metrics"][name]
+def metric_cell(
+    run: RunView, task: str, entry: Mapping[str, Any], name: str, group: tuple[str, str] | None = None
+) -> Cell:
+    """The cell of one metric of one task, or of one of its groups."""
+    m = entry["groups"][group[0]][group[1]][name] if group else entry["metrics"][name]
     n, scored, decimals = m["n"], m["n_scored"], m["decimals"]
     marks, notes = _marks(run, entry, m)
     complete = scored == n
@@ -36,7 +38,7 @@ def metric_cell(run: RunView, task: str, entry: Mapping[str, Any], name: str) ->
         n_pending=m["n_pending"],
         coverage="" if complete else f"{scored}/{n}",
         protocol=entry["protocol"],
-        signature=m["signature"],
+        signature=m.get("signature", ""),
         judges=tuple(m["judges"]),
         reasons=tuple(f"{r['n']} \u00d7 {r['example']}" for r in (m.get("reasons") or {}).values()),
         marks=marks,

@@ -10,7 +10,7 @@ from evalkit import published as paper
 from evalkit.signature import differences
 from reports.cells import Cell, Column, Row, Section, Table, ranked
 from reports.makers import metric_cell, overall_cell, printed_cell
-from reports.runs import RunView, headline
+from reports.runs import RunView
 
 BENCHMARK_TITLES = {
     "voicebench": "VoiceBench",
@@ -94,8 +94,23 @@ def _columns(printed: _Printed, runs: Sequence[RunView]) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def _fills(run: RunView, benchmark: str, row: paper.PublishedRow) -> tuple[str, str] | None:
-    """("task" or "overall", name) of what fills a printed row in a run."""
+@dataclass(frozen=True)
+class _Fill:
+    """What fills a printed row in a run: a task (one of its metrics, one of its groups) or an overall."""
+
+    kind: str
+    name: str
+    metric: str | None = None
+    group: tuple[str, str] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """True when it is the headline of the whole task."""
+        return self.metric is None and self.group is None
+
+
+def _fills(run: RunView, benchmark: str, row: paper.PublishedRow) -> _Fill | None:
+    """What fills a printed row in a run."""
     kinds: Iterable[tuple[str, str, Mapping[str, Any]]] = [
         *(("task", n, e) for n, e in _of_benchmark(run, benchmark).items()),
         *(("overall", n, run.overalls[n]) for n in _overalls_of(run, benchmark)),
@@ -106,15 +121,27 @@ def _fills(run: RunView, benchmark: str, row: paper.PublishedRow) -> tuple[str, 
                 c["section"] == row.section
                 and row.called(c["row"])
                 and c.get("language") in (None, row.language)
+                and c.get("printed") in (None, row.metric)
+                and (kind == "overall" or _holds(entry, c))
             ):
-                return kind, name
+                group = c.get("group")
+                return _Fill(kind, name, c.get("metric"), (group[0], group[1]) if group else None)
     return None
 
 
-def _our_cell(run: RunView, kind: str, name: str) -> Cell:
-    if kind == "overall":
-        return overall_cell(run, name)
-    return metric_cell(run, name, run.tasks[name], run.tasks[name]["headline"])
+def _holds(entry: Mapping[str, Any], cell: Mapping[str, Any]) -> bool:
+    """Has the run the metric and the group that this cell is filled by?"""
+    if (metric := cell.get("metric")) and metric not in entry["metrics"]:
+        return False
+    key, name = cell.get("group") or (None, None)
+    return key is None or name in (entry.get("groups") or {}).get(key, {})
+
+
+def _our_cell(run: RunView, fill: _Fill) -> Cell:
+    if fill.kind == "overall":
+        return overall_cell(run, fill.name)
+    entry = run.tasks[fill.name]
+    return metric_cell(run, fill.name, entry, fill.metric or entry["headline"], fill.group)
 
 
 def _printed_section(
@@ -132,12 +159,12 @@ def _printed_section(
         filled = [_fills(r, benchmark, given) for r in runs]
         if shared and not any(filled):
             continue  # a row of another benchmark in the same printed section
-        beside = {t: s.row(given.name, given.language) for t, s in tables.items()}
+        beside = {t: s.row(given.name, given.language, given.metric) for t, s in tables.items()}
         cells = [printed_cell(row, m) if (row := beside.get(t)) else Cell() for t, m in printed.columns]
         cells += _compared(
-            [_our_cell(r, *f) if f else Cell() for r, f in zip(runs, filled, strict=True)], runs
+            [_our_cell(r, f) if f else Cell() for r, f in zip(runs, filled, strict=True)], runs
         )
-        placed.update(f for f in filled if f)
+        placed.update((f.kind, f.name) for f in filled if f and f.whole)
         rows.append(_row_of(given, filled, runs, cells, shared))
     numbers = " and ".join(tables)
     return Section(f"Report, Table {numbers}: {title}", tuple(rows))
@@ -145,14 +172,14 @@ def _printed_section(
 
 def _row_of(
     given: paper.PublishedRow,
-    filled: Sequence[tuple[str, str] | None],
+    filled: Sequence[_Fill | None],
     runs: Sequence[RunView],
     cells: Sequence[Cell],
     shared: bool,
 ) -> Row:
     name = given.name if not shared or not given.subset else f"{given.benchmark} {given.subset}"
-    ours = [(r, f[1]) for r, f in zip(runs, filled, strict=True) if f and f[0] == "task"]
-    first = headline(ours[0][0].tasks[ours[0][1]]) if ours else None
+    ours = [(r.tasks[f.name], f) for r, f in zip(runs, filled, strict=True) if f and f.kind == "task"]
+    first = ours[0][0]["metrics"][ours[0][1].metric or ours[0][0]["headline"]] if ours else None
     decimals = first["decimals"] if first else 2
     return Row(
         label=name,
@@ -165,7 +192,7 @@ def _row_of(
         decimals=decimals,
         scale=given.range,
         overall=given.name in paper.OVERALLS,
-        task=ours[0][1] if ours else "",
+        task=ours[0][1].name if ours else "",
     )
 
 

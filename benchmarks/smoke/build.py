@@ -7,20 +7,17 @@ pyarrow give the same bytes. Usage: ``python benchmarks/smoke/build.py [FOLDER]`
 
 from __future__ import annotations
 
-import io
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-HERE = Path(__file__).parent
-MP3_LEVEL = 0.9
-"""libsndfile's compression level for mp3, 0 to 1: about 28 kbit/s at 16 kHz mono."""
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks.smoke.voices import speak, to_mp3
 
+HERE = Path(__file__).parent
 IFEVAL_ARGUMENTS = {
     "capital_frequency": "int64",
     "capital_relation": "string",
@@ -48,35 +45,6 @@ IFEVAL_ARGUMENTS = {
     "section_spliter": "string",
 }
 """The 24 argument names of the VoiceBench sheet's list of IFEval checks, all nullable."""
-
-
-def speak(text: str, voice: str, stretch: float) -> bytes:
-    """Speech as a wav file (16 kHz mono). Raises CalledProcessError or FileNotFoundError (no flite)."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "speech.wav"
-        command = [
-            "flite",
-            "-voice",
-            voice,
-            "--setf",
-            f"duration_stretch={stretch}",
-            "-t",
-            text,
-            "-o",
-            str(out),
-        ]
-        subprocess.run(command, check=True)
-        return out.read_bytes()
-
-
-def to_mp3(wav: bytes) -> bytes:
-    """The same speech as mono mp3 at its own rate."""
-    import soundfile as sf
-
-    samples, rate = sf.read(io.BytesIO(wav), dtype="float32")
-    out = io.BytesIO()
-    sf.write(out, samples, rate, format="MP3", subtype="MPEG_LAYER_III", compression_level=MP3_LEVEL)
-    return out.getvalue()
 
 
 def arrow_type(name: str) -> Any:

@@ -58,6 +58,10 @@ def add_scoring(p: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--asr", metavar="ENGINE/MODEL", help="ASR for spoken answers, e.g. faster-whisper/large-v3"
     )
+    group.add_argument(
+        "--lalm-judge", metavar="RUNNER/MODEL", help="model that hears answers and judges them"
+    )
+    group.add_argument("-L", action="append", metavar="NAME=VALUE", help="option of the LALM judge")
     group.add_argument("-A", action="append", metavar="NAME=VALUE", help="option of the ASR engine")
     group.add_argument("--protocol", help="scoring protocol; default: the one the report used")
     options = "; ".join(f"{k}: {v}" for k, v in SCORING_OPTIONS.items())
@@ -71,6 +75,12 @@ def add_data(p: argparse.ArgumentParser) -> None:
         "--data-dir",
         metavar="DIR",
         help="local copy of the data in its published layout; for one task, also a JSONL manifest",
+    )
+    group.add_argument("--data-repo", metavar="REPO", help="another hub id to read the data from (a mirror)")
+    group.add_argument(
+        "--prompt",
+        metavar="NAME",
+        help="how a question is put, where a task knows several ways; default: the report's",
     )
     group.add_argument("--revision", help="commit or tag of the hub data set")
     group.add_argument("--stream", action="store_true", help="stream from the hub instead of downloading")

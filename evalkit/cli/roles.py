@@ -64,21 +64,29 @@ def bind(
     """
     scoring: dict[str, Any] = {**options.scoring_options(args.O), **(extra or {})}
     names: dict[str, str] = {}
-    judge = asr = None
-    if args.judge:
-        given = options.pairs(args.J, "-J")
-        judge = make_chat(args.judge, given)
-        names["judge"] = args.judge
-        if cache is not None:
-            # The address may come from the environment: what the model says of itself counts, too.
-            told: Mapping[str, Any] = getattr(judge, "identity", dict)()
-            identity = {"model": args.judge, **options.without_secrets(given), "identity": dict(told)}
-            judge = CachedChat(judge, identity, cache)
+    asr = None
+    judge = _chat(args.judge, options.pairs(args.J, "-J"), cache)
+    lalm = _chat(args.lalm_judge, options.pairs(args.L, "-L"), cache)
+    names |= {"judge": args.judge} if judge else {}
+    names |= {"lalm-judge": args.lalm_judge} if lalm else {}
     engine = args.asr or (default_transcriber() if "asr" in needed else None)
     if engine:
         asr = make_transcriber(engine, options.pairs(args.A, "-A"))
         names["asr"] = asr.signature
-    return Roles(judge, asr, scoring), names
+    return Roles(judge, asr, lalm, scoring), names
+
+
+def _chat(spec: str | None, given: Mapping[str, str], cache: Cache | None) -> ChatModel | None:
+    """The model bound to a role that judges, its replies cached. Raises UsageError."""
+    if not spec:
+        return None
+    model = make_chat(spec, given)
+    if cache is None:
+        return model
+    # The address may come from the environment: what the model says of itself counts, too.
+    told: Mapping[str, Any] = getattr(model, "identity", dict)()
+    identity = {"model": spec, **options.without_secrets(given), "identity": dict(told)}
+    return CachedChat(model, identity, cache)
 
 
 def needs(tasks: Iterable[Task], protocol: str | None) -> set[str]:

@@ -64,7 +64,16 @@ def data_options(args: argparse.Namespace, suite: Suite | None) -> DataOptions:
     if suite is not None and suite.data_dir and not args.data_dir:
         return DataOptions(packaged(suite.data_dir), smoke=suite.smoke)
     smoke = bool(args.data_dir) and (Path(args.data_dir) / SMOKE_MARK).is_file()
-    return DataOptions(args.data_dir, args.revision, args.stream, smoke=smoke)
+    return DataOptions(args.data_dir, args.revision, args.stream, smoke=smoke, repo=args.data_repo)
+
+
+def asking(tasks: Sequence[Task], prompt: str | None) -> list[Task]:
+    """The tasks with --prompt chosen, where they have it. Raises UsageError when none of them has."""
+    if prompt is not None and not any(prompt in t.prompts for t in tasks):
+        known = sorted({p for t in tasks for p in t.prompts})
+        has = f"they have: {', '.join(known)}" if known else "they know one way to put a question"
+        raise UsageError(f"none of the tasks has a prompt {prompt!r}; {has}. Check --prompt.")
+    return [t.asking(prompt) if prompt in t.prompts else t for t in tasks]
 
 
 def packaged(folder: str) -> str:
@@ -88,6 +97,7 @@ def prepare(args: argparse.Namespace) -> Job:
 
     found = catalogue()
     tasks, suite = chosen(args, found)
+    tasks = asking(tasks, args.prompt)
     if args.data_dir and Path(args.data_dir).is_file() and len(tasks) > 1:
         raise UsageError(f"the manifest {args.data_dir} holds the rows of one task; name it with --task.")
     given = options.pairs(args.M, "-M")
@@ -101,6 +111,8 @@ def prepare(args: argparse.Namespace) -> Job:
         "protocol": args.protocol,
         "limit": args.limit,
         "data": [args.data_dir and str(Path(args.data_dir).absolute()), args.revision],
+        **({"repo": args.data_repo} if args.data_repo else {}),
+        **({"prompt": args.prompt} if args.prompt else {}),
     }
     label = str(getattr(runner, "label", "") or args.model)
     return Job(
@@ -147,8 +159,14 @@ def announce(job: Job, *, dry: bool = False) -> None:
 def unbound(tasks: Sequence[Task], protocol: str | None, roles: Roles) -> list[str]:
     """Which roles are needed and unbound, and what stays unscored without them."""
     out = []
-    for role, flag in (("judge", "--judge openai/gpt-4o-mini"), ("asr", "--asr faster-whisper/large-v3")):
-        if getattr(roles, role) is None and not roles.options.get("recorded"):
+    bound = {"judge": roles.judge, "asr": roles.asr, "lalm-judge": roles.lalm}
+    flags = {
+        "judge": "--judge openai/gpt-4o-mini",
+        "asr": "--asr faster-whisper/large-v3",
+        "lalm-judge": "--lalm-judge openai/gpt-audio",
+    }
+    for role, flag in flags.items():
+        if bound[role] is None and not roles.options.get("recorded"):
             needy = [t.name for t in tasks if role in t.variant(protocol)[1].roles]
             if needy:
                 shown = ", ".join(needy[:4]) + (f" and {len(needy) - 4} more" if len(needy) > 4 else "")

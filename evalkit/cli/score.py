@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from evalkit.cli import options
-from evalkit.cli.run import data_options
+from evalkit.cli.run import asking, data_options
 from evalkit.cli.summary import conclude
 from evalkit.config import cache_dir
 from evalkit.engine.opencache import open_cache
@@ -27,7 +27,7 @@ def call(args: argparse.Namespace) -> int:
     """Score and report; the exit code."""
     from evalkit.cli.roles import bind, needs
 
-    task = one_task(args.task)
+    [task] = asking([one_task(args.task)], args.prompt)
     predictions = PredictionFile(Path(args.predictions), Path(args.audio_dir) if args.audio_dir else None)
     first = predictions.first()
     rows = first.row is not None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from evalkit.cli.run import data_options
+from evalkit.cli.run import asking, data_options
 from evalkit.cli.score import one_task
 from evalkit.engine.loading import Item, items
 from evalkit.engine.state import TaskState
@@ -32,7 +32,7 @@ def call(args: argparse.Namespace) -> int:
 
 def samples(args: argparse.Namespace) -> Iterator[Item]:
     """The first --limit samples of the task, loaded. Raises UsageError."""
-    task = one_task(args.task)
+    [task] = asking([one_task(args.task)], args.prompt)
     suite = catalogue().suite(args.suite) if args.suite else None
     protocol, variant = task.variant(None)
     source = open_source(task.data, data_options(args, suite), task=task.name)

@@ -71,7 +71,7 @@ def pairs(state: TaskState, predictions: PredictionFile, *, rows: bool, limit: i
     task = state.plan.task
     if rows:
         for prediction, row in islice(given_rows(predictions, state.plan.task.data.splits[0]), limit):
-            state.seen.add(prediction.id)
+            state.seen[prediction.id] = len(state.seen)
             sample = sample_of(task, row)
             yield sample if sample.id == prediction.id else replace(sample, id=prediction.id), prediction
         return
@@ -85,7 +85,7 @@ def known_ids(state: TaskState) -> set[str]:
     probe = TaskState(state.plan, state.source)
     for row in rows_of(state):
         probe.unique(sample_of(state.plan.task, row))
-    return probe.seen
+    return set(probe.seen)
 
 
 def verdicts_of(

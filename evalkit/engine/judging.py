@@ -117,6 +117,8 @@ def asked(state: TaskState, sample: Sample, told: str) -> dict[str, Any]:
     out: dict[str, Any] = {"question": sample.question[:2000], "judged": told}
     if sample.target is not None:
         out["target"] = sample.target
-    if state.plan.task.groups:
-        out["groups"] = {k: sample.meta[k] for k in state.plan.task.groups if k in sample.meta}
+    if keys := state.plan.group_keys:
+        out["groups"] = {k: sample.meta[k] for k in keys if k in sample.meta}
+    if any(j.in_order for j in state.plan.judges):
+        out["order"] = state.seen.get(sample.id, 0)
     return out

@@ -388,8 +388,9 @@ class Pipeline:
                     replies.keep()
         except RunnerError as error:
             if error.fatal:
-                message = error.message.replace("-M base_url", "-J base_url")
-                raise RunnerError(error.kind, f"the judge: {message}", fatal=True) from error
+                flag = "-J" if judge.role == "judge" else "-L"
+                message = error.message.replace("-M base_url", f"{flag} base_url")
+                raise RunnerError(error.kind, f"the {judge.role}: {message}", fatal=True) from error
             return judge.unscored(f"judge-{error.kind}: {error.message} (after {error.attempts} tries)")
         except Exception as exc:
             return crash(judge, exc)

@@ -227,7 +227,7 @@ def execute(job: Job) -> Outcome:
         run.write_manifest(manifest)
         for modality in dict.fromkeys(t.modality for t in job.tasks):
             job.runner.prepare(modality)
-        for helper in (job.roles.asr, job.roles.judge):
+        for helper in (job.roles.asr, job.roles.judge, job.roles.lalm):
             getattr(helper, "prepare", lambda: None)()
         for state in states:
             state.recall(run)
@@ -244,7 +244,7 @@ def execute(job: Job) -> Outcome:
         )
         try:
             with handlers_kept():
-                interrupted = asyncio.run(_go(pipeline, [job.roles.judge]))
+                interrupted = asyncio.run(_go(pipeline, [job.roles.judge, job.roles.lalm]))
         finally:
             progress.close()
         results = results_of(run, states, card, job.overalls)

@@ -21,7 +21,7 @@ class TaskState:
         marks: responses on record when the run was opened.
         done: keys of verdicts on record: scored ones, and unscored ones with their reason.
         transcripts: transcripts on record, by (audio digest, ASR signature).
-        seen: ids met in this pass, to find doubles.
+        seen: ids met in this pass, to find doubles, with their place in the data set from 0.
     """
 
     plan: ScoringPlan
@@ -30,7 +30,7 @@ class TaskState:
     marks: dict[str, Mark] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
     transcripts: dict[tuple[str, str], Transcript] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
+    seen: dict[str, int] = field(default_factory=dict)
     renamed: int = 0
 
     @property
@@ -73,11 +73,11 @@ class TaskState:
     def unique(self, sample: Sample) -> Sample:
         """The sample, renamed when an earlier row has the same id (equal rows, in order: x, x~2, x~3)."""
         if sample.id not in self.seen:
-            self.seen.add(sample.id)
+            self.seen[sample.id] = len(self.seen)
             return sample
         k = 2
         while f"{sample.id}~{k}" in self.seen:
             k += 1
         self.renamed += 1
-        self.seen.add(f"{sample.id}~{k}")
+        self.seen[f"{sample.id}~{k}"] = len(self.seen)
         return replace(sample, id=f"{sample.id}~{k}")

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from evalkit.interfaces import ChatReply, ChatRequest, Runner, RunnerError, UsageError
-from evalkit.records import JSON, Audio, Modality, Response, Sample
+from evalkit.records import JSON, Audio, Modality, Response, Sample, Turn
 from evalkit.runners.openai_http import ChatEndpoint
 from evalkit.runners.openai_options import CHAT_OPTIONS, Options, parse_options, without_secrets
 from evalkit.runners.openai_reply import Choice, Reply, parse_reply
-from evalkit.runners.openai_request import encode_all, merged, messages_of, splice, tools_of
+from evalkit.runners.openai_request import encode_all, encode_parts, merged, messages_of, splice, tools_of
 
 
 def _endpoint(model: str, options: Options) -> ChatEndpoint:
@@ -172,16 +172,23 @@ class OpenAIChat:
         return ChatReply(tuple(texts), model, usage)
 
     async def _ask(self, request: ChatRequest, n: int, offset: int) -> Reply:
+        encoded = await encode_parts(
+            [p for _, c in request.messages if not isinstance(c, str) for p in c if isinstance(p, Audio)],
+            self.options,
+            "the judge's request",
+        )
+        turns = [Turn(role, (c,) if isinstance(c, str) else c) for role, c in request.messages]
         payload: dict[str, JSON] = {
             "model": self.model,
-            "messages": [{"role": role, "content": text} for role, text in request.messages],
+            "messages": messages_of(turns, [e.format for e in encoded], self.options),
             "temperature": request.temperature,
             "top_p": request.top_p,
             "max_tokens": request.max_tokens,
             "seed": None if request.seed is None else request.seed + offset,
             "n": n if n > 1 else None,
         }
-        return parse_reply(await self.endpoint.post(splice(merged(payload, self.options.extra_body), ())))
+        body = splice(merged(payload, self.options.extra_body), [e.data for e in encoded])
+        return parse_reply(await self.endpoint.post(body))
 
     async def close(self) -> None:
         await self.endpoint.close()

@@ -52,20 +52,25 @@ def mark(index: int) -> str:
 
 
 async def encode_all(sample: Sample, options: Options) -> list[Encoded]:
-    """Every piece of audio as it will be sent; conversions run in a worker thread.
+    """Every piece of a sample's audio as it will be sent. Raises as `encode_parts`."""
+    return await encode_parts(sample.audios, options, f"sample {sample.id}")
+
+
+async def encode_parts(audios: Sequence[Audio], options: Options, whose: str) -> list[Encoded]:
+    """Pieces of audio as they will be sent; conversions run in a worker thread.
 
     Raises:
         RunnerError: kind "bad-audio", when a piece can't be read or decoded.
     """
     out: list[Encoded] = []
-    for audio in sample.audios:
+    for audio in audios:
         try:
             ready = unchanged(audio, options)
             if ready is None:
                 ready = await asyncio.to_thread(converted, audio, options)
             out.append(ready)
         except (AudioError, OSError) as exc:
-            raise RunnerError("bad-audio", f"sample {sample.id}: {exc}") from exc
+            raise RunnerError("bad-audio", f"{whose}: {exc}") from exc
     return out
 
 

@@ -218,7 +218,7 @@ class EmbeddedChat:
             asked = 1 if request.temperature <= 0 else request.n
             votes = [
                 llm.chat(
-                    request.messages,
+                    request.texts(),
                     max_tokens=limit,
                     temperature=max(0.0, request.temperature),
                     top_p=request.top_p,

@@ -67,7 +67,8 @@ def _overalls_of(run: RunView, benchmark: str) -> list[str]:
 def _printed(runs: Sequence[RunView], benchmark: str, wanted: Sequence[str] | None) -> _Printed:
     named = _addresses(runs, benchmark)
     out: dict[str, dict[str, paper.PublishedSection]] = {}
-    for section in dict.fromkeys(s for _, s in named):
+    order = {s.name: i for i, s in enumerate(paper.sections())}
+    for section in sorted(dict.fromkeys(s for _, s in named), key=lambda s: order.get(s, len(order))):
         tables = [t for t, s in named if s == section]
         if wanted is not None:
             tables = list(wanted)
@@ -155,19 +156,33 @@ def _printed_section(
     rows = []
     base = next(iter(tables.values()))
     shared = len({r.benchmark for r in base.rows}) > 1
-    for given in base.rows:
-        filled = [_fills(r, benchmark, given) for r in runs]
-        if shared and not any(filled):
-            continue  # a row of another benchmark in the same printed section
+    found = [(row, [_fills(r, benchmark, row) for r in runs]) for row in base.rows]
+    spoken = {row.language for row, filled in found if any(filled)}
+    several = len({row.language for row in base.rows}) > 1
+    for given, filled in found:
+        # Not shown: a row of another benchmark in the same section, or of a language nobody ran.
+        if not any(filled) and (shared or (several and given.language not in spoken)):
+            continue
         beside = {t: s.row(given.name, given.language, given.metric) for t, s in tables.items()}
         cells = [printed_cell(row, m) if (row := beside.get(t)) else Cell() for t, m in printed.columns]
         cells += _compared(
             [_our_cell(r, f) if f else Cell() for r, f in zip(runs, filled, strict=True)], runs
         )
         placed.update((f.kind, f.name) for f in filled if f and f.whole)
-        rows.append(_row_of(given, filled, runs, cells, shared))
+        twins = [r for r in base.rows if r is not given and r.name == given.name]
+        rows.append(_row_of(given, filled, runs, cells, _row_name(given, twins, shared)))
     numbers = " and ".join(tables)
     return Section(f"Report, Table {numbers}: {title}", tuple(rows))
+
+
+def _row_name(given: paper.PublishedRow, twins: Sequence[paper.PublishedRow], shared: bool) -> str:
+    """A printed row's name, with what tells it from rows of the same name: benchmark, language, metric."""
+    name = given.name if not shared or not given.subset else f"{given.benchmark} {given.subset}"
+    if any(t.language != given.language for t in twins):
+        name += f" ({given.language})"
+    if any(t.language == given.language and t.metric != given.metric for t in twins):
+        name += f" ({given.metric})"
+    return name
 
 
 def _row_of(
@@ -175,9 +190,8 @@ def _row_of(
     filled: Sequence[_Fill | None],
     runs: Sequence[RunView],
     cells: Sequence[Cell],
-    shared: bool,
+    name: str,
 ) -> Row:
-    name = given.name if not shared or not given.subset else f"{given.benchmark} {given.subset}"
     ours = [(r.tasks[f.name], f) for r, f in zip(runs, filled, strict=True) if f and f.kind == "task"]
     first = ours[0][0]["metrics"][ours[0][1].metric or ours[0][0]["headline"]] if ours else None
     decimals = first["decimals"] if first else 2

@@ -302,3 +302,77 @@ def test_origins_that_lead_nowhere_are_left_out(tmp_path: Path) -> None:
     assert [fetch_origin(o) for o in gone] == [None] * len(gone)
     here = f"{tmp_path}/test.parquet#row=1&column=audio"
     assert fetch_origins([*gone, here]) == {here: b"x"}
+
+
+# --- declared layouts, mirrors, pins ---------------------------------------------------------------
+
+TREE = HubData("acme/books", files=("Books/*/*.trans.txt", "eval/{config}/{split}.csv"), config="easy")
+
+
+def test_declared_files_come_before_the_usual_layouts(tmp_path: Path) -> None:
+    write(tmp_path / "data/easy/test.jsonl", [{"id": "usual"}])
+    assert [r["id"] for r in local(TREE, tmp_path)] == ["usual"]
+    write(tmp_path / "acme/books/eval/easy/test.csv", [{"id": "declared"}])
+    assert [r["id"] for r in local(TREE, tmp_path)] == ["declared"]
+
+
+def test_a_tree_of_transcripts_is_read_and_its_audio_found_beside_it(tmp_path: Path) -> None:
+    for reader in ("12", "7"):
+        folder = tmp_path / "Books" / reader
+        folder.mkdir(parents=True)
+        (folder / f"{reader}.trans.txt").write_text(
+            f"{reader}-0 SOME  WORDS\n\n{reader}-1\n", encoding="utf-8"
+        )
+        (folder / f"{reader}-0.flac").write_bytes(b"fLaC")
+    rows = local(TREE, tmp_path)
+    assert rows == [
+        {"id": f"{r}-{k}", "text": t} for r in ("12", "7") for k, t in ((0, "SOME  WORDS"), (1, ""))
+    ]
+    assert rows[2].locate("7-0.wav", "7-0.flac").path == str(tmp_path / "Books/7/7-0.flac")
+    assert rows[3].locate("7-1.flac").path == str(tmp_path / "Books/7/7-1.flac"), (
+        "the first place, to be named as missing"
+    )
+
+
+def test_audio_is_looked_for_beside_the_file_and_below_the_root_and_nowhere_else(tmp_path: Path) -> None:
+    write(tmp_path / "acme/books/eval/easy/test.csv", [{"id": "a"}])
+    (tmp_path / "acme/books/wav").mkdir()
+    (tmp_path / "acme/books/wav/a.wav").write_bytes(b"RIFF")
+    (tmp_path / "secret.wav").write_bytes(b"RIFF")
+    (row,) = local(TREE, tmp_path)
+    assert row.locate("wav/a.wav").path == str(tmp_path / "acme/books/wav/a.wav")
+    for outside in ("../../../../secret.wav", str(tmp_path / "secret.wav")):
+        with pytest.raises(UsageError, match="leaves its folder"):
+            row.locate(outside)
+    with pytest.raises(UsageError, match="names no audio"):
+        row.locate()
+
+
+def test_a_missing_layout_names_what_was_declared(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Books/\*/\*\.trans\.txt or eval/easy/test\.csv"):
+        local(TREE, tmp_path)
+
+
+def test_a_mirror_is_read_in_its_own_layout_and_a_copy_in_ours(tmp_path: Path) -> None:
+    mirror = HubData("other/books", "hard", ("dev",))
+    spec = HubData("acme/books", "easy", citation="arXiv 1", edition="2.0", mirrors=(mirror,))
+    assert spec.at(None) is spec and spec.at("acme/books") is spec
+    found = spec.at("other/books")
+    assert (found.config, found.splits, found.citation, found.edition) == ("hard", ("dev",), "arXiv 1", "2.0")
+    copy = spec.at("my/copy")
+    assert (copy.repo, copy.config, copy.splits) == ("my/copy", "easy", ("test",))
+    write(tmp_path / "other/books/hard/dev.jsonl", [{"id": "there"}])
+    options = DataOptions(data_dir=str(tmp_path), repo="other/books")
+    source = open_source(spec, options, task="bench/sub")
+    assert [r["id"] for r in source.rows()] == ["there"] and source.describe()["repo"] == "other/books"
+
+
+def test_pinned_files_are_told_from_others(tmp_path: Path) -> None:
+    import hashlib
+
+    file = write(tmp_path / "data/test.json", [{"id": "a"}])
+    right = hashlib.sha256(file.read_bytes()).hexdigest()
+    for pins, told in (({}, None), ({"test.json": right}, True), ({"test.json": "0" * 64}, False)):
+        spec = HubData("acme/pinned", pins=pins)
+        source = open_source(spec, DataOptions(data_dir=str(tmp_path)), task="bench/sub")
+        assert source.describe().get("pinned") == told

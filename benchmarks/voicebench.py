@@ -258,7 +258,7 @@ def _task(
         name=f"voicebench/{subset}",
         title=title,
         modality=Modality.S2T,
-        data=HubData(REPO, config or subset, splits, licence="Apache-2.0"),
+        data=HubData(REPO, config or subset, splits, licence="Apache-2.0", citation="arXiv 2410.17196"),
         to_sample=sample,
         variants=variants,
         expected=expected,

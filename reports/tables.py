@@ -16,6 +16,14 @@ BENCHMARK_TITLES = {
     "voicebench": "VoiceBench",
     "ultraeval-audio": "UltraEval-Audio",
     "openaudiobench": "OpenAudioBench",
+    "mmau": "MMAU",
+    "mmau-pro": "MMAU-Pro",
+    "mmsu": "MMSU",
+    "asr": "Speech recognition",
+    "speech-fc": "Speech function calling",
+    "vstyle": "VStyle",
+    "speech-style": "Speech style",
+    "custom": "Custom data",
 }
 METRIC_LABELS = {
     "geval": "G-Eval",

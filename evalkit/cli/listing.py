@@ -12,6 +12,7 @@ from typing import Any
 
 from evalkit.interfaces import Judge
 from evalkit.registry import catalogue, runner_class, runner_modules
+from evalkit.task import Cell
 
 
 def call(args: argparse.Namespace) -> int:
@@ -30,8 +31,33 @@ def call(args: argparse.Namespace) -> int:
     for name, rows in found.items():
         if len(found) > 1:
             print(f"{name}\n{'-' * len(name)}")
-        print(table(rows) + "\n")
+        print((by_benchmark(rows) if name == "benchmarks" else table(rows)) + "\n")
     return 0
+
+
+def by_benchmark(rows: Sequence[dict[str, Any]]) -> str:
+    """Tasks under the data they come from; what all tasks of a data set share is told once."""
+    blocks: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        facts = (row["data"], f"licence {row['licence']}", row["citation"] or "no citation on record")
+        blocks.setdefault(" · ".join(facts), []).append(row)
+    shown = ("task", "samples", "modality", "metric", "judges", "protocols", "cells")
+    lines = [
+        {k: _table_numbers(row[k]) if k == "cells" else row[k] for k in shown}
+        for members in blocks.values()
+        for row in members
+    ]
+    head, *body = table(lines).splitlines()
+    out, at = [head], 0
+    for facts, members in blocks.items():
+        out += ["", facts, *(f"  {line}" for line in body[at : at + len(members)])]
+        at += len(members)
+    return "\n".join(["  " + out[0], *out[1:]])
+
+
+def _table_numbers(cells: Sequence[str]) -> list[str]:
+    """ "T1", "T2": the printed tables that these cells are in."""
+    return list(dict.fromkeys("T" + c.split(":")[0] for c in cells))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -54,7 +80,7 @@ def _cell(value: Any) -> str:
 
 
 def benchmarks() -> list[dict[str, Any]]:
-    """Every task: samples, modality, headline metric, roles needed, protocols, table cells, licence."""
+    """Every task: samples, modality, metric, who is needed to judge, protocols, cells, data, licence, citation."""
     rows = []
     for task in catalogue().tasks.values():
         variant = task.variant(None)[1]
@@ -64,14 +90,23 @@ def benchmarks() -> list[dict[str, Any]]:
                 "samples": task.expected,
                 "modality": str(task.modality),
                 "metric": f"{variant.headline.label} ({variant.headline.unit})",
-                "needs": list(variant.roles),
+                "judges": list(variant.roles) or ["rule"],
                 "protocols": list(task.variants),
-                "tables": [c.table for c in task.cells],
+                "prompts": list(task.prompts),
+                "languages": list(task.languages),
+                "cells": [f"{c.table}: {c.section}, {_row_words(c)}" for c in task.cells],
                 "data": task.data.repo,
+                "mirrors": [m.repo for m in task.data.mirrors],
                 "licence": task.data.licence,
+                "citation": task.data.citation,
             }
         )
     return rows
+
+
+def _row_words(cell: Cell) -> str:
+    """A cell's row with what tells it from rows of the same name."""
+    return " ".join((cell.row, *(f"({x})" for x in (cell.language, cell.printed) if x)))
 
 
 def suites() -> list[dict[str, Any]]:

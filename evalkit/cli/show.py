@@ -41,20 +41,26 @@ def samples(args: argparse.Namespace) -> Iterator[Item]:
 
 
 def described(item: Item) -> Iterator[str]:
-    """One sample in words."""
+    """One sample in words: what the model is asked, then what the judges see beside its answer."""
     sample = item.sample
     yield f"{sample.id}  ({sample.task})"
-    if item.broken is not None:
-        yield f"  broken   {item.broken.message}"
-    for turn in sample.turns:
-        for part in turn.parts:
-            yield f"  {turn.role:<8} {heard(part) if isinstance(part, Audio) else part}"
-    yield f"  question {sample.question}"
+    asked = [(t.role, heard(p) if isinstance(p, Audio) else p) for t in sample.turns for p in t.parts]
+    asked += [("tool", json.dumps(dict(tool), ensure_ascii=False)) for tool in sample.tools]
+    asked += [("broken", item.broken.message)] if item.broken is not None else []
+    seen = [("question", sample.question)]
     if sample.target is not None:
-        yield f"  target   {json.dumps(sample.target, ensure_ascii=False)}"
-    for key, value in sample.meta.items():
-        if key != "question":
-            yield f"  {key:<8} {json.dumps(value, ensure_ascii=False)[:200]}"
+        seen.append(("target", json.dumps(sample.target, ensure_ascii=False)))
+    meta = {k: v for k, v in sample.meta.items() if k != "question"}
+    seen += [(k, json.dumps(v, ensure_ascii=False)[:200]) for k, v in meta.items()]
+    width = max(len(name) for name, _ in (*asked, *seen))
+    yield from (field(name, text, width) for name, text in asked)
+    yield "  -- judges see"
+    yield from (field(name, text, width) for name, text in seen)
+
+
+def field(name: str, text: str, width: int) -> str:
+    """A name and its text, whose further lines stand below the first."""
+    return f"  {name:<{width}} " + text.replace("\n", "\n" + " " * (width + 3))
 
 
 def heard(audio: Audio) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 
 from evalkit.audio import encode_wav
 from evalkit.interfaces import Judge
+from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import Audio, Failure, Modality, Response, Sample, Score, SentAudio, Transcript, Verdict
-from evalkit.results import ModelCard, ScoringPlan, build_results
+from evalkit.results import build_results
 from evalkit.sources import HubData, Row
 from evalkit.store import RunWriter
 from evalkit.task import Cell, Metric, Overall, Part, Task, Variant

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.interfaces import Judge
+from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import Failure, Modality, Response, Sample, Score, SentAudio
-from evalkit.results import ModelCard, ScoringPlan
 from evalkit.sources import HubData, Row
 from evalkit.stats import pooled
 from evalkit.store import RunWriter

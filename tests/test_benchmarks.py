@@ -10,10 +10,11 @@ import pytest
 
 from benchmarks import ultraeval_audio, voicebench
 from evalkit.interfaces import Roles, UsageError
+from evalkit.plan import ScoringPlan
 from evalkit.published import PublishedSection, find, published
 from evalkit.records import Modality
 from evalkit.registry import catalogue
-from evalkit.results import ScoringPlan, overall_result
+from evalkit.results import overall_result
 from evalkit.sources import Row
 from evalkit.stats import round_half_up
 from evalkit.task import Overall, Task

@@ -21,7 +21,8 @@ FLOORS = {
         (
             *("evalkit.interfaces", "evalkit.audio", "evalkit.sources", "evalkit.rows", "evalkit.folders"),
             *("evalkit.hub", "evalkit.store", "evalkit.stats", "evalkit.signature", "evalkit.registry"),
-            *("evalkit.cache", "evalkit.config", "evalkit.task", "evalkit.results", "evalkit.predictions"),
+            *("evalkit.cache", "evalkit.config", "evalkit.task", "evalkit.plan", "evalkit.segments"),
+            *("evalkit.results", "evalkit.predictions"),
             *("evalkit.published", "evalkit.frames"),
         ),
         2,

@@ -18,8 +18,9 @@ from urllib.parse import quote
 import pytest
 from report_fixtures import HOSTILE, Answer, FixedJudge, make_run, plan_of, task_of, write_task
 
+from evalkit.plan import ModelCard
 from evalkit.records import Verdict
-from evalkit.results import ModelCard, build_results
+from evalkit.results import build_results
 from evalkit.sources import fetch_origin, fetch_origins
 from evalkit.stats import pooled
 from evalkit.store import Run, RunWriter

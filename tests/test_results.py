@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from evalkit.plan import ScoringPlan
 from evalkit.records import JSON
-from evalkit.results import ScoringPlan, build_results
+from evalkit.results import build_results
 from evalkit.signature import differences
 from evalkit.store import Run, RunWriter
 from evalkit.task import Overall, Part

@@ -49,8 +49,8 @@ def by_benchmark(rows: Sequence[dict[str, Any]]) -> str:
     ]
     head, *body = table(lines).splitlines()
     out, at = [head], 0
-    for facts, members in blocks.items():
-        out += ["", facts, *(f"  {line}" for line in body[at : at + len(members)])]
+    for title, members in blocks.items():
+        out += ["", title, *(f"  {line}" for line in body[at : at + len(members)])]
         at += len(members)
     return "\n".join(["  " + out[0], *out[1:]])
 

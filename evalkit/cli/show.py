@@ -12,9 +12,9 @@ from evalkit.cli.run import asking, data_options
 from evalkit.cli.score import one_task
 from evalkit.engine.loading import Item, items
 from evalkit.engine.state import TaskState
+from evalkit.plan import ScoringPlan
 from evalkit.records import Audio
 from evalkit.registry import catalogue
-from evalkit.results import ScoringPlan
 from evalkit.sources import open_source
 
 

@@ -21,8 +21,9 @@ from evalkit.engine.retry import Retry
 from evalkit.engine.signals import handlers_kept, listen
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Roles, Runner, UsageError
+from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import JSON, digest_of
-from evalkit.results import ModelCard, ScoringPlan, build_results
+from evalkit.results import build_results
 from evalkit.signature import fingerprint
 from evalkit.sources import DataOptions, Source, open_source
 from evalkit.store import RunWriter

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from evalkit.plan import ScoringPlan
 from evalkit.records import Sample, Score, Transcript
-from evalkit.results import ScoringPlan
 from evalkit.sources import Source
 from evalkit.store import Mark, RunWriter, score_key
 

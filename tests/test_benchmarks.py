@@ -323,7 +323,7 @@ def test_a_column_the_scorer_needs_is_asked_for_at_once(name: str, lacks: str) -
 
 
 def test_ids_never_depend_on_the_place_in_the_file() -> None:
-    for task in TASKS:
+    for task in VOICE:
         values = {
             **{
                 "audio": b"RIFF",

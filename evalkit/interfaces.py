@@ -111,11 +111,11 @@ class ChatRequest:
     `messages` is a tuple of (role, content); content is text, or parts of text and audio in order for a model
     that hears (``--lalm-judge``). `n` is the number of independent replies wanted. `choices` are
     replies the reader surely understands; a model that is too weak to keep to a form may be held to them
-    (the embedded one is), others ignore them.
+    (the embedded one is), others ignore them. A `temperature` of None leaves it to the endpoint.
     """
 
     messages: tuple[tuple[str, str | tuple[str | Audio, ...]], ...]
-    temperature: float = 0.0
+    temperature: float | None = 0.0
     top_p: float | None = None
     max_tokens: int | None = None
     n: int = 1
@@ -226,7 +226,8 @@ class Judge(ABC):
         metrics: names of the metrics it gives, one verdict each.
         reads: "text" (the response's words), "speech" (the transcript of its speech) or
             "audio" (the sound itself).
-        judges_silence: True for a judge of speech that has a verdict on a model that did not speak.
+        judges_silence: True for a judge of speech that has a verdict on a model that did not speak; for one of
+            "audio", that it sees every answer and says itself what comes of one without sound.
         role: the role of the model that an `asks_model` judge asks: "judge" (text) or "lalm-judge" (hears).
         in_order: True when `settle` has to see the verdicts of the whole task, in the data set's order.
     """
@@ -251,6 +252,10 @@ class Judge(ABC):
     async def ask(self, sample: Sample, answer: Answer) -> list[Verdict]:
         """Like `score`, for judges that ask a model. May raise `RunnerError`, which the engine retries."""
         raise NotImplementedError
+
+    def gave_up(self, error: RunnerError) -> list[Verdict]:
+        """The verdicts of an `asks_model` judge when its last attempt failed, too: unscored, asked again next time."""
+        return self.unscored(f"judge-{error.kind}: {error.message} (after {error.attempts} tries)")
 
     def settle(self, scores: Sequence[Score]) -> list[Score]:
         """This judge's scores of a whole task, in the data set's order, made final.

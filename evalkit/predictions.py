@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
-from evalkit.audio import inside
+from evalkit.audio import AudioError, inside
 from evalkit.interfaces import UsageError
-from evalkit.records import JSON, Audio, Response
+from evalkit.records import JSON, Audio, Failure, Response
 
 
 def _as_id(value: Any) -> Any:
@@ -43,6 +43,8 @@ class Prediction(BaseModel):
         transcript: words of the spoken answer, if they were transcribed already.
         row: the data set's own row, when the data set is not at hand.
         judge: raw judge replies recorded earlier: a reply, a list (votes), or {metric: replies}.
+        error: why there is no answer, as {kind, message}, where another format's file says so.
+        at: file and line it was converted from, for messages.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -53,6 +55,18 @@ class Prediction(BaseModel):
     transcript: str | None = None
     row: dict[str, Any] | None = None
     judge: Annotated[str | list[str] | dict[str, str | list[str]] | None, BeforeValidator(_as_replies)] = None
+    error: dict[str, str] | None = None
+    at: tuple[str, int] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing to score: no words, no speech, and nothing that was made of them."""
+        return self.text is None and self.audio is None and self.transcript is None and self.judge is None
+
+    @property
+    def empty(self) -> bool:
+        """True when it holds nothing to score: no words, no speech, nothing a judge said of them."""
+        return self.text is None and self.audio is None and self.judge is None
 
     def response(self, folder: Path) -> Response:
         """The prediction as a response; speech is addressed by path.
@@ -85,14 +99,23 @@ class PredictionFile:
     Attributes:
         path: the JSONL file.
         audio_dir: folder that spoken answers lie in; default the file's own.
+        recorded: False leaves recorded judge replies unread.
+        origin: the file that users know, where this one was converted from it.
     """
 
     path: Path
     audio_dir: Path | None = None
+    recorded: bool = True
+    origin: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.path.is_file():
             raise UsageError(f"there is no predictions file {self.path}")
+
+    @property
+    def shown(self) -> Path:
+        """The file as messages call it."""
+        return self.origin or self.path
 
     @cached_property
     def folder(self) -> Path:
@@ -101,6 +124,12 @@ class PredictionFile:
 
     def parse(self, line: bytes, number: int) -> Prediction:
         """One line. Raises UsageError that names file and line number."""
+        prediction = self._read(line, number)
+        if not self.recorded:
+            prediction.judge = None
+        return prediction
+
+    def _read(self, line: bytes, number: int) -> Prediction:
         try:
             return _ADAPTER.validate_json(line)
         except ValidationError as exc:
@@ -163,6 +192,7 @@ class PredictionFile:
     def index(self) -> dict[str, tuple[int, int]]:
         """id -> (line number, byte offset); checks every line. Raises UsageError as iteration does."""
         out: dict[str, tuple[int, int]] = {}
+        facts = {"judged": False, "spoken": False}
         for number, offset, line in self.lines():
             prediction = self.parse(line, number)
             if prediction.id in out:
@@ -170,9 +200,17 @@ class PredictionFile:
                     f"{self.path}:{number}: the id {prediction.id!r} stands on line {out[prediction.id][0]} already."
                 )
             out[prediction.id] = (number, offset)
+            facts["judged"] |= prediction.judge is not None
+            facts["spoken"] |= bool(prediction.audio)
         if not out:
             raise UsageError(f"{self.path} holds no predictions")
+        self._facts = facts
         return out
+
+    def has(self, what: Literal["judged", "spoken"]) -> bool:
+        """Does any line bring judge replies, or speech? Raises UsageError as iteration does."""
+        self.index  # noqa: B018 - looks at every line
+        return self._facts[what]
 
     def get(self, sample_id: str) -> Prediction | None:
         """The prediction for a sample, or None."""
@@ -189,11 +227,39 @@ class PredictionFile:
             return self.parse(line, number)
         raise UsageError(f"{self.path} holds no predictions")
 
+    def answer(self, sample_id: str, prediction: Prediction | None) -> Response:
+        """The prediction for a sample as a response; one that is missing or unusable is an error on record."""
+        if prediction is None:
+            return self._failed(sample_id, "no-prediction", f"{self.shown.name} has no prediction for {sample_id}")
+        if prediction.error is not None:
+            kind = prediction.error.get("kind", "no-prediction")
+            return self._failed(sample_id, kind, f"{sample_id}: {prediction.error.get('message', 'no answer')}")
+        if prediction.empty:
+            what = f"{self.shown.name} has neither text nor audio for {sample_id}"
+            return self._failed(sample_id, "no-prediction", what)
+        try:
+            response = prediction.response(self.folder)
+        except AudioError as exc:
+            return self._failed(sample_id, "bad-audio", f"{sample_id}: {exc}")
+        if response.audio is not None and not Path(response.audio.path or "").is_file():
+            what = f"{sample_id}: there is no file {response.audio.path}"
+            return self._failed(sample_id, "bad-audio", what)
+        return response
+
+    @staticmethod
+    def _failed(sample_id: str, kind: str, message: str) -> Response:
+        return Response(sample_id, error=Failure(kind, message))
+
     @cached_property
     def sha256(self) -> str:
         """Digest of the file."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _place(self, sample_id: str, number: int) -> str:
+        """Where a prediction stands, for people: in the file they know."""
+        found = self.get(sample_id) if self.origin is not None else None
+        return f"line {found.at[1] if found is not None and found.at else number}"
 
     def check_known(self, known: set[str], task: str) -> None:
         """Every id must be a sample of the task.
@@ -203,6 +269,6 @@ class PredictionFile:
         """
         unknown = [(i, n) for i, (n, _) in self.index.items() if i not in known]
         if unknown:
-            shown = ", ".join(f"{i!r} (line {n})" for i, n in unknown[:3])
+            shown = ", ".join(f"{i!r} ({self._place(i, n)})" for i, n in unknown[:3])
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-            raise UsageError(f"{self.path}: {task} has no sample {shown}{more}. Check --task and the ids.")
+            raise UsageError(f"{self.shown}: {task} has no sample {shown}{more}. Check --task and the ids.")

@@ -60,7 +60,8 @@ def call(args: argparse.Namespace) -> int:
         if args.json and args.progress == "auto" and not sys.stderr.isatty()
         else args.progress,
     )
-    asks = roles.judge is not None and "judge" in task.variant(args.protocol)[1].roles
+    bound = {"judge": roles.judge, "lalm-judge": roles.lalm}
+    asks = any(bound.get(r) is not None for r in task.variant(args.protocol)[1].roles)
     waits = asks or (task.modality is Modality.S2S and any(p.audio for p in predictions))
     outcome = (score_with_models if waits else score_file)(job, predictions, rows=rows)
     return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)

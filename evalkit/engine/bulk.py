@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
-from evalkit.audio import AudioError
 from evalkit.engine.judging import (
     answer_for,
     asked,
@@ -27,7 +25,7 @@ from evalkit.engine.loading import load, rows_of, sample_of
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Judge, UsageError
 from evalkit.predictions import Prediction, PredictionFile
-from evalkit.records import Failure, Response, Sample, Score, Transcript, Verdict
+from evalkit.records import Response, Sample, Score, Transcript, Verdict
 from evalkit.sources import Row, Source
 from evalkit.store import RESPONSES, SCORES, RunWriter, encode_line
 
@@ -58,11 +56,12 @@ def given_rows(predictions: PredictionFile, split: str) -> Iterator[tuple[Predic
     for k, prediction in enumerate(predictions):
         if prediction.row is None:
             raise UsageError(
-                f"{predictions.path}: the prediction {prediction.id!r} has no row, others do. "
+                f"{predictions.shown}: the prediction {prediction.id!r} has no row, others do. "
                 "Give every line its row, or none and pass --data-dir."
             )
-        row = Row(prediction.row, file=str(predictions.path), number=k, split=split, root=root, given=True)
-        row.file_id = prediction.id
+        file, line = prediction.at or (str(predictions.path), 0)
+        row = Row(prediction.row, file=file, number=k, split=split, root=root, given=True)
+        row.file_id, row.line = prediction.id, line
         yield prediction, row
 
 
@@ -107,22 +106,6 @@ def verdicts_of(
     )
 
 
-def to_response(prediction: Prediction | None, predictions: PredictionFile, sample_id: str) -> Response:
-    """The prediction as a response; a missing or empty one is an error on record."""
-    if prediction is None or (prediction.text is None and prediction.audio is None):
-        what = "has no prediction for" if prediction is None else "has neither text nor audio for"
-        failure = Failure("no-prediction", f"{predictions.path.name} {what} {sample_id}")
-        return Response(sample_id, error=failure)
-    try:
-        response = prediction.response(predictions.folder)
-    except AudioError as exc:
-        return Response(sample_id, error=Failure("bad-audio", f"{sample_id}: {exc}"))
-    if response.audio is not None and not Path(response.audio.path or "").is_file():
-        missing = Failure("bad-audio", f"{sample_id}: there is no file {response.audio.path}")
-        return Response(sample_id, error=missing)
-    return response
-
-
 def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predictions: PredictionFile) -> None:
     """Score every pair and append the records, a chunk of lines at a time."""
     judges = state.plan.judges
@@ -133,7 +116,7 @@ def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predict
         scores: list[bytes] = []
         for sample, prediction in chunk:
             n += 1
-            response = to_response(prediction, predictions, sample.id)
+            response = predictions.answer(sample.id, prediction)
             answer = response.digest()
             told = judged(sample)
             digest = reference(answer, told)

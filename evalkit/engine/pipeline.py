@@ -391,7 +391,7 @@ class Pipeline:
                 flag = "-J" if judge.role == "judge" else "-L"
                 message = error.message.replace("-M base_url", f"{flag} base_url")
                 raise RunnerError(error.kind, f"the {judge.role}: {message}", fatal=True) from error
-            return judge.unscored(f"judge-{error.kind}: {error.message} (after {error.attempts} tries)")
+            return judge.gave_up(error)
         except Exception as exc:
             return crash(judge, exc)
         return verdicts

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from evalkit.audio import AudioError
 from evalkit.interfaces import Runner, RunnerError, UsageError
 from evalkit.predictions import PredictionFile
 from evalkit.records import JSON, Modality, Response, Sample
@@ -16,6 +15,7 @@ class ReplayRunner(Runner):
 
     Options: `label` (the name tables show), `audio_dir` (folder of the spoken answers).
     A sample without a prediction is an error of kind "no-prediction", counted like any other.
+    `score` gives it a file for each task (`files`) and the digest of what they were read from (`sha256`).
     """
 
     name = "replay"
@@ -32,22 +32,16 @@ class ReplayRunner(Runner):
         audio_dir = options.get("audio_dir")
         self.predictions = PredictionFile(Path(model), Path(audio_dir) if audio_dir else None)
         self.label = options.get("label") or self.predictions.path.stem
+        self.files: Mapping[str, PredictionFile] = {}
+        self.sha256 = ""
 
     def identity(self) -> Mapping[str, JSON]:
-        return {"runner": "replay", "model": self.label, "predictions_sha256": self.predictions.sha256}
+        digest = self.sha256 or self.predictions.sha256
+        return {"runner": "replay", "model": self.label, "predictions_sha256": digest}
 
     async def generate(self, sample: Sample, modality: Modality) -> Response:
-        found = self.predictions.get(sample.id)
-        if found is None:
-            raise RunnerError(
-                "no-prediction", f"{self.predictions.path.name} has no prediction for {sample.id}"
-            )
-        if found.text is None and found.audio is None:
-            raise RunnerError("no-prediction", f"the prediction for {sample.id} has neither text nor audio")
-        try:
-            response = found.response(self.predictions.folder)
-        except AudioError as exc:
-            raise RunnerError("bad-audio", f"{sample.id}: {exc}") from exc
-        if response.audio is not None and not Path(response.audio.path or "").is_file():
-            raise RunnerError("bad-audio", f"{sample.id}: there is no file {response.audio.path}")
+        file = self.files.get(sample.task, self.predictions)
+        response = file.answer(sample.id, file.get(sample.id))
+        if response.error is not None:
+            raise RunnerError(response.error.kind, response.error.message)
         return response

@@ -63,11 +63,6 @@ class Prediction(BaseModel):
         """True when there is nothing to score: no words, no speech, and nothing that was made of them."""
         return self.text is None and self.audio is None and self.transcript is None and self.judge is None
 
-    @property
-    def empty(self) -> bool:
-        """True when it holds nothing to score: no words, no speech, nothing a judge said of them."""
-        return self.text is None and self.audio is None and self.judge is None
-
     def response(self, folder: Path) -> Response:
         """The prediction as a response; speech is addressed by path.
 

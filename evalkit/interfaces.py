@@ -94,6 +94,10 @@ class Runner(ABC):
         """Answer a batch, in order. Raise `OutOfMemory` when it does not fit."""
         raise NotImplementedError
 
+    async def preview(self, sample: Sample, modality: Modality) -> JSON:
+        """What the model would be sent for a sample, audio by its facts; None where a runner can't say."""
+        return None
+
     @property
     def is_batch(self) -> bool:
         """True when this runner takes batches."""

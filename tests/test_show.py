@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +37,26 @@ def test_json_names_the_audio_and_holds_no_bytes(capsys: pytest.CaptureFixture[s
 def test_an_unknown_task_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "voicebench/sdqa"]) == 2
     assert "Did you mean voicebench/sd-qa" in capsys.readouterr().err
+
+
+def test_a_model_shows_what_it_would_be_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["show", "voicebench/sd-qa", "--suite", "smoke", "--limit", "2", "--json"]
+    assert (
+        main(
+            [*words, "--model", "openai/m", "-M", "base_url=http://localhost:1/v1", "-M", "system=Be brief."]
+        )
+        == 0
+    )
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    system, user = rows[1]["sent"]["messages"]
+    assert system == {"role": "system", "content": "Be brief."}
+    (part,) = user["content"]
+    digest = rows[1]["turns"][0]["parts"][0]["audio"]["sha256"]
+    assert part["type"] == "input_audio" and f"sha256 {digest[:12]}" in part["input_audio"]["data"]
+
+
+def test_a_runner_that_cannot_show_it_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"id": "a", "text": "b"}', encoding="utf-8")
+    words = ["show", "voicebench/sd-qa", "--suite", "smoke", "--limit", "1"]
+    assert main([*words, "--model", f"replay/{tmp_path}/p.jsonl"]) == 2
+    assert "can't show what it sends; leave --model out" in capsys.readouterr().err

@@ -57,6 +57,10 @@ def _show(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p.add_argument("--suite", help="take the data of this suite (smoke brings its own)")
     options.add_data(p)
     p.set_defaults(limit=3)
+    p.add_argument(
+        "--model", metavar="RUNNER/MODEL", help="also print what this model would be sent, audio by its facts"
+    )
+    p.add_argument("-M", action="append", metavar="NAME=VALUE", help="model argument")
     p.add_argument("--ids", action="store_true", help="print the id of every sample, and nothing else")
     p.add_argument("--json", action="store_true", help="one JSON object a line")
 

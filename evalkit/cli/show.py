@@ -3,31 +3,58 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from evalkit.cli.options import pairs
 from evalkit.cli.run import asking, data_options
 from evalkit.cli.score import one_task
 from evalkit.engine.loading import Item, items
 from evalkit.engine.state import TaskState
+from evalkit.interfaces import Runner, RunnerError, UsageError
 from evalkit.plan import ScoringPlan
 from evalkit.records import Audio
-from evalkit.registry import catalogue
+from evalkit.registry import catalogue, make_runner
 from evalkit.sources import open_source
 
 
 def call(args: argparse.Namespace) -> int:
     """Print the samples asked for."""
     found = samples(args)
-    if args.json:
-        for item in found:
-            print(json.dumps(plain(item), ensure_ascii=False))
-        return 0
+    runner = make_runner(args.model, pairs(args.M, "-M")) if args.model else None
     for item in found:
-        print(item.sample.id if args.ids else "\n".join(described(item)) + "\n")
+        sent = asyncio.run(preview(runner, item)) if runner else None
+        if args.ids:
+            print(item.sample.id)
+        elif args.json:
+            print(json.dumps({**plain(item), **({"sent": sent} if runner else {})}, ensure_ascii=False))
+        else:
+            print("\n".join(described(item)))
+            print("  -- sent\n" + indented(sent) + "\n" if runner else "")
     return 0
+
+
+async def preview(runner: Runner, item: Item) -> Any:
+    """What this model would be sent. Raises UsageError when its runner can't say."""
+    if item.broken is not None:
+        return None
+    try:
+        sent = await runner.preview(item.sample, item.state.plan.task.modality)
+    except RunnerError as exc:
+        raise UsageError(exc.message) from exc
+    finally:
+        await runner.close()
+    if sent is None:
+        raise UsageError(f"the runner {runner.name!r} can't show what it sends; leave --model out.")
+    return sent
+
+
+def indented(value: Any) -> str:
+    """JSON for reading, two blanks in."""
+    return "\n".join(f"  {line}" for line in json.dumps(value, ensure_ascii=False, indent=1).splitlines())
 
 
 def samples(args: argparse.Namespace) -> Iterator[Item]:

@@ -6,8 +6,9 @@ one attempt; retries are the engine's.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,15 @@ from evalkit.records import JSON, Audio, Modality, Response, Sample, Turn
 from evalkit.runners.openai_http import ChatEndpoint
 from evalkit.runners.openai_options import CHAT_OPTIONS, Options, parse_options, without_secrets
 from evalkit.runners.openai_reply import Choice, Reply, parse_reply
-from evalkit.runners.openai_request import encode_all, encode_parts, merged, messages_of, splice, tools_of
+from evalkit.runners.openai_request import (
+    encode_all,
+    encode_parts,
+    mark,
+    merged,
+    messages_of,
+    splice,
+    tools_of,
+)
 
 
 def _endpoint(model: str, options: Options) -> ChatEndpoint:
@@ -69,12 +78,13 @@ class OpenAIRunner(Runner):
             out["extra_body"] = without_secrets(o.extra_body)
         return out
 
-    async def generate(self, sample: Sample, modality: Modality) -> Response:
-        """One attempt at one sample. Raises `RunnerError`; see `openai_errors` for the kinds."""
-        encoded = await encode_all(sample, self.options)
+    def _payload(
+        self, sample: Sample, modality: Modality, formats: Sequence[str]
+    ) -> tuple[dict[str, JSON], dict[str, str]]:
+        """The request with marks in place of the audio, and the tools whose names had to change."""
         payload: dict[str, JSON] = {
             "model": self.model,
-            "messages": messages_of(sample.turns, [e.format for e in encoded], self.options),
+            "messages": messages_of(sample.turns, formats, self.options),
             **self.options.decoding(),
         }
         renamed: dict[str, str] = {}
@@ -83,7 +93,23 @@ class OpenAIRunner(Runner):
         if modality.wants_audio:
             payload["modalities"] = ["text", "audio"]
             payload["audio"] = {"voice": self.options.voice, "format": self.options.audio_format}
-        body = splice(merged(payload, self.options.extra_body), [e.data for e in encoded])
+        return merged(payload, self.options.extra_body), renamed
+
+    async def preview(self, sample: Sample, modality: Modality) -> JSON:
+        """The request body, each piece of audio by its facts instead of its base64. Raises `RunnerError`."""
+        encoded = await encode_all(sample, self.options)
+        payload, _ = self._payload(sample, modality, [e.format for e in encoded])
+        text = json.dumps(payload, ensure_ascii=False)
+        for i, e in enumerate(encoded):
+            sent = f"{e.sent.seconds:.2f} s at {e.sent.sample_rate} Hz, sha256 {e.sent.sha256[:12]}"
+            text = text.replace(mark(i), f"<base64 of {e.format}, {sent}>")
+        return json.loads(text)
+
+    async def generate(self, sample: Sample, modality: Modality) -> Response:
+        """One attempt at one sample. Raises `RunnerError`; see `openai_errors` for the kinds."""
+        encoded = await encode_all(sample, self.options)
+        payload, renamed = self._payload(sample, modality, [e.format for e in encoded])
+        body = splice(payload, [e.data for e in encoded])
         start = time.perf_counter()
         raw = await self.endpoint.post(body)
         elapsed = time.perf_counter() - start

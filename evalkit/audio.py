@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 MAX_AUDIO_BYTES = 512 * 1024 * 1024
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a file begins that git put there in the place of one it has not fetched."""
 
 
 class AudioError(Exception):
@@ -62,6 +64,8 @@ def probe(data: bytes) -> AudioInfo:
     """
     if not data:
         raise AudioError("the audio is empty (0 bytes)")
+    if data.startswith(LFS_POINTER):
+        raise AudioError("this is a git-lfs pointer, not the audio: run git lfs pull in the data's folder")
     fmt = sniff_format(data)
     if fmt == "wav" and (info := _probe_wav(data)) is not None:
         return info

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from evalkit.audio import AudioError, inside
+from evalkit.audio import LFS_POINTER, AudioError, inside
 from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Turn, digest_of
 
@@ -32,6 +32,7 @@ class Row(dict[str, Any]):
         root: folder its audio paths may not leave.
         given: True when it came with a prediction rather than from the data set.
         file_id: id of that prediction.
+        line: its line in a predictions file of another format, from 1; 0 when it has none.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Row(dict[str, Any]):
         super().__init__(values)
         self.file, self.number, self.split, self.root, self.given = file, number, split, root, given
         self.file_id = ""
+        self.line = 0
 
     @property
     def where(self) -> str:
-        """ "row 17 of usa-0001.parquet"."""
-        return f"row {self.number} of {Path(self.file).name}"
+        """ "row 17 of usa-0001.parquet", "line 18 of predict.jsonl"."""
+        place = f"line {self.line}" if self.line else f"row {self.number}"
+        return f"{place} of {Path(self.file).name}"
 
     def __missing__(self, key: str) -> Any:
         found = ", ".join(map(str, self)) or "none"
@@ -140,7 +143,7 @@ def read_rows(file: str, *, split: str, root: str, opener: Any = None) -> Iterat
     """Stream the rows of one parquet, JSONL, JSON or CSV file.
 
     Raises:
-        UsageError: broken file, naming the file and line.
+        UsageError: broken file, naming the file and line; a git-lfs pointer.
     """
     suffix = Path(file).suffix
     readers = {
@@ -150,6 +153,10 @@ def read_rows(file: str, *, split: str, root: str, opener: Any = None) -> Iterat
         ".txt": _read_transcripts,
     }
     reader = readers.get(suffix, _read_csv)
+    if "://" not in file and Path(file).is_file():
+        with Path(file).open("rb") as head:
+            if head.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise UsageError(f"{file} is a git-lfs pointer, not the data: run git lfs pull in its folder")
     kwargs = {"opener": opener} if suffix == ".parquet" else {}
     for number, values in enumerate(reader(file, **kwargs)):
         yield Row(values, file=file, number=number, split=split, root=root)

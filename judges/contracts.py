@@ -127,6 +127,14 @@ _OAB_SCALE = {"alpaca_eval": (1.0, 10.0), "reasoning_qa": (0.0, 5.0)}
 
 _ONE_TO_FIVE = tuple(str(k) for k in range(1, 6))
 _UP_TO_TEN = tuple(f"[[{k}]]" for k in range(1, 11))
+_RIGHT_WRONG = ('{"judgment": "correct"}', '{"judgment": "incorrect"}')
+_OAB_CHOICES = {
+    "alpaca_eval": _UP_TO_TEN,
+    "llama_questions": ("The score is [Correct]", "The score is [Incorrect]"),
+    "reasoning_qa": tuple(f"[{k}]" for k in range(1, 6)),
+    "trivia_qa": _RIGHT_WRONG,
+    "web_questions": _RIGHT_WRONG,
+}
 
 CONTRACTS: dict[str, Contract] = {
     c.name: c
@@ -137,7 +145,11 @@ CONTRACTS: dict[str, Contract] = {
         Contract("kimi-collect-acc", _collect_acc, ("yes", "no")),
         Contract("ultraeval-rating", _points(ultraeval_rating, 1, 10), _UP_TO_TEN),
         *(
-            Contract(f"oab-{name.replace('_', '-')}", _points(vote, *_OAB_SCALE.get(name, (0.0, 1.0))))
+            Contract(
+                f"oab-{name.replace('_', '-')}",
+                _points(vote, *_OAB_SCALE.get(name, (0.0, 1.0))),
+                _OAB_CHOICES[name],
+            )
             for name, vote in OAB_VOTES.items()
         ),
     )

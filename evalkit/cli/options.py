@@ -19,6 +19,7 @@ SCORING_OPTIONS = {
     "utmos_checkout": "checkout of SpeechMOS, for a UTMOS state dict",
     "dnsmos_weights": "folder with the DNSMOS ONNX files",
     "dnsmos_convention": "ultraeval (first 9.01 s) or microsoft (mean over windows)",
+    "reasoning_threshold": "OpenAudioBench Reasoning QA: lowest rating that counts as right, 1 to 5 (default 4)",
 }
 
 
@@ -43,6 +44,8 @@ def scoring_options(given: Sequence[str] | None) -> dict[str, str]:
         raise UsageError("-O mcq_fill is seeded, expected or none")
     if not re.fullmatch(r"-?\d+", options.get("seed", "0")):
         raise UsageError("-O seed is a whole number")
+    if options.get("reasoning_threshold", "4") not in tuple("12345"):
+        raise UsageError("-O reasoning_threshold is a whole number from 1 to 5")
     return options
 
 

@@ -38,7 +38,7 @@ def ue_wer(ref: str, hyp: str, lang: str = "en") -> ErrorCounts:
         UsageError: an optional package is missing.
         NormalizationError: a text the normaliser can't digest.
     """
-    return align(_ue_tokens(ref, lang), _ue_tokens(hyp, lang)).counts
+    return align(ue_tokens(ref, lang), ue_tokens(hyp, lang)).counts
 
 
 def kimi_wer(ref: str, hyp: str, lang: str = "en") -> ErrorCounts:
@@ -50,10 +50,11 @@ def kimi_wer(ref: str, hyp: str, lang: str = "en") -> ErrorCounts:
         UsageError: an optional package is missing.
         NormalizationError: a text the normaliser can't digest.
     """
-    return align(_kimi_tokens(ref, lang), _kimi_tokens(hyp, lang)).counts
+    return align(kimi_tokens(ref, lang), kimi_tokens(hyp, lang)).counts
 
 
-def _ue_tokens(text: str, lang: str) -> list[str]:
+def ue_tokens(text: str, lang: str) -> list[str]:
+    """The tokens that `ue_wer` compares; raises as it does."""
     if lang == "yue":
         text = _to_simplified()(text)
     text = normalizer("whisper-english-openai")(_LATIN_IN_WIDE_BRACKETS.sub("", text))
@@ -63,7 +64,8 @@ def _ue_tokens(text: str, lang: str) -> list[str]:
     return _tokenizer(tokenizer)(text).lower().split()
 
 
-def _kimi_tokens(text: str, lang: str) -> list[str]:
+def kimi_tokens(text: str, lang: str) -> list[str]:
+    """The tokens that `kimi_wer` compares; raises as it does."""
     text = remove_special(text, lang)
     if lang == "zh":
         text = text_norm(text)

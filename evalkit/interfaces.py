@@ -232,6 +232,7 @@ class Judge(ABC):
             "audio" (the sound itself).
         judges_silence: True for a judge of speech that has a verdict on a model that did not speak; for one of
             "audio", that it sees every answer and says itself what comes of one without sound.
+        judges_absence: True for a judge of text or speech that has a verdict on any answer that lacks it.
         role: the role of the model that an `asks_model` judge asks: "judge" (text) or "lalm-judge" (hears).
         in_order: True when `settle` has to see the verdicts of the whole task, in the data set's order.
     """
@@ -241,6 +242,7 @@ class Judge(ABC):
     asks_model: bool = False
     heavy: bool = False
     judges_silence: bool = False
+    judges_absence: bool = False
     role: Literal["judge", "lalm-judge"] = "judge"
     in_order: bool = False
 

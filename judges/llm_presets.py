@@ -135,13 +135,15 @@ def mcq_judge(model: ChatModel | None, *, reads: Reads = "text", recorded: bool 
     )
 
 
-def chatbot_judge(model: ChatModel | None, *, reads: Reads = "speech", recorded: bool = False) -> LLMJudge:
-    """Metric "geval": rating 1-10 without a reference; one vote at 0.0, no system message.
+def chatbot_judge(
+    model: ChatModel | None, *, reads: Reads = "speech", recorded: bool = False, metric: str = "geval"
+) -> LLMJudge:
+    """Rating 1-10 without a reference; one vote at 0.0, no system message.
 
     The limit of 2048 tokens is what the public call meant to set. UltraEval-Audio sheet section 4.3.
     """
     return LLMJudge(
-        metric="geval",
+        metric=metric,
         rubric=load_rubric("ultraeval_chatbot"),
         fields=_plain,
         contract=CONTRACTS["ultraeval-rating"],

@@ -109,25 +109,26 @@ def qa_exact_match(label: JSON, pred: JSON) -> QAMatch:
 
 
 class ExistMatch(Judge):
-    """Metric "acc" by `qa_exist_match`: 1 when a reference in `sample.target` occurs in the answer.
+    """Accuracy by `qa_exist_match`: 1 when a reference in `sample.target` occurs in the answer.
 
     Args:
         reads: judge the transcript of the speech, or the text.
         empty_reference: what a match through a reference without tokens counts. "match": 1, as in the
             public scorer, marked ``touched="empty_reference"``. "unscored": blank references are
             ignored; when no other is left the sample stays unscored.
+        metric: name of the metric.
 
     A target that is no text, or an item of it, stays unscored (an error row in the public scorer).
     UltraEval-Audio sheet section 4.1.
     """
 
-    metrics = ("acc",)
-
     def __init__(
         self,
         reads: Literal["text", "speech"] = "speech",
         empty_reference: Literal["match", "unscored"] = "match",
+        metric: str = "acc",
     ) -> None:
+        self.metrics = (metric,)
         self.reads = reads
         self.empty_reference = empty_reference
 
@@ -158,4 +159,4 @@ class ExistMatch(Judge):
 
     def _verdict(self, match: bool, matched: JSON, touched: str | None = None) -> Verdict:
         detail = {"match": int(match), "matched_reference": matched}
-        return Verdict("acc", float(match), detail=detail, touched=touched)
+        return Verdict(self.metrics[0], float(match), detail=detail, touched=touched)

@@ -53,11 +53,11 @@ def recorded_for(judge: Judge, response: Response) -> tuple[str, ...] | None:
 def obstacle(judge: Judge, response: Response, transcript: Transcript | None) -> str | None:
     """Why this judge can't be asked at all, as an unscored reason; None when it can."""
     if judge.reads == "text" and response.meta.get("text") == "none given":
-        return NO_TEXT
+        return None if judge.judges_absence else NO_TEXT
     if judge.reads == "speech" and transcript is None:
         if response.audio is not None:
             return ASR_UNBOUND
-        if not (judge.judges_silence and response.meta.get("speech") == "empty"):
+        if not (judge.judges_absence or (judge.judges_silence and response.meta.get("speech") == "empty")):
             return NO_SPEECH
     if judge.reads == "speech" and transcript is not None and transcript.error is not None:
         return f"asr-{transcript.error.kind}: {transcript.error.message}"

@@ -31,6 +31,7 @@ class HubData:
         media: globs of what the rows refer to, to be fetched along with them.
         pins: sha256 of files by name, where a published number stands on one edition of a file.
         mirrors: other copies of the same data, in their own layout, for --data-repo.
+        withdrawn: the hub no longer has it: since when, and what to do instead. A local copy is read.
     """
 
     repo: str
@@ -44,6 +45,7 @@ class HubData:
     media: tuple[str, ...] = ()
     pins: Mapping[str, str] = field(default_factory=dict)
     mirrors: tuple[HubData, ...] = ()
+    withdrawn: str = ""
 
     def at(self, repo: str | None) -> HubData:
         """The same data in another repository: a declared mirror, or a copy in this layout."""

@@ -218,7 +218,9 @@ def _not_json(exc: ValueError) -> str:
 def _read_csv(file: str) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(MAX_CELL)
     with Path(file).open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, delimiter="\t" if file.endswith(".tsv") else ",")
+        tabs = file.endswith(".tsv")  # where a quotation mark is a character like any other
+        quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+        reader = csv.DictReader(lines, delimiter="\t" if tabs else ",", quoting=quoting)
         try:
             yield from reader
         except UnicodeDecodeError as exc:

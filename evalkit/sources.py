@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 from evalkit import hub
 from evalkit.folders import DataOptions, HubData, LayoutError, Source, open_folder
+from evalkit.interfaces import UsageError
 from evalkit.rows import Row, read_rows
 
 __all__ = [
@@ -35,6 +36,8 @@ def open_source(spec: HubData, options: DataOptions, *, task: str) -> Source:
     """
     spec = spec.at(options.repo)
     if options.data_dir is None:
+        if spec.withdrawn:
+            raise UsageError(f"{task}: {spec.repo} {spec.withdrawn}")
         return hub.open_hub(spec, options, task)
     folder = Path(options.data_dir)
     if folder.is_file():  # a manifest: the rows of this task in one file, audio paths relative to it

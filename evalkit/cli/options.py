@@ -19,7 +19,18 @@ SCORING_OPTIONS = {
     "utmos_checkout": "checkout of SpeechMOS, for a UTMOS state dict",
     "dnsmos_weights": "folder with the DNSMOS ONNX files",
     "dnsmos_convention": "ultraeval (first 9.01 s) or microsoft (mean over windows)",
+    "wer_tokens": "generation of compute-wer's tokeniser, A to E (default C: release 0.2.3)",
+    "wer_char": "every letter and digit is a token: yes or no (default no)",
+    "normalizer": "of transcripts: none, whisper-english, whisper-english-openai or whisper-basic (default: the "
+    "recipe's)",
     "reasoning_threshold": "OpenAudioBench Reasoning QA: lowest rating that counts as right, 1 to 5 (default 4)",
+}
+
+CHOICES = {
+    "mcq_fill": ("seeded", "expected", "none"),
+    "wer_tokens": ("A", "B", "C", "D", "E"),
+    "wer_char": ("yes", "no"),
+    "normalizer": ("none", "whisper-english", "whisper-english-openai", "whisper-basic"),
 }
 
 
@@ -40,8 +51,9 @@ def scoring_options(given: Sequence[str] | None) -> dict[str, str]:
     if unknown := sorted(set(options) - set(SCORING_OPTIONS)):
         known = ", ".join(SCORING_OPTIONS)
         raise UsageError(f"there is no scoring option {unknown[0]!r}; known: {known}.")
-    if options.get("mcq_fill", "seeded") not in ("seeded", "expected", "none"):
-        raise UsageError("-O mcq_fill is seeded, expected or none")
+    for name, allowed in CHOICES.items():
+        if options.get(name, allowed[0]) not in allowed:
+            raise UsageError(f"-O {name} is {', '.join(allowed[:-1])} or {allowed[-1]}")
     if not re.fullmatch(r"-?\d+", options.get("seed", "0")):
         raise UsageError("-O seed is a whole number")
     if options.get("reasoning_threshold", "4") not in tuple("12345"):

@@ -3,12 +3,13 @@
 A rubric file is
 
     ---
-    name, role, placeholders, contract, stands_for     (YAML)
+    name, role, placeholders, contract, stands_for, tree     (YAML)
     ---
     the text the judge is sent                         (Jinja2)
 
 `stands_for` lists the public wordings the rubric takes the place of, by what they are and by the sha256
-the protocol sheets give. The text is ours; the numbers it asks for are theirs.
+the protocol sheets give. The text is ours; the numbers it asks for are theirs. `tree`, where a rubric leads
+through steps to a score, is the same steps as data; it is not sent.
 
 Values are data: they are inserted as they are and never rendered as templates. Each text has `fence`, a
 mark that occurs in none of the values, so that no answer can close the block it stands in.
@@ -19,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Rubric:
         contract: what the judge has to write, in words.
         stands_for: the public wordings it takes the place of.
         body: the template.
+        tree: the steps to a score as data, where there are some.
         origin: whose wording: "own", or the name of an imported set.
     """
 
@@ -63,6 +65,7 @@ class Rubric:
     stands_for: tuple[StandsFor, ...]
     body: str
     origin: str = "own"
+    tree: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def text_hash(self) -> str:
@@ -121,6 +124,7 @@ def parse_rubric(text: str, origin: str = "own") -> Rubric:
             stands_for=tuple(StandsFor(str(s["what"]), str(s["sha256"])) for s in meta["stands_for"]),
             body=text[head.end() :].strip("\n"),
             origin=origin,
+            tree=dict(meta.get("tree") or {}),
         )
     except (KeyError, TypeError) as exc:
         raise ValueError(f"the head of a rubric lacks or garbles a field: {exc}") from exc

@@ -1,0 +1,235 @@
+"""Judges that put sound before a model that hears: rubric, then the user's audio, then the response's speech.
+
+The order of the parts is VStyle's (sheet section 3). The reply contract is in `judges.vstyle_votes`, the
+public settings in `judges.lalm_presets`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Literal
+
+from evalkit.audio import AudioError, materialise
+from evalkit.interfaces import Answer, ChatModel, ChatRequest, RunnerError
+from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
+from evalkit.sources import fetch_origin
+from judges.asking import ModelJudge, NotJudgeable
+from judges.contracts import Contract
+from judges.prompts import Rubric
+from judges.vstyle_votes import UNREADABLE
+
+Hears = Literal["reply", "both-if-there", "both"]
+"""What the judge is played: the reply; the user's turn, too, where it can be found; or both, or nothing."""
+OnFailure = Literal["drop", "score_1"]
+
+DROPPED = "dropped_failure"
+"""`touched` of a failed judgement that the public scorer leaves out of its mean."""
+SCORED_1 = "failure_scored_1"
+"""`touched` of a failed judgement that counts as the lowest score."""
+
+NO_SPEECH = "no-speech: the response has no speech to judge"
+LOWEST = 1.0
+_NO_SPEECH = NO_SPEECH.partition(":")[0]
+
+LALMFields = Callable[[Sample, str], Mapping[str, str]]
+"""Fills a rubric's placeholders for one sample, given the sentence that says what recordings follow.
+
+Raises NotJudgeable when it can't.
+"""
+
+REPLY_FOLLOWS = "One recording follows this text: the assistant's reply."
+BOTH_FOLLOW = "Two recordings follow this text: first what the user said, then the assistant's reply."
+
+
+class Unreadable(RunnerError):
+    """The judge replied, but its reply can't be read; asking again may help."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__("unparseable", "the judge's reply can't be read", retryable=True)
+        self.verdict = verdict
+
+
+class LALMJudge(ModelJudge):
+    """One metric from the scores of a model that hears the response.
+
+    Args:
+        rubrics: what the model is asked, by the name `pick` gives for a sample.
+        pick: which rubric a sample takes.
+        fields: fills the rubric.
+        hears: what the judge is played, by sample.
+        on_failure: what comes of a response without speech, and of a judge whose replies stay unreadable:
+            "drop" leaves it unscored, "score_1" gives the lowest score. Both are counted (`touched`).
+        seed: seed of the judge, where the endpoint takes one.
+        metric, contract, model, votes, temperature, recorded: see `ModelJudge`.
+
+    An unreadable reply is a failed attempt: the engine asks again. A judge that can't be reached says nothing
+    of the answer: that stays unscored and is asked again next time. Each verdict has `counts` for a
+    mean weighted by `sample.meta["weight"]` (default 1).
+    """
+
+    reads = "audio"
+    role = "lalm-judge"
+    judges_silence = True
+    unbound = "judge-unbound: no LALM judge bound; pass --lalm-judge openai/MODEL"
+
+    def __init__(
+        self,
+        *,
+        metric: str,
+        rubrics: Mapping[str, Rubric],
+        pick: Callable[[Sample], str],
+        fields: LALMFields,
+        contract: Contract,
+        model: ChatModel | None,
+        hears: Callable[[Sample], Hears] = lambda sample: "reply",
+        hears_name: str = "reply",
+        on_failure: OnFailure = "drop",
+        votes: int = 1,
+        temperature: float | None = None,
+        seed: int | None = None,
+        recorded: bool = False,
+    ) -> None:
+        super().__init__(
+            metric=metric,
+            contract=contract,
+            model=model,
+            votes=votes,
+            temperature=temperature,
+            recorded=recorded,
+        )
+        self.rubrics, self.pick, self.fields = rubrics, pick, fields
+        self.hears, self.hears_name = hears, hears_name
+        self.on_failure = on_failure
+        self.seed = seed
+
+    @property
+    def wording(self) -> str:
+        """One rubric by name; several by what their names begin with and a digest of them all."""
+        labels = sorted(r.label for r in self.rubrics.values())
+        if len(labels) == 1:
+            return labels[0]
+        name = next(iter(self.rubrics.values())).name.partition("_")[0]
+        origins = "+".join(sorted({r.origin for r in self.rubrics.values()}))
+        return f"{name}*{len(labels)}:{origins}@{digest_of(labels)[:8]}"
+
+    def settings(self) -> list[JSON]:
+        return [*super().settings(), self.seed, self.hears_name, self.on_failure]
+
+    async def ask(self, sample: Sample, answer: Answer) -> list[Verdict]:
+        """Read the recorded replies, else play the recordings to the model.
+
+        Raises:
+            RunnerError: the request failed; `Unreadable`, when the reply can't be read.
+        """
+        if answer.recorded is not None:
+            return [self._settled(sample, self.read(answer.recorded, {"model": "recorded"}))]
+        silent = answer.response.audio is None
+        if self.model is None and not (self.recorded and silent):
+            return self.unscored(self.unbound)
+        if silent:
+            return [self._settled(sample, Verdict(self.metrics[0], None, reason=NO_SPEECH))]
+        assert self.model is not None
+        try:
+            request = await self.prepared(sample, answer)
+        except NotJudgeable as exc:
+            return [self._settled(sample, Verdict(self.metrics[0], None, reason=str(exc)))]
+        reply = await self.model.chat(request)
+        provenance = self._provenance(self.model, reply) | {"heard": _heard(request)}
+        verdict = self.read(self._replies(reply), provenance)
+        settled = self._settled(sample, verdict)
+        if _code(verdict) == UNREADABLE:
+            raise Unreadable(settled)
+        return [settled]
+
+    async def prepared(self, sample: Sample, answer: Answer) -> ChatRequest:
+        hears = self.hears(sample)
+        reply = answer.response.audio
+        if reply is None:
+            raise NotJudgeable(NO_SPEECH)
+        users = users_turn(sample) if hears != "reply" else None
+        sounds = [await asyncio.to_thread(loaded, users)] if users is not None else []
+        if sounds == [None] or (hears == "both" and not sounds):
+            if hears == "both":
+                raise NotJudgeable(
+                    "no-user-audio: the judge has to hear the user's turn, which can't be read"
+                )
+            sounds = []
+        sounds.append(await asyncio.to_thread(loaded, reply))
+        if sounds[-1] is None:
+            raise NotJudgeable("bad-speech: the response's speech can't be read; generate it again")
+        rubric = self.rubric_of(sample)
+        text = rubric.render(**self.fields(sample, BOTH_FOLLOW if len(sounds) > 1 else REPLY_FOLLOWS))
+        parts: list[str | Audio] = [text, *(s for s in sounds if s is not None)]
+        return replace(self.chat_request((rubric.role, tuple(parts))), seed=self.seed)
+
+    def rubric_of(self, sample: Sample) -> Rubric:
+        """The rubric this sample takes. Raises NotJudgeable."""
+        name = self.pick(sample)
+        if name not in self.rubrics:
+            known = ", ".join(self.rubrics)
+            raise NotJudgeable(f"unknown-category: there is no rubric for {name!r}, only for {known}")
+        return self.rubrics[name]
+
+    def gave_up(self, error: RunnerError) -> list[Verdict]:
+        """Replies that stay unreadable are a failure as `on_failure` says; all else is asked again next time."""
+        if isinstance(error, Unreadable):
+            detail = {**error.verdict.detail, "attempts": error.attempts}
+            return [replace(error.verdict, detail=detail)]
+        [verdict] = super().gave_up(error)
+        return [replace(verdict, touched=DROPPED) if self.on_failure == "drop" else verdict]
+
+    def _settled(self, sample: Sample, verdict: Verdict) -> Verdict:
+        """The verdict with its weight; of a failure, what `on_failure` makes of it."""
+        value, touched, detail = verdict.value, verdict.touched, dict(verdict.detail)
+        with suppress(NotJudgeable):
+            detail["rubric"] = self.rubric_of(sample).label
+        if value is None and touched is None:
+            if self.on_failure == "drop":
+                return replace(verdict, touched=DROPPED, detail=detail)
+            if _code(verdict) not in (UNREADABLE, _NO_SPEECH):  # says nothing of the answer
+                return replace(verdict, detail=detail)
+            value, touched, detail["failure"] = LOWEST, SCORED_1, verdict.reason
+        if value is None:
+            return replace(verdict, detail=detail)
+        weight = float(sample.meta.get("weight", 1.0))
+        counts = {"weighted": value * weight, "weight": weight}
+        return replace(verdict, value=value, touched=touched, counts=counts, detail=detail, reason=None)
+
+
+def users_turn(sample: Sample) -> Audio | None:
+    """The last piece of audio of the last user turn, if there is one."""
+    turns = [t for t in sample.turns if t.role == "user"]
+    heard = [p for p in turns[-1].parts if isinstance(p, Audio)] if turns else []
+    return heard[-1] if heard else None
+
+
+def loaded(audio: Audio) -> Audio | None:
+    """The audio with its bytes, from memory, its file or where it came from; None when they are gone or changed.
+
+    The engine forgets the bytes of a question once it was asked. Reads files: call it in a thread.
+    """
+    if not audio.data and audio.path is None:
+        data = fetch_origin(audio.origin) if audio.origin else None
+        if not data:
+            return None
+        found = replace(audio, data=data)
+    else:
+        found = audio
+    try:
+        read = materialise(found)
+    except AudioError:
+        return None
+    return read if audio.sha256 in (None, read.sha256) else None
+
+
+def _heard(request: ChatRequest) -> list[str]:
+    """Digests of what was played, in order."""
+    contents = [c for _, c in request.messages if not isinstance(c, str)]
+    return [p.digest() for c in contents for p in c if isinstance(p, Audio)]
+
+
+def _code(verdict: Verdict) -> str:
+    return (verdict.reason or "").partition(":")[0]

@@ -112,10 +112,13 @@ class _Fill:
     metric: str | None = None
     group: tuple[str, str] | None = None
 
-    @property
-    def whole(self) -> bool:
-        """True when it is the headline of the whole task."""
-        return self.metric is None and self.group is None
+    def settles(self, run: RunView) -> tuple[str, str] | None:
+        """What needs no other row once this one stands: a task by its headline, one of its metrics, an overall."""
+        if self.group is not None:
+            return None
+        if self.metric is None or self.metric == run.tasks[self.name]["headline"]:
+            return self.kind, self.name
+        return f"metric {self.metric}", self.name
 
 
 def _fills(run: RunView, benchmark: str, row: paper.PublishedRow) -> _Fill | None:
@@ -176,7 +179,7 @@ def _printed_section(
         cells += _compared(
             [_our_cell(r, f) if f else Cell() for r, f in zip(runs, filled, strict=True)], runs
         )
-        placed.update((f.kind, f.name) for f in filled if f and f.whole)
+        placed.update(p for r, f in zip(runs, filled, strict=True) if f and (p := f.settles(r)))
         twins = [r for r in base.rows if r is not given and r.name == given.name]
         rows.append(_row_of(given, filled, runs, cells, _row_name(given, twins, shared)))
     numbers = " and ".join(tables)
@@ -277,13 +280,16 @@ def _extra_section(
     return Section(EXTRA if blanks else "Tasks", tuple(rows), ours_only=True)
 
 
-def _other_section(runs: Sequence[RunView], blanks: int, benchmark: str) -> Section:
+def _other_section(
+    runs: Sequence[RunView], blanks: int, benchmark: str, placed: set[tuple[str, str]]
+) -> Section:
     rows = []
     entries = [(n, e) for r in runs for n, e in _of_benchmark(r, benchmark).items()]
     for task in dict.fromkeys(n for n, _ in entries):
         entry = next(e for n, e in entries if n == task)
         headlines = {e["headline"] for n, e in entries if n == task}
-        names = dict.fromkeys(m for n, e in entries if n == task for m in e["metrics"] if m not in headlines)
+        others = dict.fromkeys(m for n, e in entries if n == task for m in e["metrics"] if m not in headlines)
+        names = [m for m in others if (f"metric {m}", task) not in placed]
         rows += [_own_row(runs, blanks, task, m, entry["title"]) for m in names]
     return Section(OTHER, tuple(rows), ours_only=True, aside=True)
 
@@ -294,7 +300,7 @@ def build_table(runs: Sequence[RunView], benchmark: str, published: Sequence[str
     placed: set[tuple[str, str]] = set()
     sections = [_printed_section(t, s, printed, runs, benchmark, placed) for t, s in printed.sections.items()]
     blanks = len(printed.columns)
-    sections += [_extra_section(runs, blanks, benchmark, placed), _other_section(runs, blanks, benchmark)]
+    sections += [f(runs, blanks, benchmark, placed) for f in (_extra_section, _other_section)]
     shown = tuple(s for s in sections if s.rows)
     return Table(benchmark, benchmark_title(benchmark), _columns(printed, runs), shown)
 

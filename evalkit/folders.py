@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ class HubData:
         media: globs of what the rows refer to, to be fetched along with them.
         pins: sha256 of files by name, where a published number stands on one edition of a file.
         mirrors: other copies of the same data, in their own layout, for --data-repo.
-        withdrawn: the hub no longer has it: since when, and what to do instead. A local copy is read.
+        withdrawn: the hub no longer has it, or never had: since when, and what to do instead. A local copy is read.
+        keep: which rows belong to the task, where one file holds the rows of several.
     """
 
     repo: str
@@ -46,6 +47,7 @@ class HubData:
     pins: Mapping[str, str] = field(default_factory=dict)
     mirrors: tuple[HubData, ...] = ()
     withdrawn: str = ""
+    keep: Callable[[Row], bool] | None = None
 
     def at(self, repo: str | None) -> HubData:
         """The same data in another repository: a declared mirror, or a copy in this layout."""
@@ -114,6 +116,11 @@ class Source:
         return all(_sha256(f) == digest for f, digest in known) if known else None
 
     def rows(self) -> Iterator[Row]:
+        """Every row of every split that belongs to the task, streamed."""
+        keep = self.spec.keep
+        return self.all_rows() if keep is None else filter(keep, self.all_rows())
+
+    def all_rows(self) -> Iterator[Row]:
         """Every row of every split, streamed."""
         for split, file in self.files:
             yield from read_rows(file, split=split, root=self.root, opener=self.opener)

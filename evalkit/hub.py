@@ -134,7 +134,7 @@ class DatasetsSource(Source):
 
     tables: list[tuple[str, Any]] = field(default_factory=list)
 
-    def rows(self) -> Iterator[Row]:
+    def all_rows(self) -> Iterator[Row]:
         """Every row of every split, streamed. Raises UsageError when the library fails on the way."""
         for split, table in self.tables:
             number = 0

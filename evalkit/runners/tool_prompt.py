@@ -1,0 +1,81 @@
+"""Tools put into a prompt: as Fun-Audio-Chat is told of them, and in our own words for anybody else.
+
+Source: speech function calling sheet, section 3. The wording that Fun-Audio-Chat knows is the tools section of its
+checkpoint's own chat template, one line break below the system text; it is taken from there, none of it is here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from evalkit.interfaces import UsageError
+from evalkit.records import JSON, Turn
+
+PLACEHOLDER = "{tools_definition}"
+"""Where a frame takes the tool lines; put in by plain replacement, for frames hold other braces."""
+
+FUNCTION_CALLING_SHA256 = "92c5e74becff91bd38543c1830a65a6212f63378ab197f175675955c373de24a"
+"""sha256 of the frame that the report's own function-calling prompt is."""
+
+_SYSTEM, _USER, _TOOL = "evalkit system text", "evalkit user text", "evalkit_tool"
+
+OWN_FRAME = f"""Some requests need a tool. These are the tools, one JSON object per line:
+<tools>
+{PLACEHOLDER}
+</tools>
+Answer with calls only. Write each call as one JSON object with the function's name and its arguments, between \
+these tags:
+<tool_call>{{"name": "...", "arguments": {{...}}}}</tool_call>
+One pair of tags per call. Leave out optional arguments that the request says nothing about."""
+"""Our own words for the same contract, for endpoints that have no tool parser."""
+
+
+def tool_lines(tools: Sequence[Mapping[str, JSON]]) -> str:
+    """One line of JSON per tool, as the data set has it, the wrapper included."""
+    return "\n".join(json.dumps(dict(t), ensure_ascii=False) for t in tools)
+
+
+def fill(frame: str, tools: Sequence[Mapping[str, JSON]]) -> str:
+    """The frame with the tools where its placeholder stands."""
+    return frame.replace(PLACEHOLDER, tool_lines(tools))
+
+
+def frame_from(chat_template: str, system: str) -> str:
+    """The function-calling system prompt of a checkpoint, with the placeholder still in it.
+
+    Args:
+        chat_template: Jinja source of the checkpoint's chat template; rendered in a sandbox.
+        system: the system text that stands before the tools.
+
+    Raises:
+        UsageError: the template can't be rendered, or says nothing of tools.
+    """
+    bare, tooled = _rendered(chat_template, None), _rendered(chat_template, [{"name": _TOOL}])
+    head, _, rest = tooled.partition(_SYSTEM)
+    bare_head, _, end = bare.partition(_SYSTEM)
+    line = tool_lines([{"name": _TOOL}])
+    if head != bare_head or not end or not rest.endswith(end) or rest.count(line) != 1:
+        raise UsageError("the checkpoint's chat template has no tools section below the system text")
+    section = rest[: len(rest) - len(end)].lstrip("\n")
+    return f"{system}\n{section.replace(line, PLACEHOLDER)}"
+
+
+def _rendered(chat_template: str, tools: list[dict[str, JSON]] | None) -> str:
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    jinja = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    jinja.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
+    messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}]
+    try:
+        return jinja.from_string(chat_template).render(messages=messages, tools=tools)
+    except (TemplateError, TypeError, ValueError, KeyError) as exc:
+        raise UsageError(f"the checkpoint's chat template can't be rendered: {exc}") from exc
+
+
+def in_own_words(turns: Sequence[Turn], tools: Sequence[Mapping[str, JSON]]) -> tuple[Turn, ...]:
+    """The turns with the tools described in a system turn before them."""
+    return (Turn("system", (fill(OWN_FRAME, tools),)), *turns)

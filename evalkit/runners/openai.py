@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from evalkit.interfaces import ChatReply, ChatRequest, Runner, RunnerError, UsageError
-from evalkit.records import JSON, Audio, Modality, Response, Sample, Turn
+from evalkit.records import JSON, Audio, Modality, Response, Sample, Turn, digest_of
 from evalkit.runners.openai_http import ChatEndpoint
 from evalkit.runners.openai_options import CHAT_OPTIONS, Options, parse_options, without_secrets
 from evalkit.runners.openai_reply import Choice, Reply, parse_reply
@@ -26,6 +26,7 @@ from evalkit.runners.openai_request import (
     splice,
     tools_of,
 )
+from evalkit.runners.tool_prompt import OWN_FRAME, in_own_words
 
 
 def _endpoint(model: str, options: Options) -> ChatEndpoint:
@@ -76,19 +77,23 @@ class OpenAIRunner(Runner):
                 out[field] = value
         if o.extra_body:
             out["extra_body"] = without_secrets(o.extra_body)
+        if o.tools == "prompt":
+            out["tools"] = f"prompt@{digest_of(OWN_FRAME)[:8]}"
         return out
 
     def _payload(
         self, sample: Sample, modality: Modality, formats: Sequence[str]
     ) -> tuple[dict[str, JSON], dict[str, str]]:
         """The request with marks in place of the audio, and the tools whose names had to change."""
+        told = bool(sample.tools) and self.options.tools == "prompt"
+        turns = in_own_words(sample.turns, sample.tools) if told else sample.turns
         payload: dict[str, JSON] = {
             "model": self.model,
-            "messages": messages_of(sample.turns, formats, self.options),
+            "messages": messages_of(turns, formats, self.options),
             **self.options.decoding(),
         }
         renamed: dict[str, str] = {}
-        if sample.tools:
+        if sample.tools and not told:
             payload["tools"], renamed = tools_of(sample.tools, strict_names=self._strict_names)
         if modality.wants_audio:
             payload["modalities"] = ["text", "audio"]

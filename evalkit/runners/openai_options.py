@@ -38,6 +38,7 @@ class Options:
         audio_part: "input_audio", or "audio_url" (a data URI) for servers that want it so.
         sample_rate: resample audio to this rate in Hz before sending.
         max_seconds: send at most this much of each piece of audio; recorded as truncated.
+        tools: "api" (the request's `tools` field), or "prompt" (a system message) for servers that parse no calls.
     """
 
     base_url: str = OPENAI_URL
@@ -55,6 +56,7 @@ class Options:
     audio_part: str = "input_audio"
     sample_rate: int | None = None
     max_seconds: float | None = None
+    tools: str = "api"
 
     def api_key(self) -> str | None:
         """The key from the environment.
@@ -148,6 +150,7 @@ PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "audio_part": _choice(*AUDIO_PARTS),
     "sample_rate": _integer(1000, 384_000),
     "max_seconds": _number(0, 86_400, open_low=True),
+    "tools": _choice("api", "prompt"),
 }
 CHAT_OPTIONS = ("base_url", "api_key_env", "concurrency", "timeout", "extra_body")
 """What a judge may set: its decoding belongs to the protocol, so only `extra_body` can bend it."""

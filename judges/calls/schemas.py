@@ -31,9 +31,9 @@ def unwrapped(tools: Sequence[Mapping[str, JSON]]) -> list[Schema]:
         function = tool.get("function") if "function" in tool else tool
         if not isinstance(function, Mapping):
             raise CheckerCrash("a tool is no object")
-        if lacks := [k for k in ("name", "description", "parameters") if k not in function]:
-            if function is not tool:
-                raise CheckerCrash(f"the tool {brief(function.get('name'))} has no {lacks[0]}")
+        lacks = [k for k in ("name", "description", "parameters") if k not in function]
+        if lacks and function is not tool:
+            raise CheckerCrash(f"the tool {brief(function.get('name'))} has no {lacks[0]}")
         out.append(function)
     return out
 

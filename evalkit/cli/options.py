@@ -24,6 +24,7 @@ SCORING_OPTIONS = {
     "normalizer": "of transcripts: none, whisper-english, whisper-english-openai or whisper-basic (default: the "
     "recipe's)",
     "reasoning_threshold": "OpenAudioBench Reasoning QA: lowest rating that counts as right, 1 to 5 (default 4)",
+    "dotted_names": "function calling: exact, or underscore as the public scorer compares models called gpt-4o",
 }
 
 CHOICES = {
@@ -31,6 +32,7 @@ CHOICES = {
     "wer_tokens": ("A", "B", "C", "D", "E"),
     "wer_char": ("yes", "no"),
     "normalizer": ("none", "whisper-english", "whisper-english-openai", "whisper-basic"),
+    "dotted_names": ("exact", "underscore"),
 }
 
 

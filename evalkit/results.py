@@ -128,6 +128,16 @@ def _groups(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> dict[str,
     return out
 
 
+def _strata_missing(
+    metric: Metric, segments: Segments, groups: Mapping[str, Mapping[str, Sequence[str]]]
+) -> list[str]:
+    """Declared strata without a score: their weight is shared out among the others."""
+    assert metric.strata is not None and metric.strata.weights is not None
+    members = groups[metric.strata.key]
+    held = set.intersection(*(set(segments.scored.get(name, {})) for name in metric.reads))
+    return [s for s in metric.strata.weights if not held.intersection(members.get(s, ()))]
+
+
 def _split(ids: Iterable[str], marks: Mapping[str, Mark]) -> tuple[list[str], list[str]]:
     """The answered ones of these samples and the failed ones, each sorted."""
     known = sorted(i for i in ids if i in marks)
@@ -177,6 +187,8 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
         result, matrices[metric.name] = _metric_result(
             plan, metric, answered, failed, pending, segments, seed, groups
         )
+        if metric.strata is not None and metric.strata.weights is not None:
+            result["strata_missing"] = _strata_missing(metric, segments, groups)
         metrics[metric.name] = result | {"signature": signed(plan.task.name, result)}
     entry = {
         "title": plan.task.title,

@@ -84,9 +84,14 @@ def errors(results: Mapping[str, Any]) -> int:
 
 
 def complete(results: Mapping[str, Any]) -> bool:
-    """True when every sample of every primary metric is scored."""
+    """True when every sample of every primary metric is scored, and no stratum of the whole data is empty."""
     primary = [m for t in results["tasks"].values() for m in t["metrics"].values() if m["primary"]]
-    return all(m["n_scored"] == m["n"] and m["n"] > 0 for m in primary)
+    lacking = any(
+        m.get("strata_missing") and not t["limited"] and t["data"].get("kind") != "smoke"
+        for t in results["tasks"].values()
+        for m in t["metrics"].values()
+    )
+    return not lacking and all(m["n_scored"] == m["n"] and m["n"] > 0 for m in primary)
 
 
 def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
@@ -106,8 +111,10 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
             for code, reason in found["reasons"].items():
                 seen = unscored.setdefault((code, reason["example"]), [])
                 seen.append((f"{name} {metric}", reason["n"], entry["protocol"]))
+            if lacking := found.get("strata_missing"):
+                yield f"{name}: {metric} is over the others, for want of a score in {_listed(lacking)}"
             for defect, k in found["touched"].items():
-                share = f"{k} of {found['n_scored']} verdicts"
+                share = f"{k} of {found['n_scored'] + found['n_unscored']} verdicts"
                 yield f"{name}: {metric}: {share} were decided by {defect} ({entry['protocol']})"
         if not head["meaningful"]:
             doubtful.append(name)

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.anatomy import Bin, anatomy
+from reports.anatomy import Bin, Errors, anatomy, recognition_errors
 from reports.cells import Row, Table, number, pair
 from reports.overview import figures, place, strips, verdict
 from reports.pagedata import cell_json, task_json
@@ -65,6 +65,11 @@ class TaskPage:
     audio: int
     rows: list[dict[str, Any]] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[Errors] = field(default_factory=list)
+
+    @property
+    def most_errors(self) -> int:
+        return max((e.n for e in self.errors), default=1) or 1
 
     @property
     def route(self) -> str:
@@ -159,6 +164,7 @@ def _task_page(
         audio=with_sound,
         rows=[_metric_row(k, m) for k, m in entry["metrics"].items()],
         groups=_groups(entry),
+        errors=recognition_errors(views, entry),
     )
     return page, task_json(run, name, shown, spots, bins)
 

@@ -16,6 +16,8 @@ from reports.sound import Clip, clips_of
 
 MAX_TEXT = 20_000
 MAX_DETAIL = 6_000
+MAX_ALIGNMENT = 30_000
+"""A verdict's detail with an alignment: its judge has cut it already, and the page draws it."""
 
 
 def _detail(value: Mapping[str, Any]) -> JSON:
@@ -24,7 +26,8 @@ def _detail(value: Mapping[str, Any]) -> JSON:
         return None
     found = plain(value)
     text = json.dumps(found, ensure_ascii=False, default=str)
-    return found if len(text) <= MAX_DETAIL else {"detail": shorten(text, MAX_DETAIL)}
+    limit = MAX_ALIGNMENT if isinstance(value.get("alignment"), list) else MAX_DETAIL
+    return found if len(text) <= limit else {"detail": shorten(text, MAX_DETAIL)}
 
 
 def _clip(clip: Clip, sent: Sequence[Mapping[str, Any]], index: int) -> dict[str, JSON]:

@@ -34,8 +34,42 @@ function diffNode(said, heard) {
   return out;
 }
 
-function voteNode(score, judges) {
-  const value = score.v === undefined ? 'unscored' : plainNumber(score.v);
+// A recogniser's alignment, token by token: what the answer lacks is struck out, what only it has is underlined.
+function alignmentNode(detail) {
+  const spoken = String(detail.reference).split(' ');
+  const out = el('div', { class: 'words diff' });
+  let at = 0;
+  for (const [op, a, b] of detail.alignment.filter(Array.isArray)) {
+    if (op === '=') { out.append(spoken.slice(at, at + a).join(' '), ' '); at += a; }
+    else if (op === 'S') { out.append(el('span', { class: 'swap' }, el('del', {}, a), ' ', el('ins', {}, b)), ' '); at += 1; }
+    else if (op === 'D') { out.append(el('del', {}, a), ' '); at += String(a).split(' ').length; }
+    else out.append(el('ins', {}, a), ' ');
+  }
+  if (detail.cut) out.append(el('span', { class: 'quiet' }, `\u2026 ${detail.cut}`));
+  return out;
+}
+
+function alignedNode(score) {
+  const { alignment, reference, hypothesis, cut, ...rest } = score.d;
+  const c = score.c || {};
+  const line = c.length === undefined ? '' : `${plainNumber(c.errors)} error${c.errors === 1 ? '' : 's'} / ${plainNumber(c.length)} reference tokens`
+    + ` · ${plainNumber(c.substitutions)} substituted · ${plainNumber(c.deletions)} deleted · ${plainNumber(c.insertions)} inserted`;
+  const node = el('div', {}, alignmentNode(score.d), el('div', { class: 'quiet' }, line),
+    c.errors ? el('div', { class: 'quiet diff' }, 'In the reference only: ', el('del', {}, 'struck out'), '. In the answer only: ', el('ins', {}, 'underlined'), '.') : null);
+  return [node, rest];
+}
+
+const isAligned = (score) => score.d && Array.isArray(score.d.alignment) && typeof score.d.reference === 'string';
+
+function voteNode(whole, judges) {
+  const value = whole.v === undefined ? 'unscored' : plainNumber(whole.v);
+  let aligned = null;
+  let score = whole;
+  if (isAligned(whole)) {
+    const [node, rest] = alignedNode(whole);
+    aligned = node;
+    score = { ...whole, d: rest, c: null };
+  }
   const facts = { ...(score.c || {}), ...(score.d && typeof score.d === 'object' && !Array.isArray(score.d) ? score.d : score.d ? { detail: score.d } : {}) };
   if (score.t) facts['decided by a defect'] = score.t;
   const rows = Object.entries(facts).map(([k, v]) => [
@@ -45,6 +79,7 @@ function voteNode(score, judges) {
   return el('div', { class: 'vote' },
     el('div', {}, el('b', {}, `${score.m} ${value}`), el('span', { class: 'quiet' }, `  ${judges[score.j] || ''}`)),
     score.r ? el('div', { class: 'err' }, score.r) : null,
+    aligned,
     rows.length ? el('dl', {}, rows) : null);
 }
 

@@ -57,7 +57,8 @@ def parse(reply: str) -> str:
     for inner in reversed(list(bracketed(reply))):
         if as_number(inner) is not None:
             return inner.strip()
-    return reply.strip() if as_number(reply) is not None else ""
+    whole = reply.strip()  # sheds more than `float` does
+    return whole if as_number(whole) is not None else ""
 
 
 def parse_strict(reply: str) -> str:

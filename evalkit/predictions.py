@@ -6,6 +6,7 @@ The file is read as a stream; what stays in memory per line is an id and a byte 
 from __future__ import annotations
 
 import hashlib
+import os
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Prediction(BaseModel):
         transcript: words of the spoken answer, if they were transcribed already.
         row: the data set's own row, when the data set is not at hand.
         judge: raw judge replies recorded earlier: a reply, a list (votes), or {metric: replies}.
+        task: the task it answers, in a file that serves several.
         error: why there is no answer, as {kind, message}, where another format's file says so.
         at: file and line it was converted from, for messages.
     """
@@ -55,6 +57,7 @@ class Prediction(BaseModel):
     transcript: str | None = None
     row: dict[str, Any] | None = None
     judge: Annotated[str | list[str] | dict[str, str | list[str]] | None, BeforeValidator(_as_replies)] = None
+    task: str | None = None
     error: dict[str, str] | None = None
     at: tuple[str, int] | None = None
 
@@ -95,12 +98,14 @@ class PredictionFile:
         path: the JSONL file.
         audio_dir: folder that spoken answers lie in; default the file's own.
         recorded: False leaves recorded judge replies unread.
+        task: the task its lines are taken to answer; a line that names another one is an error.
         origin: the file that users know, where this one was converted from it.
     """
 
     path: Path
     audio_dir: Path | None = None
     recorded: bool = True
+    task: str = ""
     origin: Path | None = None
 
     def __post_init__(self) -> None:
@@ -122,6 +127,11 @@ class PredictionFile:
         prediction = self._read(line, number)
         if not self.recorded:
             prediction.judge = None
+        if prediction.task is not None and self.task and prediction.task != self.task:
+            raise UsageError(
+                f"{self.path}:{number}: answers {prediction.task}, not {self.task}. In a file for several tasks "
+                "the first lines, too, have to name theirs."
+            )
         return prediction
 
     def _read(self, line: bytes, number: int) -> Prediction:
@@ -225,10 +235,14 @@ class PredictionFile:
     def answer(self, sample_id: str, prediction: Prediction | None) -> Response:
         """The prediction for a sample as a response; one that is missing or unusable is an error on record."""
         if prediction is None:
-            return self._failed(sample_id, "no-prediction", f"{self.shown.name} has no prediction for {sample_id}")
+            return self._failed(
+                sample_id, "no-prediction", f"{self.shown.name} has no prediction for {sample_id}"
+            )
         if prediction.error is not None:
             kind = prediction.error.get("kind", "no-prediction")
-            return self._failed(sample_id, kind, f"{sample_id}: {prediction.error.get('message', 'no answer')}")
+            return self._failed(
+                sample_id, kind, f"{sample_id}: {prediction.error.get('message', 'no answer')}"
+            )
         if prediction.empty:
             what = f"{self.shown.name} has neither text nor audio for {sample_id}"
             return self._failed(sample_id, "no-prediction", what)
@@ -236,7 +250,7 @@ class PredictionFile:
             response = prediction.response(self.folder)
         except AudioError as exc:
             return self._failed(sample_id, "bad-audio", f"{sample_id}: {exc}")
-        if response.audio is not None and not Path(response.audio.path or "").is_file():
+        if response.audio is not None and not os.path.isfile(response.audio.path or ""):
             what = f"{sample_id}: there is no file {response.audio.path}"
             return self._failed(sample_id, "bad-audio", what)
         return response

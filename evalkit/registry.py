@@ -1,7 +1,8 @@
-"""Discovery: runners, judges' engines, benchmarks and suites, found by dropping a file in.
+"""Discovery: runners, judges' engines, formats of predictions, benchmarks and suites, found by dropping a file in.
 
-Inside the project: every module of `evalkit.runners` and `benchmarks`. In somebody else's package: the
-entry-point groups `evalkit.runners` and `evalkit.benchmarks`. Modules are imported only when asked for.
+Inside the project: every module of `evalkit.runners`, `evalkit.formats` and `benchmarks`. In somebody else's
+package: the entry-point groups `evalkit.runners`, `evalkit.formats` and `evalkit.benchmarks`. Modules are
+imported only when asked for.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
 
+from evalkit.formats import Format
 from evalkit.interfaces import ChatModel, Runner, Transcriber, UsageError
 from evalkit.task import Overall, Suite, Task
 
-RUNNERS, BENCHMARKS = "evalkit.runners", "benchmarks"
+RUNNERS, BENCHMARKS, FORMATS = "evalkit.runners", "benchmarks", "evalkit.formats"
 
 
 def _modules(package: str, group: str) -> Iterator[ModuleType]:
@@ -127,6 +129,20 @@ def default_transcriber() -> str | None:
     return engine
 
 
+# --- formats of predictions ----------------------------------------------------------------------
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Every format of predictions, by name."""
+    found: dict[str, Format] = {}
+    for module in _modules(FORMATS, "evalkit.formats"):
+        for value in vars(module).values():
+            if isinstance(value, Format):
+                found.setdefault(value.name, value)
+    return found
+
+
 # --- benchmarks ----------------------------------------------------------------------------------
 
 
@@ -139,13 +155,20 @@ class Catalogue:
     suites: Mapping[str, Suite]
 
     def select(self, patterns: list[str]) -> list[Task]:
-        """Tasks that match any of the globs, in catalogue order.
+        """Tasks that match any of the globs, in catalogue order, then those of manifests (paths of files).
 
         Raises:
-            UsageError: a pattern that matches nothing, with the nearest names.
+            UsageError: a pattern that matches nothing, with the nearest names; a manifest that is wrong.
         """
         names: dict[str, None] = {}
+        own: dict[str, Task] = {}
         for pattern in patterns:
+            if pattern.endswith(MANIFESTS):
+                task = _custom(pattern)
+                if task.name in own:
+                    raise UsageError(f"two of the manifests are called {task.name}; give one another name.")
+                own[task.name] = task
+                continue
             hits = [
                 n for n in self.tasks if fnmatchcase(n, pattern) or n.startswith(pattern.rstrip("/") + "/")
             ]
@@ -155,7 +178,7 @@ class Catalogue:
                     "`run_eval.py list benchmarks` shows them all."
                 )
             names |= dict.fromkeys(hits)
-        return [self.tasks[n] for n in self.tasks if n in names]
+        return [*(self.tasks[n] for n in self.tasks if n in names), *own.values()]
 
     def suite(self, name: str) -> Suite:
         """A suite by name. Raises UsageError."""
@@ -164,6 +187,12 @@ class Catalogue:
                 f"there is no suite {name!r}.{suggestion(name, list(self.suites))} Known: {', '.join(self.suites)}."
             )
         return self.suites[name]
+
+
+def _custom(path: str) -> Task:
+    """The task that a manifest declares. Raises UsageError."""
+    task: Task = importlib.import_module(f"{BENCHMARKS}.custom").task_of(path)
+    return task
 
 
 @cache

@@ -22,7 +22,7 @@ FLOORS = {
             *("evalkit.interfaces", "evalkit.audio", "evalkit.sources", "evalkit.rows", "evalkit.folders"),
             *("evalkit.hub", "evalkit.store", "evalkit.stats", "evalkit.signature", "evalkit.registry"),
             *("evalkit.cache", "evalkit.config", "evalkit.task", "evalkit.plan", "evalkit.segments"),
-            *("evalkit.results", "evalkit.predictions"),
+            *("evalkit.results", "evalkit.predictions", "evalkit.formats"),
             *("evalkit.published", "evalkit.frames"),
         ),
         2,

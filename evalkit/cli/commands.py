@@ -44,9 +44,12 @@ def _demo(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _list(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    p = _add(sub, "list", "show the benchmarks, runners, judges or suites there are")
+    p = _add(sub, "list", "show the benchmarks, runners, judges, suites or formats of predictions there are")
     p.add_argument(
-        "what", nargs="?", default="all", choices=("all", "benchmarks", "runners", "judges", "suites")
+        "what",
+        nargs="?",
+        default="all",
+        choices=("all", "benchmarks", "runners", "judges", "suites", "formats"),
     )
     p.add_argument("--json", action="store_true", help="for machines")
 
@@ -98,9 +101,27 @@ def _run(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _score(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    p = _add(sub, "score", "score a predictions file without running a model")
-    p.add_argument("predictions", help="JSONL: id, text and/or audio, optionally row and judge")
-    p.add_argument("--task", required=True, metavar="TASK", help="the task the predictions answer")
+    p = _add(sub, "score", "score predictions made elsewhere, without running a model")
+    p.add_argument(
+        "predictions",
+        nargs="+",
+        metavar="FILE",
+        help="predictions, as one of the public scorers reads them or in our JSONL (`list formats`); or TASK=FILE",
+    )
+    p.add_argument(
+        "--task",
+        action="append",
+        metavar="GLOB",
+        help="the task they answer; of files for several: which of them",
+    )
+    p.add_argument("--format", metavar="NAME", help="format of the files (default: told by their content)")
+    p.add_argument(
+        "--ref", metavar="FILE", help="references (`id text` a line) for hypotheses in Kaldi's format"
+    )
+    p.add_argument("--answer-column", metavar="NAME", help="the column that holds the model's answer")
+    p.add_argument(
+        "--no-recorded", action="store_true", help="leave recorded judge replies unread, and judge anew"
+    )
     p.add_argument("--label", help="what tables call the model (default: the file's name)")
     p.add_argument(
         "--audio-dir", metavar="DIR", help="folder that audio paths lie in (default: the file's own)"

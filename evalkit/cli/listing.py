@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from evalkit.interfaces import Judge
-from evalkit.registry import catalogue, runner_class, runner_modules
+from evalkit.registry import catalogue, formats, runner_class, runner_modules
 from evalkit.task import Cell
 
 
@@ -22,6 +22,7 @@ def call(args: argparse.Namespace) -> int:
         "suites": suites,
         "runners": runners,
         "judges": judges,
+        "formats": formats_known,
     }
     wanted = kinds if args.what == "all" else {args.what: kinds[args.what]}
     found = {name: rows() for name, rows in wanted.items()}
@@ -155,6 +156,20 @@ def judges() -> list[dict[str, Any]]:
                     "about": first_line(value),
                 }
     return sorted(rows.values(), key=lambda r: str(r["judge"]))
+
+
+def formats_known() -> list[dict[str, Any]]:
+    """Every format of predictions: its files, how it is told, which tasks it can answer."""
+    return [
+        {
+            "format": f.name,
+            "files": f.files,
+            "recognised by": f.known_by,
+            "tasks": list(f.tasks),
+            "about": f.about,
+        }
+        for f in formats().values()
+    ]
 
 
 def first_line(thing: object) -> str:

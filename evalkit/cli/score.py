@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.cli import options
-from evalkit.cli.run import asking, data_options
+from evalkit.cli.run import asking, data_options, overalls_of
 from evalkit.cli.summary import conclude
 from evalkit.config import cache_dir
+from evalkit.engine.importing import Foreign, Importer, left_out, recognise, task_for
 from evalkit.engine.opencache import open_cache
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
-from evalkit.engine.scorefile import score_file, score_with_models
-from evalkit.engine.session import Job
-from evalkit.interfaces import UsageError
+from evalkit.engine.scorefile import Given, score_file, score_with_models
+from evalkit.engine.session import Job, refuse_others
+from evalkit.interfaces import Roles, UsageError
 from evalkit.predictions import PredictionFile
-from evalkit.records import Modality
-from evalkit.registry import catalogue
+from evalkit.records import Modality, digest_of
+from evalkit.registry import Catalogue, catalogue, formats
 from evalkit.runners.replay import ReplayRunner
 from evalkit.task import Task
 
@@ -27,32 +31,39 @@ def call(args: argparse.Namespace) -> int:
     """Score and report; the exit code."""
     from evalkit.cli.roles import bind, needs
 
-    [task] = asking([one_task(args.task)], args.prompt)
-    predictions = PredictionFile(Path(args.predictions), Path(args.audio_dir) if args.audio_dir else None)
-    first = predictions.first()
-    rows = first.row is not None
-    if not rows and not args.data_dir:
-        print(f"the predictions bring no rows: reading {task.data.repo} from the hub", file=sys.stderr)
-    recorded = any(p.judge is not None for p in predictions)
-    folder = None if args.no_cache else cache_dir()
-    roles, names = bind(
-        args, open_cache(folder), needs([task], args.protocol), {"recorded": True} if recorded else None
+    found = catalogue()
+    files = [_file(word, found) for word in args.predictions]
+    allowed = _allowed(args, found, files)
+    foreign = [_foreign(f, args, allowed) for f in files]
+    runner = _runner(args, files)
+    identity = {**runner.identity(), **_asked(args)}
+    what = (
+        "+".join(args.task or dict.fromkeys(f.task or "" for f in foreign if f.task))
+        or foreign[0].format.name
     )
-    model_options = {"label": args.label or predictions.path.stem}
-    if args.audio_dir:
-        model_options["audio_dir"] = args.audio_dir
-    runner = ReplayRunner(str(predictions.path), **model_options)
-    identity = {**runner.identity(), "task": task.name, "protocol": args.protocol, "limit": args.limit}
+    out = Path(args.out) if args.out else options.default_out(f"score-{runner.label}", what, identity)
+    refuse_others(out, runner)
+    given, skipped = _given(args, foreign, found, allowed, out)
+    tasks = [t for t in asking(list(found.tasks.values()), args.prompt) if t.name in given]
+    for task in tasks:
+        if not given[task.name].rows and not args.data_dir:
+            print(f"the predictions bring no rows: reading {task.data.repo} from the hub", file=sys.stderr)
+    runner.files = {name: g.predictions for name, g in given.items()}
+    recorded = any(g.predictions.has("judged") for g in given.values())
+    folder = None if args.no_cache else cache_dir()
+    extra = {"recorded": True} if recorded else None
+    roles, names = bind(args, open_cache(folder), needs(tasks, args.protocol), extra)
     job = Job(
-        out=Path(args.out) if args.out else options.default_out(f"score-{runner.label}", task.name, identity),
+        out=out,
         runner=runner,
-        model=f"replay/{predictions.path.name}",
-        tasks=[task],
+        model=f"replay/{files[0].path.name}",
+        tasks=tasks,
         roles=roles,
         role_names=names,
-        options=model_options,
+        options={"label": runner.label, **({"audio_dir": args.audio_dir} if args.audio_dir else {})},
         protocol=args.protocol,
         data=data_options(args, None),
+        overalls=overalls_of(tasks, found),
         limits=Limits(runner.concurrency, args.judge_concurrency, args.limit),
         retry=Retry(tries=args.retries),
         cache=folder,
@@ -60,11 +71,106 @@ def call(args: argparse.Namespace) -> int:
         if args.json and args.progress == "auto" and not sys.stderr.isatty()
         else args.progress,
     )
-    bound = {"judge": roles.judge, "lalm-judge": roles.lalm}
-    asks = any(bound.get(r) is not None for r in task.variant(args.protocol)[1].roles)
-    waits = asks or (task.modality is Modality.S2S and any(p.audio for p in predictions))
-    outcome = (score_with_models if waits else score_file)(job, predictions, rows=rows)
+    waits = any(_waits(t, given[t.name], roles, args.protocol) for t in tasks)
+    outcome = (score_with_models if waits else score_file)(job, given)
+    if (line := left_out(skipped)) is not None:
+        print(line, file=sys.stderr)
     return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file as the user named it: its path, and the task of `TASK=FILE`."""
+
+    path: Path
+    task: str | None = None
+
+
+def _file(word: str, found: Catalogue) -> _File:
+    """FILE or TASK=FILE. A file whose name holds "=" is taken for itself."""
+    name, equals, rest = word.partition("=")
+    if equals and name in found.tasks and not Path(word).exists():
+        return _File(Path(rest), name)
+    return _File(Path(word))
+
+
+def _allowed(args: argparse.Namespace, found: Catalogue, files: Sequence[_File]) -> dict[str, Task]:
+    """The tasks that may be answered: those of --task and of TASK=FILE, else all."""
+    named = [f.task for f in files if f.task]
+    patterns = [*(args.task or ()), *named]
+    return {t.name: t for t in (found.select(patterns) if patterns else found.tasks.values())}
+
+
+def _foreign(file: _File, args: argparse.Namespace, allowed: Mapping[str, Task]) -> Foreign:
+    """A file with its format and, where its records don't tell it, its task. Raises UsageError."""
+    form, head = recognise(file.path, args.format, formats())
+    if file.task is not None:
+        return Foreign(file.path, form, head, file.task)
+    if form.name == "evalkit" and any("task" in r for r in head.records):
+        return Foreign(file.path, form, head)
+    task = task_for(file.path, form, head, list(allowed), chosen=bool(args.task))
+    return Foreign(file.path, form, head, task)
+
+
+def _runner(args: argparse.Namespace, files: Sequence[_File]) -> ReplayRunner:
+    """Who answered: the label, and a digest over all files (that of the file, when there is one)."""
+    named = {"audio_dir": args.audio_dir} if args.audio_dir else {}
+    runner = ReplayRunner(str(files[0].path), label=args.label or files[0].path.stem, **named)
+    digests = [runner.predictions.sha256, *(_sha256(f.path) for f in files[1:])]
+    runner.sha256 = digests[0] if len(digests) == 1 else digest_of(digests)
+    return runner
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise UsageError(f"there is no predictions file {path}")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _asked(args: argparse.Namespace) -> dict[str, object]:
+    """What tells this call's results apart from another's of the same files."""
+    task = args.task[0] if args.task and len(args.task) == 1 else args.task
+    more = {"format": args.format, "ref": args.ref, "column": args.answer_column}
+    plain = {"task": task, "protocol": args.protocol, "limit": args.limit}
+    return plain | {k: v for k, v in more.items() if v} | ({"recorded": False} if args.no_recorded else {})
+
+
+def _given(
+    args: argparse.Namespace,
+    foreign: Sequence[Foreign],
+    found: Catalogue,
+    allowed: Mapping[str, Task],
+    out: Path,
+) -> tuple[dict[str, Given], dict[str, int]]:
+    """The predictions for each task, converted where they aren't ours; how many were left out, by task.
+
+    Where the data set is named, its rows are read instead of those that foreign files bring.
+    """
+    audio_dir = Path(args.audio_dir) if args.audio_dir else None
+    tasks = {t.name: t for t in asking(list(allowed.values()), args.prompt)}
+    if all(f.format.name == "evalkit" and f.task for f in foreign) and len({f.task for f in foreign}) == len(
+        foreign
+    ):
+        own = {
+            f.task: PredictionFile(f.path, audio_dir, not args.no_recorded, task=f.task)
+            for f in foreign
+            if f.task
+        }
+        return {name: Given(p, p.first().row is not None) for name, p in own.items()}, {}
+    rows = not (args.data_dir or args.data_repo)
+    recorded, column = not args.no_recorded, args.answer_column
+    ref = Path(args.ref) if args.ref else None
+    importer = Importer(out, tasks, rows, audio_dir, recorded, column, ref)
+    files = importer.convert(foreign)
+    return {name: Given(p, p.first().row is not None) for name, p in files.items()}, importer.left_out
+
+
+def _waits(task: Task, given: Given, roles: Roles, protocol: str | None) -> bool:
+    """Has a model to look at these answers: one bound to judge them, or an ASR engine?"""
+    bound = {"judge": roles.judge, "lalm-judge": roles.lalm}
+    asks = any(bound.get(r) is not None for r in task.variant(protocol)[1].roles)
+    return asks or (task.modality is Modality.S2S and given.predictions.has("spoken"))
 
 
 def one_task(name: str) -> Task:
@@ -74,5 +180,5 @@ def one_task(name: str) -> Task:
         return found.tasks[name]
     tasks = found.select([name])
     if len(tasks) != 1:
-        raise UsageError(f"score takes one task; {name!r} matches {', '.join(t.name for t in tasks[:5])}...")
+        raise UsageError(f"one task, please; {name!r} matches {', '.join(t.name for t in tasks[:5])}...")
     return tasks[0]

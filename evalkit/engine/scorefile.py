@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from evalkit.engine.bulk import GivenSource, known_ids, pairs, score_bulk
 from evalkit.engine.session import (
@@ -22,8 +22,16 @@ from evalkit.engine.session import (
 from evalkit.engine.state import TaskState
 from evalkit.predictions import PredictionFile
 from evalkit.records import JSON, Sample
-from evalkit.sources import Row, Source
+from evalkit.sources import Row, Source, open_source
 from evalkit.task import Task
+
+
+@dataclass(frozen=True)
+class Given:
+    """The predictions for one task; `rows` says that they bring the data set's rows along."""
+
+    predictions: PredictionFile
+    rows: bool
 
 
 def given_task(task: Task, predictions: PredictionFile) -> tuple[Task, Source]:
@@ -38,27 +46,39 @@ def given_task(task: Task, predictions: PredictionFile) -> tuple[Task, Source]:
     return replace(task, to_sample=named), source
 
 
-def check(state: TaskState, predictions: PredictionFile, *, rows: bool) -> None:
+def with_given(job: Job, given: Mapping[str, Given]) -> Job:
+    """The job reading rows from the predictions where they bring them, else from the data set."""
+
+    def opened(task: Task) -> tuple[Task, Source]:
+        found = given[task.name]
+        if found.rows:
+            return given_task(task, found.predictions)
+        return task, open_source(task.data, job.data, task=task.name)
+
+    return replace(job, opener=opened)
+
+
+def check(states: Sequence[TaskState], given: Mapping[str, Given]) -> None:
     """Look at every line before anything is asked or written. Raises UsageError."""
-    predictions.index  # noqa: B018 - the look is what it is for
-    if not rows:
-        predictions.check_known(known_ids(state), state.name)
+    for state in states:
+        found = given[state.name]
+        found.predictions.index  # noqa: B018 - the look is what it is for
+        if not found.rows:
+            found.predictions.check_known(known_ids(state), state.name)
 
 
-def score_with_models(job: Job, predictions: PredictionFile, *, rows: bool) -> Outcome:
+def score_with_models(job: Job, given: Mapping[str, Given]) -> Outcome:
     """Score predictions that a judge or an ASR engine has to look at; raises as `execute` and `score_file` do."""
-    if rows:
-        job = replace(job, opener=partial(given_task, predictions=predictions))
-    [state] = plans_for(job)
-    check(state, predictions, rows=rows)
+    job = with_given(job, given)
+    check(plans_for(job), given)
     return execute(job)
 
 
-def score_file(job: Job, predictions: PredictionFile, *, rows: bool) -> Outcome:
+def score_file(job: Job, given: Mapping[str, Given]) -> Outcome:
     """Score predictions that no model has to look at: rules and recorded judge replies.
 
     Args:
-        rows: the predictions bring their own rows; else the data set is read.
+        given: the predictions of each task of the job, by its name.
 
     Raises:
         UsageError: duplicate or unknown ids, malformed lines, missing data.
@@ -66,19 +86,21 @@ def score_file(job: Job, predictions: PredictionFile, *, rows: bool) -> Outcome:
     """
     started = time.monotonic()
     card = model_card(job)
-    [state] = plans_for(replace(job, opener=partial(given_task, predictions=predictions) if rows else None))
-    check(state, predictions, rows=rows)
+    states = plans_for(with_given(job, given))
+    check(states, given)
     run, old = open_run(job, card)
-    manifest = manifest_for(job, card, [state], old)
+    manifest = manifest_for(job, card, states, old)
     session: dict[str, JSON] = {"started": now(), "ended": None}
     manifest["sessions"].append(session)
     try:
         run.write_manifest(manifest)
-        state.recall(run)
-        stream = pairs(state, predictions, rows=rows, limit=job.limits.samples)
-        score_bulk(run, state, stream, predictions)
-        results = results_of(run, [state], card, job.overalls)
-        outcome = Outcome(results, seconds=time.monotonic() - started, notes=replaced(old, [state]))
+        for state in states:
+            found = given[state.name]
+            state.recall(run)
+            stream = pairs(state, found.predictions, rows=found.rows, limit=job.limits.samples)
+            score_bulk(run, state, stream, found.predictions)
+        results = results_of(run, states, card, job.overalls)
+        outcome = Outcome(results, seconds=time.monotonic() - started, notes=replaced(old, states))
         session |= {"ended": now(), "interrupted": False, "seconds": round(outcome.seconds, 3)}
         run.write_manifest(manifest)
         return outcome

@@ -26,7 +26,7 @@ from evalkit.records import JSON, digest_of
 from evalkit.results import build_results
 from evalkit.signature import fingerprint
 from evalkit.sources import DataOptions, Source, open_source
-from evalkit.store import RunWriter
+from evalkit.store import Run, RunWriter
 from evalkit.task import Overall, Task
 
 
@@ -74,13 +74,20 @@ class Outcome:
 
 def model_card(job: Job) -> ModelCard:
     """Label, runner part of the signature and decoding of the model under test."""
-    identity = dict(job.runner.identity())
-    given = identity.get("decoding")
+    given = job.runner.identity().get("decoding")
     decoding = given if isinstance(given, dict) else {}
-    label = str(getattr(job.runner, "label", "") or identity.get("model") or job.model)
+    label = _label(job.runner, job.model)
     generation = {k: v for k, v in decoding.items() if v is not None}
-    name = f"{job.runner.name}/{label}@{fingerprint(identity)}"
-    return ModelCard(label, name, generation, job.runner.demo)
+    return ModelCard(label, _signed(job.runner, label), generation, job.runner.demo)
+
+
+def _label(runner: Runner, model: str = "") -> str:
+    return str(getattr(runner, "label", "") or runner.identity().get("model") or model)
+
+
+def _signed(runner: Runner, label: str) -> str:
+    """Who answers, with a fingerprint of all that decides the answers."""
+    return f"{runner.name}/{label}@{fingerprint(dict(runner.identity()))}"
 
 
 def plans_for(job: Job) -> list[TaskState]:
@@ -112,7 +119,8 @@ def plans_for(job: Job) -> list[TaskState]:
             limited=job.limits.samples is not None,
             asr=job.roles.asr.signature if job.roles.asr is not None else "given",
         )
-        states.append(TaskState(plan, source))
+        notes = tuple(task.check(source)) if task.check is not None else ()
+        states.append(TaskState(plan, source, notes=notes))
     return states
 
 
@@ -172,15 +180,28 @@ def manifest_for(
 def open_run(job: Job, card: ModelCard) -> tuple[RunWriter, dict[str, Any]]:
     """The run directory, locked for writing, and its manifest so far. Raises UsageError."""
     run = RunWriter(job.out)
+    try:
+        return run, _checked(run, card.runner)
+    except UsageError:
+        run.close()
+        raise
+
+
+def refuse_others(out: Path, runner: Runner) -> None:
+    """Raises UsageError when the run directory holds somebody else's answers. For before anything is written."""
+    _checked(Run(out), _signed(runner, _label(runner)))
+
+
+def _checked(run: Run, runner: str) -> dict[str, Any]:
+    """The manifest so far. Raises UsageError when the directory holds the answers of another runner."""
     old = run.manifest() if run.exists else {}
     held = (old.get("model") or {}).get("runner")
     # A directory in which nothing was answered yet (a mistyped address, say) is nobody's.
-    if held and held != card.runner and any(next(run.task(t).response_lines(), None) for t in old["tasks"]):
-        run.close()
+    if held and held != runner and any(next(run.task(t).response_lines(), None) for t in old["tasks"]):
         raise UsageError(
-            f"{job.out} holds answers of {held}, not of {card.runner}. Choose another --out (or drop it to get one)."
+            f"{run.root} holds answers of {held}, not of {runner}. Choose another --out (or drop it to get one)."
         )
-    return run, old
+    return old
 
 
 async def _go(pipeline: Pipeline, helpers: Sequence[object]) -> bool:
@@ -255,7 +276,7 @@ def execute(job: Job) -> Outcome:
             pipeline.cached,
             pipeline.requests,
             time.monotonic() - started,
-            replaced(old, states),
+            (*(n for s in states for n in s.notes), *replaced(old, states)),
         )
         session |= {"ended": now(), "interrupted": interrupted, "seconds": round(outcome.seconds, 3)}
         session |= {"requests": outcome.requests, "cached": outcome.cached}

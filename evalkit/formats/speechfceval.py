@@ -1,0 +1,61 @@
+"""SpeechFCEval's `predict-*.json`: JSON lines with tools, ground truth and `predict`; `category` tells the task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, without
+from evalkit.formats._records import records
+
+SUBSETS = ("bfcl-single", "bfcl-parallel", "acebench-single", "acebench-parallel", "smartinteract")
+ADDED = ("valid_flag", "error_type", "error_reasons", "ground_truth_result")
+"""Fields that the public scorer adds in its `record-*.json`."""
+REMEDY = "Each line of a predict file is an object with function, ground_truth, dataset_key and predict."
+
+
+def sniff(head: Head) -> bool:
+    """Tools, their right calls, and one of the fields of this data set only."""
+    return {"function", "ground_truth"} <= head.columns and bool(
+        head.columns & {"dataset_key", "predict", "utterance"}
+    )
+
+
+def subset_of(name: Any) -> str | None:
+    """The task that a category, a data set name or a path names, or None."""
+    plain = str(name).lower().replace("_", "-")
+    found = [s for s in SUBSETS if s in plain]
+    return f"speech-fc/{found[0]}" if found else None
+
+
+def likely(head: Head) -> list[str]:
+    """The task that the file's name or its folder names."""
+    found = subset_of(f"{head.path.parent.name}/{head.path.name}")
+    return [found] if found else [f"speech-fc/{s}" for s in SUBSETS]
+
+
+def read(path: Path, reading: Reading) -> Iterator[Converted]:
+    """Rows as the data set has them. A record without `predict` has no answer."""
+    for line, record in records(path, REMEDY):
+        row = without(record, "predict", "model_predict_result", "model_predict_raw", *ADDED)
+        yield Converted(
+            line,
+            task=subset_of(record.get("category")),
+            id=id_of(record.get("dataset_key")),
+            text=answer_of(record, reading, "predict", "model_predict_raw"),
+            row=row,
+        )
+
+
+FORMAT = Format(
+    name="speechfceval",
+    about="SpeechFCEval's predictions (and its record files) for the five function calling sets",
+    files="predict-{model}-{data}.json, record-{model}-{data}.json",
+    known_by="function, ground_truth, dataset_key",
+    tasks=("speech-fc/*",),
+    sniff=sniff,
+    read=read,
+    likely=likely,
+    tells_task=True,
+)

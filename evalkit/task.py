@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from evalkit.interfaces import Judge, Roles, UsageError
 from evalkit.records import JSON, Modality, Sample
-from evalkit.sources import HubData, Row
+from evalkit.sources import HubData, Row, Source
 from evalkit.stats import MEAN, Pool, Strata
 
 
@@ -121,6 +121,8 @@ class Task:
         prompts: other ways to put the question, by name (`--prompt`), the default first; `to_sample` is
             the first one's. Empty where there is one way.
         languages: ISO codes of what is spoken.
+        check: looks at the opened data before anything is asked; returns what a reader of the numbers should
+            know. Raises UsageError for data that has to be mended first.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Task:
     sheet: str = ""
     prompts: Mapping[str, Callable[[str, Row], Sample]] = field(default_factory=dict)
     languages: tuple[str, ...] = ("en",)
+    check: Callable[[Source], Sequence[str]] | None = None
 
     def asking(self, prompt: str | None) -> Task:
         """The task with its question put as this prompt says. Raises UsageError for an unknown name."""

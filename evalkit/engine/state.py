@@ -22,6 +22,7 @@ class TaskState:
         done: keys of verdicts on record: scored ones, and unscored ones with their reason.
         transcripts: transcripts on record, by (audio digest, ASR signature).
         seen: ids met in this pass, to find doubles, with their place in the data set from 0.
+        notes: what the look at the data found that a reader of the numbers should know.
     """
 
     plan: ScoringPlan
@@ -31,6 +32,7 @@ class TaskState:
     done: set[int] = field(default_factory=set)
     transcripts: dict[tuple[str, str], Transcript] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     renamed: int = 0
 
     @property

@@ -32,7 +32,9 @@ class HubData:
         pins: sha256 of files by name, where a published number stands on one edition of a file.
         mirrors: other copies of the same data, in their own layout, for --data-repo.
         withdrawn: the hub no longer has it, or never had: since when, and what to do instead. A local copy is read.
-        keep: which rows belong to the task, where one file holds the rows of several.
+        keep: which rows belong to the task, where one file holds the rows of several; asked of rows that came
+            with predictions, too.
+        opener: finds the rows in a way of its own (a manifest's); else they are looked for as above.
     """
 
     repo: str
@@ -48,13 +50,16 @@ class HubData:
     mirrors: tuple[HubData, ...] = ()
     withdrawn: str = ""
     keep: Callable[[Row], bool] | None = None
+    opener: Callable[[HubData, DataOptions, str], Source] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     def at(self, repo: str | None) -> HubData:
         """The same data in another repository: a declared mirror, or a copy in this layout."""
         if repo is None or repo == self.repo:
             return self
         found = next((m for m in self.mirrors if m.repo == repo), replace(self, repo=repo))
-        facts = {k: getattr(found, k) or getattr(self, k) for k in ("citation", "edition")}
+        facts = {k: getattr(found, k) or getattr(self, k) for k in ("citation", "edition", "keep")}
         return replace(found, **facts)
 
     def globs(self, split: str) -> list[str]:

@@ -24,6 +24,8 @@ from evalkit.interfaces import ChatModel, Runner, Transcriber, UsageError
 from evalkit.task import Overall, Suite, Task
 
 RUNNERS, BENCHMARKS, FORMATS = "evalkit.runners", "benchmarks", "evalkit.formats"
+MANIFESTS = (".yaml", ".yml", ".json")
+"""A task that is called like a file is one: the manifest of a data set of the user's own."""
 
 
 def _modules(package: str, group: str) -> Iterator[ModuleType]:

@@ -34,6 +34,8 @@ def open_source(spec: HubData, options: DataOptions, *, task: str) -> Source:
     Raises:
         UsageError: not in --data-dir, or not reachable, saying where it looked and what to do.
     """
+    if spec.opener is not None:
+        return spec.opener(spec, options, task)
     spec = spec.at(options.repo)
     if options.data_dir is None:
         if spec.withdrawn:

@@ -44,9 +44,9 @@ def call(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else options.default_out(f"score-{runner.label}", what, identity)
     refuse_others(out, runner)
     given, skipped = _given(args, foreign, found, allowed, out)
-    tasks = [t for t in asking(list(found.tasks.values()), args.prompt) if t.name in given]
+    tasks = [t for t in asking(list(allowed.values()), args.prompt) if t.name in given]
     for task in tasks:
-        if not given[task.name].rows and not args.data_dir:
+        if not given[task.name].rows and not args.data_dir and task.data.opener is None:
             print(f"the predictions bring no rows: reading {task.data.repo} from the hub", file=sys.stderr)
     runner.files = {name: g.predictions for name, g in given.items()}
     recorded = any(g.predictions.has("judged") for g in given.values())

@@ -82,6 +82,15 @@ VOTES = Pool(
 )
 """Mean over all votes of all samples."""
 
+WEIGHTED = Pool(
+    "weighted-mean",
+    ("weighted", "weight"),
+    _ratio,
+    best=lambda lo, hi, mean: (hi * mean[1], mean[1]),
+    worst=lambda lo, hi, mean: (lo * mean[1], mean[1]),
+)
+"""Mean of the samples' values, each by its weight: counts "weighted" (value times weight) and "weight"."""
+
 
 def mean_of_means(sources: int) -> Pool:
     """The mean of several means, each over the samples that have its verdict (SD-QA: PEDANT and judge).

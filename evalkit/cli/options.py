@@ -18,7 +18,10 @@ SCORING_OPTIONS = {
     "utmos_weights": "UTMOS22-strong checkpoint (TorchScript or state dict)",
     "utmos_checkout": "checkout of SpeechMOS, for a UTMOS state dict",
     "dnsmos_weights": "folder with the DNSMOS ONNX files",
+    "judge_runs": "replies of a LALM judge per answer, whose mean counts (default 1)",
+    "judge_user_audio": "yes or no: does a LALM judge hear the user, too? (default: as the protocol has it)",
     "dnsmos_convention": "ultraeval (first 9.01 s) or microsoft (mean over windows)",
+    "embedder": "what matches answers with options (MMAU-Pro): hub id or folder (default nvidia/NV-Embed-v2)",
     "wer_tokens": "generation of compute-wer's tokeniser, A to E (default C: release 0.2.3)",
     "wer_char": "every letter and digit is a token: yes or no (default no)",
     "normalizer": "of transcripts: none, whisper-english, whisper-english-openai or whisper-basic (default: the "

@@ -98,7 +98,8 @@ def prepare(args: argparse.Namespace) -> Job:
     found = catalogue()
     tasks, suite = chosen(args, found)
     tasks = asking(tasks, args.prompt)
-    if args.data_dir and Path(args.data_dir).is_file() and len(tasks) > 1:
+    shared = all(t.data.keep is not None for t in tasks)  # each task takes its own rows of one file
+    if args.data_dir and Path(args.data_dir).is_file() and len(tasks) > 1 and not shared:
         raise UsageError(f"the manifest {args.data_dir} holds the rows of one task; name it with --task.")
     given = options.pairs(args.M, "-M")
     runner = make_runner(args.model, given)

@@ -1,0 +1,158 @@
+"""Speech instruction-following and voice empathy on the user's own data (the three rows of Table 6).
+
+The report's internal set is not public: the data is a manifest of one's own, the numbers compare with each
+other and not with the printed ones. Rules: internal-set sheet. A model that hears (`--lalm-judge`) scores 1 to 5.
+Protocols: `strict` (whole scores; no speech, or no readable score, counts as 1, counted), `vstyle` (any number
+in brackets; failures leave the mean, counted), `control` (no user audio, no cue: how far the words alone carry).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.interfaces import Judge, Roles, UsageError
+from evalkit.records import Audio, Modality, Sample, Turn
+from evalkit.sources import HubData, Row, Source
+from evalkit.stats import WEIGHTED
+from evalkit.task import Cell, Metric, Suite, Task, Variant
+from judges.lalm_presets import Track, runs_of, speech_style_judge, user_audio_of
+
+if TYPE_CHECKING:
+    from benchmarks._style_manifest import Found, Item
+
+SETS: tuple[tuple[Track, str, str], ...] = (
+    ("speech_if", "speech-if", "Speech Instruction-Following"),
+    ("empathy_semantic", "empathy-semantic", "Semantics-based Empathy"),
+    ("empathy_paralinguistic", "empathy-paralinguistic", "Paralinguistic-Cue-based Empathy"),
+)
+HEARD: Track = "empathy_paralinguistic"
+"""The track whose judge hears the user: elsewhere the cue would be a label only (section 3)."""
+
+SCORE = Metric("score", "LALM score", unit="1-5", scale=1.0, lo=1.0, hi=5.0, pool=WEIGHTED)
+OWN = (
+    "is a set of your own, which no hub has: point --data-dir to its manifest.jsonl or the folder it lies in "
+    "(`run_eval.py manifest check FILE` looks at it)"
+)
+
+
+def to_sample(task: str, row: Row) -> Sample:
+    """A line of the manifest; the model hears the earlier turns and the user's (internal-set sheet section 2)."""
+    from benchmarks._style_manifest import read_item
+
+    item = read_item(row, row.where)
+    turns = [Turn("system", (item.system_prompt,))] if item.system_prompt else []
+    for earlier in item.history:
+        parts: tuple[str | Audio, ...] = (row.locate(earlier.audio),) if earlier.audio else (earlier.text,)
+        turns.append(Turn(earlier.role, parts))
+    turns.append(row.turn(lambda: row.locate(item.audio)))
+    return Sample(item.id, task, tuple(turns), meta=_meta(item))
+
+
+def _meta(item: Item) -> dict[str, object]:
+    told = item.model_dump(
+        include={"requirements", "content", "user_state", "cue"}, exclude_none=True, exclude_defaults=True
+    )
+    known = {
+        "question": item.transcript,
+        "category": item.category,
+        "language": item.language,
+        "reply_language": item.reply_language or item.language,
+        "weight": item.weight,
+        **told,
+    }
+    if item.history:
+        known["history"] = "\n".join(f"{e.role}: {e.text or '(spoken)'}" for e in item.history)
+    return known | ({"pair_id": item.pair_id} if item.pair_id else {})
+
+
+def of_track(track: Track) -> Callable[[Row], bool]:
+    """Does a line belong to this track? A line without a track is everybody's, so that it is told."""
+    return lambda row: row.get("track", track) == track
+
+
+def look(track: Track, source: Source) -> Sequence[str]:
+    """Look at the whole manifest before anything is asked. Raises UsageError with what has to be mended."""
+    notes: list[str] = []
+    for _, file in source.files:
+        found = _checked(file, Path(file).stat().st_mtime_ns)
+        if found.problems:
+            more = len(found.problems) - 1
+            rest = f" (and {more} more: run_eval.py manifest check {file})" if more else ""
+            raise UsageError(f"{found.problems[0]}{rest}. Nothing was asked.")
+        if not found.items(track):
+            raise UsageError(f"{file} holds no items of the track {track}")
+        notes += [
+            w for w in found.warnings if source.kind != "smoke" and (track in w or " items of " not in w)
+        ]
+    return notes
+
+
+@lru_cache(maxsize=8)
+def _checked(file: str, changed: int) -> Found:
+    from benchmarks._style_manifest import check
+
+    return check(Path(file))
+
+
+def _judges(track: Track, protocol: str) -> Callable[[Roles], list[Judge]]:
+    def build(roles: Roles) -> list[Judge]:
+        wished = user_audio_of(roles.options)
+        return [
+            speech_style_judge(
+                track,
+                roles.lalm,
+                parser="official" if protocol == "vstyle" else "strict",
+                on_failure="drop" if protocol == "vstyle" else "score_1",
+                runs=runs_of(roles.options),
+                user_audio=protocol != "control" and (track == HEARD if wished is None else wished),
+                control=protocol == "control",
+                recorded=roles.lalm is None and bool(roles.options.get("recorded")),
+            )
+        ]
+
+    return build
+
+
+RULE = "A model that hears scores the speech 1 to 5 by the track's steps; weighted mean. "
+RULES = {
+    "strict": RULE
+    + "Only whole scores from 1 to 5 count; no speech, or no readable score, is a 1 (counted).",
+    "vstyle": RULE
+    + "Any number in brackets counts as it is; what can't be judged leaves the mean (counted).",
+    "control": RULE
+    + "As strict, but the judge neither hears the user nor knows the cue: what the words carry.",
+}
+
+
+def _task(track: Track, subset: str, title: str) -> Task:
+    protocols = [p for p in RULES if p != "control" or track == HEARD]
+    return Task(
+        name=f"speech-style/{subset}",
+        title=title,
+        modality=Modality.S2S,
+        data=HubData(
+            "local/speech-style",
+            files=("manifest.jsonl",),
+            withdrawn=OWN,
+            licence="your own",
+            keep=of_track(track),
+        ),
+        to_sample=to_sample,
+        variants={
+            p: Variant(_judges(track, p), (SCORE,), RULES[p], roles=("lalm-judge",)) for p in protocols
+        },
+        groups=("category", "language"),
+        cells=(Cell("6", "Internal test set", title),),
+        sheet="internal-set sheet",
+        check=partial(look, track),
+    )
+
+
+TASKS = tuple(_task(*found) for found in SETS)
+
+SUITES = (
+    Suite("speech-style", ("speech-style/*",), "spoken style and empathy on your own manifest (Table 6)"),
+)

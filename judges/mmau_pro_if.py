@@ -48,7 +48,9 @@ class Arguments:
         if value is None:
             return 999 if key == "N2" else 0
         if not isinstance(value, int | float):
-            raise Unscorable("bad-argument", f"kwargs {key!r} must be a number, not {value!r:.40}; mend the row")
+            raise Unscorable(
+                "bad-argument", f"kwargs {key!r} must be a number, not {value!r:.40}; mend the row"
+            )
         return value
 
     def text(self, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -57,8 +58,8 @@ def _official(replies: Sequence[str]) -> Reading:
     reply = replies[0] if replies else ""
     read, scores = marks(reply), official_scores(reply)
     overall = scores[OVERALL]
-    shown: dict[str, JSON] = {name: mark if mark < float("inf") else repr(mark) for name, mark in scores.items()}
-    if overall == float("inf"):
+    shown: dict[str, JSON] = {name: _storable(mark) for name, mark in scores.items()}
+    if not math.isfinite(overall):
         reason = "judge-nonfinite: the judge gave a mark no number can hold; use a stronger judge"
         return Reading(None, (repr(overall),), reason, detail={"scores": shown})
     touched = None
@@ -73,19 +74,24 @@ def _official(replies: Sequence[str]) -> Reading:
 
 
 def _strict(replies: Sequence[str]) -> Reading:
-    """Overall / 5; without an overall the mean of the four; unscored when neither can be read or is off the scale."""
+    """Overall / 5, without one the mean of the four; unscored when neither can be read or a mark is off the scale."""
     read = marks(replies[0] if replies else "")
     given = [read[OVERALL]] if read[OVERALL] is not None else [read[name] for name in CRITERIA]
     used = [mark for mark in given if mark is not None]
-    shown: dict[str, JSON] = {name: None if mark == float("inf") else mark for name, mark in read.items()}
+    detail: dict[str, JSON] = {"scores": {k: None if m is None else _storable(m) for k, m in read.items()}}
     if len(used) < len(given):
-        reason = "judge-unparseable: the judge's reply has no readable marks; read it in detail, or use a stronger judge"
-        return Reading(None, (None,), reason, detail={"scores": shown})
-    if not all(LOW <= mark <= HIGH for mark in used):
+        reason = "judge-unparseable: the judge's reply lacks readable marks; read it in detail, or use a stronger judge"
+        return Reading(None, (None,), reason, detail=detail)
+    if not all(LOW <= mark <= HIGH for mark in read.values() if mark is not None):
         reason = "judge-out-of-range: a mark is off the scale, which runs from 1 to 5; use a stronger judge"
-        return Reading(None, (None,), reason, detail={"scores": shown})
+        return Reading(None, (None,), reason, detail=detail)
     overall = sum(used) / len(used)
-    return Reading(overall / HIGH, (overall,), detail={"scores": shown})
+    return Reading(overall / HIGH, (overall,), detail=detail)
+
+
+def _storable(mark: float) -> JSON:
+    """JSON has no infinity: its Python spelling is kept instead."""
+    return mark if math.isfinite(mark) else repr(mark)
 
 
 _CHOICES = tuple(

@@ -68,6 +68,7 @@ ADDS = {
     "asr": "sacreBLEU tokenisers for UltraEval's and Kimi's WER",
     "whisper": "openai-whisper, the reference ASR",
     "utmos": "UTMOS (torch)",
+    "embedder": "MMAU-Pro's match of answers with options (NV-Embed-v2 or any sentence-transformers model)",
     "local": "local models on torch and transformers",
     "vllm": "local serving with vLLM",
     "ray": "more than one GPU or machine",

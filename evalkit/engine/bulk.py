@@ -40,7 +40,7 @@ class GivenSource(Source):
 
     predictions: PredictionFile | None = None
 
-    def rows(self) -> Iterator[Row]:
+    def all_rows(self) -> Iterator[Row]:
         assert self.predictions is not None
         for _, row in given_rows(self.predictions, self.spec.splits[0]):
             yield row
@@ -69,7 +69,9 @@ def pairs(state: TaskState, predictions: PredictionFile, *, rows: bool, limit: i
     """Samples with their predictions: from the rows given, or from the data set."""
     task = state.plan.task
     if rows:
-        for prediction, row in islice(given_rows(predictions, state.plan.task.data.splits[0]), limit):
+        keep = state.source.spec.keep
+        given = given_rows(predictions, task.data.splits[0])
+        for prediction, row in islice((p for p in given if keep is None or keep(p[1])), limit):
             state.seen[prediction.id] = len(state.seen)
             sample = sample_of(task, row)
             yield sample if sample.id == prediction.id else replace(sample, id=prediction.id), prediction
@@ -80,11 +82,22 @@ def pairs(state: TaskState, predictions: PredictionFile, *, rows: bool, limit: i
 
 
 def known_ids(state: TaskState) -> set[str]:
-    """Ids of every sample of the data set."""
+    """Ids of every sample of the data set, and of the samples that its files hold for other tasks."""
     probe = TaskState(state.plan, state.source)
     for row in rows_of(state):
         probe.unique(sample_of(state.plan.task, row))
-    return set(probe.seen)
+    known = set(probe.seen)
+    if (keep := state.source.spec.keep) is not None:
+        known.update(_id_of(state, row) for row in state.source.all_rows() if not keep(row))
+    return known
+
+
+def _id_of(state: TaskState, row: Row) -> str:
+    """Id of another task's row, as this task would call it; "" when it can't be read that way."""
+    try:
+        return sample_of(state.plan.task, row).id
+    except UsageError:
+        return ""
 
 
 def verdicts_of(

@@ -23,7 +23,7 @@ FLOORS = {
             *("evalkit.hub", "evalkit.store", "evalkit.stats", "evalkit.signature", "evalkit.registry"),
             *("evalkit.cache", "evalkit.config", "evalkit.task", "evalkit.plan", "evalkit.segments"),
             *("evalkit.results", "evalkit.predictions", "evalkit.formats"),
-            *("evalkit.published", "evalkit.frames"),
+            *("evalkit.published", "evalkit.frames", "evalkit.agreement"),
         ),
         2,
     ),

@@ -18,7 +18,7 @@ def _later(module: str) -> Callable[[argparse.Namespace], int]:
 
 def add_all(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare every command."""
-    for add in (_demo, _list, _show, _run, _score, _report, _doctor):
+    for add in (_demo, _list, _show, _run, _score, _report, _agreement, _manifest, _doctor):
         add(sub)
 
 
@@ -142,6 +142,33 @@ def _report(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p.add_argument("--max-samples", type=options.positive, metavar="N", help="samples per task in the HTML")
     p.add_argument("--max-audio-mb", type=float, metavar="MB", help="audio embedded in the HTML")
     p.add_argument("--json", action="store_true", help="print the results of the runs instead")
+
+
+def _agreement(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "agreement", "measure how far a judge agrees with people, and people with each other")
+    p.add_argument(
+        "--human",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="scores by people: JSONL, a file each (id, instruct_id, ability, mos), or the folder they lie in",
+    )
+    judge = p.add_mutually_exclusive_group(required=True)
+    judge.add_argument("--model", metavar="FILE", help="the judge's scores: JSONL (id, instruct_id, ability)")
+    judge.add_argument("--run", metavar="RUN", help="or a run, whose samples are matched by id")
+    p.add_argument("--task", metavar="TASK", default="vstyle/en", help="task of the run (default: vstyle/en)")
+    p.add_argument("--human-score", default="mos", metavar="NAME", help="field of people's scores (mos)")
+    p.add_argument(
+        "--model-score", default="gemini_score", metavar="NAME", help="field of the judge's (gemini_score)"
+    )
+    p.add_argument("--json", action="store_true", help="for machines")
+
+
+def _manifest(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "manifest", "look at a manifest of spoken style and empathy (speech-style)")
+    p.add_argument("what", choices=("check",), help="check: fields, ids, audio, and the meta file beside it")
+    p.add_argument("file", metavar="FILE", help="manifest.jsonl, or the folder it lies in")
+    p.add_argument("--json", action="store_true", help="for machines")
 
 
 def _doctor(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

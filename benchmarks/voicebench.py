@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from benchmarks._kimi import skip_by_length
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
@@ -82,17 +83,6 @@ def ifeval_sample(task: str, row: Row) -> Sample:
 
 
 # --- variants ------------------------------------------------------------------------------------
-
-
-def skip_by_length(sample: Sample) -> tuple[str, str] | None:
-    """Kimi-Audio-Evalkit doesn't run audio over 60 s or under 0.1 s: the answer is the word null, and scored."""
-    lengths = [a.seconds for a in sample.audios]
-    if not lengths or None in lengths:
-        return None
-    seconds = sum(s for s in lengths if s is not None)
-    if not 0.1 <= seconds <= 60.0:
-        return "null", f"audio of {seconds:.2f} s is outside 0.1-60 s (kimi-evalkit)"
-    return None
 
 
 def _recorded(roles: Roles) -> bool:

@@ -1,0 +1,39 @@
+"""MMAU's judge in Kimi-Audio-Evalkit: its settings and contract, our wording (MMAU sheet section 4.4)."""
+
+from __future__ import annotations
+
+from evalkit.interfaces import Answer, ChatModel
+from evalkit.records import Sample
+from judges.contracts import CONTRACTS
+from judges.llm import LLMJudge, NotJudgeable
+from judges.llm_presets import SYSTEM
+from judges.prompts import load_rubric
+
+
+def _fields(sample: Sample, answer: Answer) -> dict[str, str]:
+    """The question with its options in letters, and the right option's text, stripped; the answer is not."""
+    question, right = sample.meta.get("judge_question"), sample.target
+    if not isinstance(question, str) or not question.strip():
+        raise NotJudgeable("no-question: the judge needs the question and its options in words")
+    if not isinstance(right, str) or not right.strip():
+        raise NotJudgeable("no-reference: the judge needs the right option's text; give the sample a target")
+    return {"question": question.strip(), "reference": right.strip(), "response": answer.text}
+
+
+def mmau_judge(model: ChatModel | None, *, recorded: bool = False) -> LLMJudge:
+    """Metric "acc": does the answer settle on the right option? 1 or 0; one vote at 0.0, read on its last line.
+
+    A reply without yes or no leaves the sample unscored (Kimi's "invalid" takes it out of the denominator).
+    """
+    return LLMJudge(
+        metric="acc",
+        rubric=load_rubric("mmau_choice"),
+        fields=_fields,
+        contract=CONTRACTS["kimi-collect-acc"],
+        model=model,
+        temperature=0.0,
+        top_p=0.95,
+        max_tokens=1024,
+        system=SYSTEM,
+        recorded=recorded,
+    )

@@ -76,8 +76,9 @@ def test_audio_decodes(folder: str, split: str, count: int, columns: dict[str, s
 
 
 def test_size() -> None:
-    files = list(SMOKE.rglob("*.parquet"))
-    assert len(files) == len(TABLES)
+    files = [
+        path_of(folder, split) for folder, split, _, _ in TABLES
+    ]  # what build.py makes; others have their own
     assert sum(p.stat().st_size for p in files) <= MAX_BYTES
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from evalkit.records import digest_of
 from judges.wer.compute_wer_tokens import Generation, strip_tags, tokenize
 from judges.wer.counts import Alignment, ErrorCounts, align
 
@@ -48,7 +49,7 @@ class ComputeWer:
             "case": self.case_sensitive,
             "keep-tags": not self.remove_tag,
             "no-punct": self.ignore_punctuation,
-            f"ignore-{len(self.ignore)}": bool(self.ignore),
+            f"ignore-{digest_of(sorted(self.ignore))[:6]}": bool(self.ignore),
         }
         return "+".join([f"compute-wer-{self.generation}", *(name for name, on in flags.items() if on)])
 
@@ -59,7 +60,7 @@ class ComputeWer:
     def tokens(self, text: str) -> list[str]:
         """Tokens of a text that count, spelled as in the text (see `fold`)."""
         found = tokenize(text, self.generation, char=self.char, ignore_punctuation=self.ignore_punctuation)
-        if self.remove_tag and self.generation != "E":
+        if self.remove_tag:
             found = [strip_tags(t) if "<" in t else t for t in found]
         return [t for t in found if t and not (self.ignore and self.fold(t) in self.ignore)]
 

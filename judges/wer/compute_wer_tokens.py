@@ -83,16 +83,19 @@ def _words_of_ascii(
 
 
 def _end_of_word(text: str, start: int, ignore_punctuation: bool) -> int:
-    """Where a token ends that begins at `start`: with the ASCII up to a blank, or with the tag's ">"."""
+    """Where a token ends that begins at `start`: with the ASCII up to a blank, or with the tag's ">".
+
+    When punctuation is ignored a mark ends it, too; a ">" that ends it stays on ("<b>" gives "b>").
+    """
     tag = text[start] == "<"
     at = start + 1
     while at < len(text) and text[at].isascii() and text[at] not in _BLANKS:
+        if tag and text[at] == ">":
+            break
         if ignore_punctuation and _is_mark(text[at], unicodedata.category(text[at])):
             break
         at += 1
-        if tag and text[at - 1] == ">":
-            break
-    return at
+    return at + 1 if text[at : at + 1] == ">" else at
 
 
 def _words_of_letters(text: str, char: bool, ignore_punctuation: bool) -> Iterator[str]:
@@ -124,13 +127,10 @@ def _continues(c: str) -> bool:
 
 
 def strip_tags(token: str) -> str:
-    """A token without `<...>`; a tag that never closes goes to the end."""
+    """A token without its `<...>`; a "<" that never closes stays."""
     out: list[str] = []
     at = 0
-    while (start := token.find("<", at)) >= 0:
+    while (start := token.find("<", at)) >= 0 and (end := token.find(">", start)) >= 0:
         out.append(token[at:start])
-        end = token.find(">", start)
-        if end < 0:
-            return "".join(out)
         at = end + 1
     return "".join([*out, token[at:]])

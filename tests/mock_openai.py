@@ -136,8 +136,10 @@ def summary(value: JSON) -> JSON:
     if isinstance(value, list):
         return [summary(v) for v in value]
     if isinstance(value, str) and len(value) > 2000:
-        tail = value.split("base64,", 1)[-1]
-        decoded = base64.b64decode(tail)
+        try:
+            decoded = base64.b64decode(value.split("base64,", 1)[-1], validate=True)
+        except ValueError:  # a long prompt
+            return value
         return {"chars": len(value), "sha256": hashlib.sha256(decoded).hexdigest(), "bytes": len(decoded)}
     return value
 

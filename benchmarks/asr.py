@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from benchmarks._speech_corpora import common_voice, common_voice_data, librispeech, librispeech_data
-from benchmarks.voicebench import skip_by_length
+from benchmarks._kimi import skip_by_length
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality
 from evalkit.sources import HubData

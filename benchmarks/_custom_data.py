@@ -55,19 +55,21 @@ class Reader:
         return Sample(self._id(row, turn, question, target), task, (turn,), target=target, meta=meta)
 
     def _cell(self, row: Row, column: str, role: str) -> Any:
-        """The cell of a column; None where it is empty, or absent and not asked for."""
-        if column not in row:
-            named = role in self.manifest.columns.model_fields_set
-            if (named or role in self.needed) and not row.given:
-                found = ", ".join(map(str, row)) or "none"
-                raise self._error(
-                    row, f"has no column {column!r} (found: {found}); name the one for the {role}", role
-                )
-            return None
-        value = row[column]
-        if (value is None or (isinstance(value, str) and not value.strip())) and role in self.needed:
+        """The cell of a column; None where it is absent and not asked for. Needed cells are not empty."""
+        value = self._column(row, column, role)
+        empty = value is None or (isinstance(value, str) and not value.strip())
+        if empty and role in self.needed and not row.given:
             raise self._error(row, f"has nothing in column {column!r}; fill it in, or name another", role)
         return value
+
+    def _column(self, row: Row, column: str, role: str) -> Any:
+        named = role in self.manifest.columns.model_fields_set
+        if column not in row and (named or role in self.needed) and not row.given:
+            found = ", ".join(map(str, row)) or "none"
+            raise self._error(
+                row, f"has no column {column!r} (found: {found}); name the one for the {role}", role
+            )
+        return row.get(column)
 
     def _error(self, row: Row, what: str, role: str) -> UsageError:
         return UsageError(f"{row.where} {what} under columns.{role} in {self.path.name}")
@@ -78,14 +80,24 @@ class Reader:
 
     def _choices(self, row: Row) -> list[str]:
         column = self.manifest.columns.choices
-        if isinstance(column, tuple):
-            cells = [self._cell(row, c, "choices") for c in column]
-            return [str(c) for c in cells if c is not None and str(c).strip()]
-        value = self._list(self._cell(row, column, "choices"))
-        if "choices" in self.needed and not row.given and (not isinstance(value, list) or len(value) < 2):
+        if isinstance(
+            column, tuple
+        ):  # an option a column: where a question has fewer, the last cells are empty
+            cells = [self._column(row, c, "choices") for c in column]
+            found = ["" if c is None else str(c) for c in cells]
+            while found and not found[-1].strip():
+                found.pop()
+            if not row.given and not all(c.strip() for c in found):
+                raise self._error(
+                    row, "has an empty choice before others; fill it in, or move it last", "choices"
+                )
+        else:
+            value = self._list(self._cell(row, column, "choices"))
+            found = [str(v) for v in value] if isinstance(value, list) else []
+        if "choices" in self.needed and not row.given and len(found) < 2:
             remedy = "a list, several columns, or a separator is what gives them"
-            raise self._error(row, f"has fewer than two choices in column {column!r}; {remedy}", "choices")
-        return [str(v) for v in value] if isinstance(value, list) else []
+            raise self._error(row, f"has fewer than two choices ({remedy})", "choices")
+        return found
 
     def _list(self, value: Any) -> Any:
         """A cell that holds a list, in JSON or by the separator, as that list; other cells as they are."""
@@ -108,8 +120,12 @@ class Reader:
     def _answer(self, row: Row, options: Sequence[str]) -> Any:
         value = self._cell(row, self.manifest.columns.answer, "answer")
         kind = self.manifest.scorer.kind
-        if value is None or kind in ("wer", "cer"):
-            return None if value is None else str(value)
+        if value is None:
+            return None
+        if kind in ("wer", "cer"):
+            if isinstance(value, list | tuple):
+                raise self._error(row, f"has several answers, and {kind} takes one; give one", "answer")
+            return str(value)
         if kind == "choice":
             return self._option(row, str(value), options)
         found = self._list(value)

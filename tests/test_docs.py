@@ -189,6 +189,58 @@ def test_the_entry_points_of_the_docs(quiz: Path, tmp_path: Path, monkeypatch: p
     assert registry.make_runner("plain-http/x", {}).identity()["model"] == "x"
 
 
+@pytest.fixture
+def museum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The manifests of custom-data.md with their rows, and a recording for each row."""
+    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EVALKIT_OFFLINE", "1")
+    for name, body in example_files().items():
+        if name.startswith("museum/"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(body, encoding="utf-8")
+    folder = tmp_path / "museum"
+    (folder / "clips").mkdir()
+    for clip in ("q1", "q2", "q3", "d1", "d2", "g1", "g2", "m1", "m2"):
+        tone(folder / "clips" / f"{clip}.wav", loud=True)
+    return folder
+
+
+def test_the_manifests_of_the_docs(museum: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Multiple choice, recognition, open questions and Mandarin, beside a task of a benchmark, in one run."""
+    pytest.importorskip("pyarrow")
+    said = {"q1": "(A)", "q2": "The coin.", "q3": "It was Bob.", "g1": "Downstairs.", "g2": "Yes."}
+    said |= {"d1": "the museum opens at 9", "d2": "please do not touch the bases"}
+    said |= {"m1": "博物馆九点开门", "m2": "请不要摸花瓶"}
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text(
+        "".join(json.dumps({"id": k, "text": v}) + "\n" for k, v in said.items()), encoding="utf-8"
+    )
+    tasks = [
+        w for n in ("quiz", "dictation", "guide", "mandarin") for w in ("--task", str(museum / f"{n}.yaml"))
+    ]
+    out = tmp_path / "run"
+    model = ["--model", f"replay/{answers}", "--out", str(out), "--progress", "none"]
+    smoke = ["--task", "voicebench/advbench", "--data-dir", str(ROOT / "benchmarks" / "smoke")]
+    with mock_server(texts=["Good. Rating: [[4]]"]) as mock:
+        judge = ["--judge", "openai/j", "-J", f"base_url={mock.url}"]
+        assert main(["run", *model, *tasks, *judge, *smoke]) == 1, "of the benchmark nothing was answered"
+    found = results(out)["tasks"]
+    assert found["custom/museum-quiz"]["metrics"]["acc"]["value"] == pytest.approx(200 / 3)
+    assert set(found["custom/museum-quiz"]["groups"]["room"]) == {"hall", "attic"}
+    assert found["custom/museum-dictation"]["metrics"]["wer"]["value"] == pytest.approx(100 / 11)
+    guide = found["custom/museum-guide"]["metrics"]["rating"]
+    assert (guide["value"], guide["label"], guide["unit"]) == (4.0, "Helpfulness", "1-5")
+    assert found["custom/museum-mandarin"]["metrics"]["cer"]["value"] == pytest.approx(100 / 14)
+    assert found["voicebench/advbench"]["metrics"]["refusal"]["n_errors"] > 0
+    capsys.readouterr()
+    assert main(["show", str(museum / "quiz.yaml"), "--limit", "1"]) == 0
+    [said_there] = re.findall(
+        r"show museum/quiz.yaml --limit 1\n(.*?)\n\n", read(ROOT / "docs/custom-data.md"), re.S
+    )
+    shown = capsys.readouterr().out
+    assert all(line.partition("sha256")[0] in shown for line in said_there.splitlines())
+
+
 # --- flags, names, links ---------------------------------------------------------------------------
 
 
@@ -214,7 +266,7 @@ def test_every_command_line_parses_and_names_what_there_is() -> None:
         if getattr(args, "suite", None) not in (None, "quiz"):
             registry.catalogue().suite(args.suite)
         tasks = args.task if isinstance(getattr(args, "task", None), list) else [getattr(args, "task", None)]
-        for task in (t for t in tasks if t and not t.startswith("quiz")):
+        for task in (t for t in tasks if t and not t.startswith(("quiz", "museum/"))):
             assert registry.catalogue().select([task]), f"{page}: {task}"
 
 

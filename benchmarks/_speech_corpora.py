@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evalkit.records import Sample
+from evalkit.interfaces import UsageError
+from evalkit.records import Audio, Sample
 from evalkit.sources import HubData, Row
 
 _UTTERANCE = re.compile(r"\d+-\d+-\d+")
@@ -45,13 +46,20 @@ def _inner_path(row: Row) -> str | None:
     return audio.get("path") if isinstance(audio, dict) else None
 
 
+def _clip(row: Row, place: str) -> Audio:
+    found = row.locate(place)
+    if row.given and not (found.path and Path(found.path).is_file()):
+        raise UsageError(f"{row.where}: the clip is not here")  # nor need it be: the answer is
+    return found
+
+
 def _sample(
     task: str, row: Row, key: str, texts: tuple[str, ...], clip: str, meta: dict[str, Any], instruction: str
 ) -> Sample:
     column = next((c for c in texts if row.get(c) is not None), texts[0])
     target = row.get(column) if row.given else row[column]
     held = next((c for c in ("audio", "context") if row.get(c)), None)
-    turn = row.turn(lambda: row.audio(held) if held else row.locate(clip), instruction)
+    turn = row.turn(lambda: row.audio(held) if held else _clip(row, clip), instruction)
     if not key and row.get("id") is not None:
         key = str(row["id"])
     if not key:  # a mirror without ids: the sound names the utterance

@@ -13,6 +13,7 @@ The audio comes as data.zip: unpacked beside test.parquet, so that `data/<uuid>.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from benchmarks._choices import report_prompt
@@ -100,8 +101,9 @@ def _of(kind: str, name: str, label: str, source: str = "acc") -> Metric:
     )
 
 
-METRICS = (
-    Metric("acc", "Accuracy", decimals=1),
+TOTAL = Metric("acc", "Accuracy", decimals=1)
+OFFICIAL_TOTAL = replace(TOTAL, withhold=True)  # without the embedder it would be that of two kinds of three
+PARTS = (
     _of(CLOSED, "closed", "Closed"),
     _of(OPEN, "open", "Open (overall / 5)"),
     _of(INSTRUCTION, "instruction_following", "Instruction following"),
@@ -111,14 +113,14 @@ LETTER_AWARE = _of(CLOSED, "letter_aware", "Closed, by letter or option (not off
 VARIANTS = {
     "official": Variant(
         official,
-        (*METRICS, LETTER_AWARE),
+        (OFFICIAL_TOTAL, *PARTS, LETTER_AWARE),
         "Every item alike: closed by the option nearest in embedding, open by a judge's overall mark / 5, "
         "instructions by rule.",
         roles=("judge",),
     ),
     "strict": Variant(
         strict,
-        METRICS,
+        (TOTAL, *PARTS),
         "Every item alike: closed by letter or option text, open by a judge's overall mark / 5 where it can be "
         "read, instructions by rule; an empty answer is wrong.",
         roles=("judge",),

@@ -38,13 +38,14 @@ def _withheld(plan: ScoringPlan, metric: Metric, segments: Segments, ids: Sequen
     """Does what is missing depend on the verdict? Asked of the verdicts that can go missing that way.
 
     A mean of several verdicts is withheld for the one whose own metric is (PEDANT); that a judge's reply
-    can't be read says nothing about the answer.
+    can't be read says nothing about the answer. What a public scorer leaves out isn't missing.
     """
     if not metric.withhold:
         return False
     own = {m.name for m in plan.variant.metrics if m.withhold and m.reads == (m.name,)}
     names = own.intersection(metric.reads) or metric.reads
-    return any(i not in segments.scored.get(name, {}) for name in names for i in ids)
+    held = [{*segments.scored.get(name, {}), *segments.touched.get(name, {})} for name in names]
+    return any(i not in there for there in held for i in ids)
 
 
 def _seed(*parts: str) -> int:

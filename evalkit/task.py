@@ -31,7 +31,8 @@ class Metric:
         strata: pool each stratum on its own and weigh the strata, instead of pooling all samples alike.
         rounds: decimals the pooled value is rounded to before scaling, as a public scorer does it.
         withhold: don't print a value while samples are unscored, because being unscored depends on the
-            verdict (PEDANT without its classifier finds only the right answers). Bounds are still given.
+            verdict (PEDANT without its classifier finds only the right answers) or on the kind of sample
+            (MMAU-Pro without its embedder has no closed ones). Bounds are still given.
     """
 
     name: str

@@ -64,7 +64,7 @@ def _marks(
             (
                 "withheld",
                 "No value is given while samples are unscored, because being unscored depends "
-                "on the verdict; the bounds hold.",
+                "on the verdict or on the kind of sample; the bounds hold.",
             )
         )
     if smoke(entry):

@@ -34,12 +34,6 @@ class Rater:
     abilities: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
 
-    def of_category(self, category: str) -> dict[str, float]:
-        """The scores of keys whose ability begins with `category/`."""
-        return {
-            k: v for k, v in self.scores.items() if self.abilities.get(k, "").partition("/")[0] == category
-        }
-
 
 @dataclass(frozen=True)
 class Agreement:
@@ -137,9 +131,16 @@ def agreement(humans: Sequence[Scores], judge: Scores) -> Agreement:
 
 
 def by_category(humans: Sequence[Rater], judge: Rater) -> dict[str, Agreement]:
-    """The figures for each category that the judge's rows name, sorted."""
-    found = sorted({a.partition("/")[0] for a in judge.abilities.values() if a})
-    return {c: agreement([h.of_category(c) for h in humans], judge.of_category(c)) for c in found}
+    """The figures for each category (the ability up to the slash) that any row names, sorted."""
+    category: dict[str, str] = {}
+    for one in (*humans, judge):
+        category |= {key: a.partition("/")[0] for key, a in one.abilities.items()}
+
+    def within(scores: Scores, name: str) -> Scores:
+        return {key: value for key, value in scores.items() if category.get(key) == name}
+
+    names = sorted(set(category.values()))
+    return {c: agreement([within(h.scores, c) for h in humans], within(judge.scores, c)) for c in names}
 
 
 def _mean(values: Sequence[float]) -> float:

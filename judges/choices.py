@@ -219,8 +219,8 @@ class StrictChoice(Judge):
             )
         if not isinstance(target, str):
             return self.unscored("bad-target: the target must be the right option's text; mend the target")
-        index, reason = choose(answer.text, options)
-        option = options[index] if index is not None else None
-        detail: dict[str, JSON] = {"chosen": index, "option": option, "reason": reason}
+        found = choose(answer.text, options)
+        option = options[found.index] if found.index is not None else None
+        detail: dict[str, JSON] = {"chosen": found.index, "option": option, "reason": found.reason}
         right = option is not None and same_option(option, target, options)
         return [Verdict(self.metrics[0], float(right), detail=detail)]

@@ -1,0 +1,105 @@
+"""Rows of MMAU in its two shapes, the JSON of GitHub and the hub's parquet (MMAU sheet section 2)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks._choices import has_prefixes, kimi_prompt, without_prefix, without_prefixes
+from evalkit.interfaces import UsageError
+from evalkit.records import Audio, Sample, Turn
+from evalkit.sources import Row
+
+FILE = "mmau-test-mini.json"
+GITHUB, HUB = "Sakshi113/MMAU", "gamma-lab-umd/MMAU-test-mini"
+ToSample = Callable[[str, Row], Sample]
+_ATTRIBUTES = ("task", "difficulty", "category", "sub-category", "dataset")
+
+
+def _attributes(row: Row) -> dict[str, Any]:
+    """The columns of the JSON, or those the hub packs into `other_attributes`, a JSON text."""
+    packed = row.get("other_attributes")
+    if isinstance(packed, str):
+        try:
+            packed = json.loads(packed)
+        except ValueError as exc:
+            raise UsageError(
+                f"{row.where}: other_attributes is not JSON; is this MMAU's hub edition?"
+            ) from exc
+    return dict(packed) if isinstance(packed, Mapping) else row
+
+
+@lru_cache(maxsize=4)
+def _beside(root: str) -> Mapping[str, Mapping[str, Any]]:
+    """The rows of the JSON by id, when it lies in the data folder of the hub's copy (`root`); else none."""
+    above = Path(root).parent
+    places = (Path(root), above, above / "MMAU", above.parent / GITHUB, above.parent / "MMAU", above.parent)
+    file = None if "://" in root else next((f for p in places if (f := p / FILE).is_file()), None)
+    try:
+        return {str(r["id"]): r for r in json.loads(file.read_bytes())} if file else {}
+    except (ValueError, TypeError, LookupError) as exc:
+        raise UsageError(f"{file} is not MMAU's JSON: a list of objects with an id") from exc
+
+
+def _choices(row: Mapping[str, Any], where: str) -> list[str]:
+    """The options; some copies hold them as a JSON text."""
+    found = row["choices"]
+    with contextlib.suppress(ValueError):
+        found = json.loads(found) if isinstance(found, str) else found
+    if isinstance(found, list) and all(isinstance(o, str) for o in found):
+        return found
+    raise UsageError(f"{where}: choices must be a list of texts; is this the edition the task expects?")
+
+
+def _scored(row: Row, sample_id: str) -> tuple[Mapping[str, Any], str]:
+    """The row whose question and options count, and of what shape they are."""
+    if not has_prefixes(_choices(row, row.where)):
+        return row, "options as in the JSON"
+    found = None if row.given else _beside(row.root).get(sample_id)
+    return (found, "options from the JSON, sound from the hub") if found else (row, "options with letters")
+
+
+def _question(source: Mapping[str, Any], row: Row) -> str:
+    """`question` in the JSON, `instruction` on the hub; most rules do without, where a prediction came along."""
+    found = source.get("question") or source.get("instruction")
+    return str(found if found is not None or row.given else row["question"])
+
+
+def _unwrapped(value: Any) -> Any:
+    """13 rows hold their category in a list (section 2.1)."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _hear(row: Row) -> Audio:
+    """The hub's audio column, or the file that the JSON names, or one called by the row's id."""
+    if row.get("context"):
+        return row.audio("context")
+    name = str(row.get("audio_id") or f"{row['id']}.wav")
+    return row.locate(name, f"test-mini-audios/{Path(name).name}")
+
+
+def asking(words: Callable[[str, Sequence[str]], str], *, sound_first: bool = True) -> ToSample:
+    """Rows to samples that put the question in these words (section 3)."""
+
+    def convert(task: str, row: Row) -> Sample:
+        facts = _attributes(row)
+        key = facts.get("id")
+        source, shape = _scored(row, str(key))
+        question, given, answer = _question(source, row), _choices(source, row.where), source["answer"]
+        options = without_prefixes(given)
+        meta: dict[str, Any] = {"question": question, "options": options}
+        meta["judge_question"] = kimi_prompt(question, options)
+        meta |= {k: _unwrapped(facts[k]) for k in _ATTRIBUTES if facts.get(k) is not None} | {"scored": shape}
+        if options != given:
+            meta["prefixed"] = {"options": given, "answer": answer}
+            answer = without_prefix(str(answer), len(options))
+        turn = row.turn(lambda: _hear(row), words(question, options))
+        parts = turn.parts if sound_first else turn.parts[::-1]
+        sample_id = row.stable_id("instruction", "question", "choices") if key is None else str(key)
+        return Sample(sample_id, task, (Turn("user", parts),), target=answer, meta=meta)
+
+    return convert

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def said(text: str) -> bytes:
     return out.getvalue()
 
 
-SOUNDS = {
+SOUNDS: dict[str, Callable[[], bytes]] = {
     "smoke-tone-low": lambda: tone(220),
     "smoke-tone-up": lambda: tone(330, 660),
     "smoke-tone-down": lambda: tone(660, 330),

@@ -111,7 +111,7 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
             for code, reason in found["reasons"].items():
                 seen = unscored.setdefault((code, reason["example"]), [])
                 seen.append((f"{name} {metric}", reason["n"], entry["protocol"]))
-            if lacking := found.get("strata_missing"):
+            if (lacking := found.get("strata_missing")) and found["n_scored"]:
                 yield f"{name}: {metric} is over the others, for want of a score in {_listed(lacking)}"
             for defect, k in found["touched"].items():
                 share = f"{k} of {found['n_scored'] + found['n_unscored']} verdicts"

@@ -174,16 +174,26 @@ def _printed_section(
         # Not shown: a row of another benchmark in the same section, or of a language nobody ran.
         if not any(filled) and (shared or (several and given.language not in spoken)):
             continue
-        beside = {t: s.row(given.name, given.language, given.metric) for t, s in tables.items()}
+        beside = {t: _same_row(s, given) for t, s in tables.items()}
         cells = [printed_cell(row, m) if (row := beside.get(t)) else Cell() for t, m in printed.columns]
         cells += _compared(
             [_our_cell(r, f) if f else Cell() for r, f in zip(runs, filled, strict=True)], runs
         )
         placed.update(p for r, f in zip(runs, filled, strict=True) if f and (p := f.settles(r)))
-        twins = [r for r in base.rows if r is not given and r.name == given.name]
+        twins = [
+            r
+            for r in base.rows
+            if r is not given and r.name == given.name and (not shared or r.benchmark == given.benchmark)
+        ]
         rows.append(_row_of(given, filled, runs, cells, _row_name(given, twins, shared)))
     numbers = " and ".join(tables)
     return Section(f"Report, Table {numbers}: {title}", tuple(rows))
+
+
+def _same_row(section: paper.PublishedSection, given: paper.PublishedRow) -> paper.PublishedRow | None:
+    """The row of another table that says the same; "Single" alone names several in a section of five sets."""
+    names = (f"{given.benchmark} {given.subset}", given.name)
+    return next((r for n in names if (r := section.row(n, given.language, given.metric))), None)
 
 
 def _row_name(given: paper.PublishedRow, twins: Sequence[paper.PublishedRow], shared: bool) -> str:

@@ -633,6 +633,13 @@ def test_details_are_small_and_plain_json() -> None:
     assert (call["arguments"]["inf"], call["arguments"]["nan"]) == ("-inf", "nan")
 
 
+def test_a_deep_argument_is_wrong_and_no_crash() -> None:
+    text = '<tool_call>{"name": "f", "arguments": {"a": ' + "[" * 900 + "]" * 900 + "}}</tool_call>"
+    public, ours = judged("bfcl", one_parameter("integer"), [{"f": {"a": [3]}}], text)
+    assert public.detail["error_type"] in ("type_error:simple", "multiple_function_checker:wrong_count")
+    assert (public.value, ours.value) == (0.0, 0.0)
+
+
 def test_thousands_of_records_per_second() -> None:
     rows = vectors(OWN)
     samples = [

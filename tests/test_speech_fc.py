@@ -421,6 +421,16 @@ def test_acebench_is_rounded_before_it_is_printed(bench: Bench) -> None:
     assert round_half_up(result(bench.tmp / "s", ACE_PARALLEL, "strict")["value"], 2) == 59.09
 
 
+@pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
+def test_the_printed_number_beside_ours_is_this_row(bench: Bench, task: Task) -> None:
+    """Three rows are called "Single", two "Parallel"; each has its own number."""
+    done = scored(bench, task.name, [(r, RIGHT[r["dataset_key"]]) for r in records(task.name)])
+    row = published("4", SECTION).row(task.cells[0].row)
+    assert row is not None
+    [line] = [x for x in done.out.splitlines() if x.startswith(f"  {task.title}  Accuracy  ")]
+    assert row.values["Fun-Audio-Chat-8B"] in line.split()
+
+
 def test_declarations() -> None:
     assert [(t.name, t.expected) for t in TASKS] == [
         *((ACE, 208), (ACE_PARALLEL, 88), (SINGLE, 578), (PARALLEL, 372)),

@@ -84,6 +84,9 @@ PASSED = Outcome(True)
 
 
 def brief(value: object, width: int = 60) -> str:
-    """A value for a message: its Python spelling, cut short."""
-    text = repr(value)
+    """A value for a message: its Python spelling, cut short. Never raises: a message must not be the crash."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        text = f"a deep {type(value).__name__}"
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,4 +1,4 @@
-"""Rows of a data set of one's own: found, checked before anything is asked, and made into samples.
+"""The rows of a data set of one's own: found where its manifest says, and checked before anything is asked.
 
 The check reads every row once: columns that are needed, ids that occur once, audio that opens. It costs a pass
 over the data and saves the run that would have ended at row 900.
@@ -6,244 +6,79 @@ over the data and saves the run that would have ended at row 900.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import os
+from dataclasses import dataclass, replace
 from glob import has_magic
 from pathlib import Path
-from typing import Any
 
-from benchmarks._choices import letter
-from benchmarks._custom_manifest import PLACEHOLDER, Judged, Manifest
+from benchmarks._custom_rows import Reader
 from evalkit.audio import AudioError, materialise
-from evalkit.folders import DataOptions, HubData, Source, open_folder
+from evalkit.folders import DataOptions, HubData, LayoutError, Source, open_folder
 from evalkit.interfaces import UsageError
-from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.rows import SUFFIXES, Row
 from evalkit.sources import open_source
 
-NO_ANSWER = "refusal"
-"""Scorers that hold an answer against nothing."""
-
 
 @dataclass(frozen=True)
-class Reader:
-    """Rows to samples, as the manifest in `path` says."""
+class OwnData:
+    """The data of one manifest."""
 
-    manifest: Manifest
-    path: Path
-    needed: frozenset[str] = field(default_factory=frozenset)
-
-    @classmethod
-    def of(cls, manifest: Manifest, path: Path) -> Reader:
-        return cls(manifest, path, frozenset(_needed(manifest)))
-
-    # --- a row ------------------------------------------------------------------------------------
-
-    def to_sample(self, task: str, row: Row) -> Sample:
-        """Raises UsageError for a missing column or an empty cell that is needed, naming row and remedy."""
-        m = self.manifest
-        question, options = self._question(row), self._choices(row)
-        target = self._answer(row, options)
-        turn = self._turn(row, self._prompt(question, options))
-        meta: dict[str, Any] = {"question": question} if question is not None else {}
-        if options:
-            meta["choices"] = options
-        if (language := self._cell(row, m.columns.language, "language")) is not None:
-            meta["language"] = str(language)
-        meta |= {g: self._group(row, g) for g in m.groups}
-        return Sample(self._id(row, turn, question, target), task, (turn,), target=target, meta=meta)
-
-    def _cell(self, row: Row, column: str, role: str) -> Any:
-        """The cell of a column; None where it is absent and not asked for. Needed cells are not empty."""
-        value = self._column(row, column, role)
-        empty = value is None or (isinstance(value, str) and not value.strip())
-        if empty and role in self.needed and not row.given:
-            raise self._error(row, f"has nothing in column {column!r}; fill it in, or name another", role)
-        return value
-
-    def _column(self, row: Row, column: str, role: str) -> Any:
-        named = role in self.manifest.columns.model_fields_set
-        if column not in row and (named or role in self.needed) and not row.given:
-            found = ", ".join(map(str, row)) or "none"
-            raise self._error(
-                row, f"has no column {column!r} (found: {found}); name the one for the {role}", role
-            )
-        return row.get(column)
-
-    def _error(self, row: Row, what: str, role: str) -> UsageError:
-        return UsageError(f"{row.where} {what} under columns.{role} in {self.path.name}")
-
-    def _question(self, row: Row) -> str | None:
-        value = self._cell(row, self.manifest.columns.question, "question")
-        return None if value is None else str(value)
-
-    def _choices(self, row: Row) -> list[str]:
-        column = self.manifest.columns.choices
-        if isinstance(
-            column, tuple
-        ):  # an option a column: where a question has fewer, the last cells are empty
-            cells = [self._column(row, c, "choices") for c in column]
-            found = ["" if c is None else str(c) for c in cells]
-            while found and not found[-1].strip():
-                found.pop()
-            if not row.given and not all(c.strip() for c in found):
-                raise self._error(
-                    row, "has an empty choice before others; fill it in, or move it last", "choices"
-                )
-        else:
-            value = self._list(self._cell(row, column, "choices"))
-            found = [str(v) for v in value] if isinstance(value, list) else []
-        if "choices" in self.needed and not row.given and len(found) < 2:
-            remedy = "a list, several columns, or a separator is what gives them"
-            raise self._error(row, f"has fewer than two choices ({remedy})", "choices")
-        return found
-
-    def _list(self, value: Any) -> Any:
-        """A cell that holds a list, in JSON or by the separator, as that list; other cells as they are."""
-        if isinstance(value, tuple):
-            return list(value)
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("["):
-            try:
-                found = json.loads(value)
-            except (ValueError, RecursionError):
-                found = None
-            if isinstance(found, list):
-                return found
-        separator = self.manifest.separator
-        return (
-            [part.strip() for part in value.split(separator)] if separator and separator in value else value
-        )
-
-    def _answer(self, row: Row, options: Sequence[str]) -> Any:
-        value = self._cell(row, self.manifest.columns.answer, "answer")
-        kind = self.manifest.scorer.kind
-        if value is None:
-            return None
-        if kind in ("wer", "cer"):
-            if isinstance(value, list | tuple):
-                raise self._error(row, f"has several answers, and {kind} takes one; give one", "answer")
-            return str(value)
-        if kind == "choice":
-            return self._option(row, str(value), options)
-        found = self._list(value)
-        if not isinstance(found, list):
-            return str(found)
-        if not found and "answer" in self.needed:
-            raise self._error(row, "has an empty list of answers; fill it in, or name another", "answer")
-        return [str(v) for v in found]
-
-    def _option(self, row: Row, answer: str, options: Sequence[str]) -> str:
-        """The right option's words: the answer is these words, else the option's letter."""
-        wanted = answer.strip()
-        for same in (str, str.casefold):
-            for option in options:
-                if same(option.strip()) == same(wanted):
-                    return option
-        bare = wanted.strip("().: ").upper()
-        lettered = {letter(i): option for i, option in enumerate(options)}
-        if bare in lettered:
-            return lettered[bare]
-        if row.given and not options:
-            return answer
-        raise self._error(
-            row, f"has the answer {answer!r:.60}, which is none of its {len(options)} choices", "answer"
-        )
-
-    def _group(self, row: Row, column: str) -> str:
-        if column not in row and not row.given:
-            found = ", ".join(map(str, row)) or "none"
-            raise UsageError(
-                f"{row.where} has no column {column!r} (found: {found}); mend groups in {self.path.name}"
-            )
-        return str(row.get(column))
-
-    def _prompt(self, question: str | None, options: Sequence[str]) -> str:
-        from benchmarks._choices import report_prompt
-
-        prompt = self.manifest.prompt
-        if prompt is None:
-            prompt = "{question}" if self.manifest.modality is Modality.T2T else ""
-        if prompt == "choices":
-            return report_prompt(question or "", options)
-        listed = "\n".join(f"{letter(i)}. {o}" for i, o in enumerate(options))
-        fill = {"question": question or "", "choices": listed}
-        return PLACEHOLDER.sub(lambda found: fill.get(found[1], found[0]), prompt)
-
-    def _turn(self, row: Row, text: str) -> Turn:
-        words = (text,) if text else ()
-        if self.manifest.modality is Modality.T2T:
-            return Turn("user", words)
-        column = self.manifest.columns.audio
-        value = self._cell(row, column, "audio")
-        if value is None:
-            return row.turn(None)
-        return row.turn(lambda: self._audio(row, value, column), *words)
-
-    def _audio(self, row: Row, value: Any, column: str) -> Audio:
-        if self.manifest.data.audio_dir or not isinstance(value, str):
-            return row.audio_of(value, column)
-        return row.locate(value)
-
-    def _id(self, row: Row, turn: Turn, question: str | None, target: Any) -> str:
-        value = self._cell(row, self.manifest.columns.id, "id")
-        if value is not None and str(value).strip():
-            return str(value)
-        if row.given:
-            return row.file_id
-        try:
-            heard = [p if isinstance(p, str) else p.digest() for p in turn.parts]
-        except OSError as exc:
-            raise UsageError(f"{row.where}: the audio can't be read: {exc}") from exc
-        named = Row({"c": [heard, question, target]}, file="", number=0, split="", root="")
-        return named.stable_id("c")
-
-    # --- all rows ---------------------------------------------------------------------------------
+    reader: Reader
 
     def open(self, spec: HubData, options: DataOptions, task: str) -> Source:
         """The rows: on the hub, or where the manifest says. Raises UsageError."""
-        if self.manifest.data.hub:
+        if self.reader.manifest.data.hub:
             return open_source(replace(spec, opener=None), options, task=task)
         return self._local(spec, task)
 
     def _local(self, spec: HubData, task: str) -> Source:
-        data, home = self.manifest.data, self.path.parent
+        data, home = self.reader.manifest.data, self.reader.path.parent
         place = home / str(data.path)
         if place.is_dir():
-            files = open_folder(replace(spec, opener=None), place, task).files
-            root = place
+            files, root = self._layout(spec, place, task), place
         else:
-            named = sorted(map(str, home.glob(str(data.path)))) if has_magic(str(data.path)) else [str(place)]
-            files = [(data.split, f) for f in named if Path(f).is_file()]
+            # An absolute pattern has to start at its anchor; `home` falls out of the join then.
+            anchor = Path(place.anchor) if place.is_absolute() else Path()
+            named = (
+                sorted(anchor.glob(str(place.relative_to(anchor)))) if has_magic(str(data.path)) else [place]
+            )
+            files = [(data.split, str(f)) for f in named if f.is_file()]
             if not files:
                 raise UsageError(
-                    f"{self.path}: data: there is no {data.path!r} beside it; paths start at the manifest"
+                    f"{self.reader.path}: data: there is no {data.path!r} beside it; paths start at the manifest"
                 )
-            root = Path(files[0][1]).parent
+            root = Path(os.path.commonpath([Path(f).parent for _, f in files]))
         if odd := [f for _, f in files if Path(f).suffix not in SUFFIXES]:
             known = ", ".join(s.lstrip(".") for s in SUFFIXES)
             raise UsageError(
-                f"{self.path}: data: {Path(odd[0]).name} is none of the kinds that are read: {known}"
+                f"{self.reader.path}: data: {Path(odd[0]).name} is none of the kinds that are read: {known}"
             )
         if data.audio_dir:
             root = home / data.audio_dir
             if not root.is_dir():
                 raise UsageError(
-                    f"{self.path}: data.audio_dir: there is no folder {data.audio_dir!r} beside it"
+                    f"{self.reader.path}: data.audio_dir: there is no folder {data.audio_dir!r} beside it"
                 )
         return Source(spec, files, str(root), kind="custom")
 
+    def _layout(self, spec: HubData, folder: Path, task: str) -> list[tuple[str, str]]:
+        try:
+            return open_folder(replace(spec, opener=None), folder, task).files
+        except LayoutError as exc:
+            raise UsageError(
+                f"{self.reader.path}: data: the folder {self.reader.manifest.data.path!r} has no files of split "
+                f"{self.reader.manifest.data.split!r}; name a file, or give config and split"
+            ) from exc
+
     def check(self, source: Source) -> tuple[str, ...]:
         """Every row makes a sample, every id occurs once, all audio opens; else UsageError for the first."""
-        name = f"custom/{self.manifest.name}"
-        if source.kind == "hub-stream":  # a look would fetch it all: faults are met on the way
+        name = f"custom/{self.reader.manifest.name}"
+        if source.kind in ("hub-stream", "given"):  # a look would fetch it all; rows with answers need less
             return ()
         seen: dict[str, str] = {}
         for row in source.rows():
             try:
-                sample = self.to_sample(name, row)
+                sample = self.reader.to_sample(name, row)
                 for audio in sample.audios:
                     materialise(audio)
             except AudioError as exc:
@@ -255,27 +90,12 @@ class Reader:
                     f"{name}: {row.where} has the id {sample.id!r}, as has {first}; {self._unique(row)}"
                 )
         if not seen:
-            raise UsageError(f"{name}: {self.manifest.data.path or self.manifest.data.hub} holds no rows")
+            raise UsageError(
+                f"{name}: {self.reader.manifest.data.path or self.reader.manifest.data.hub} holds no rows"
+            )
         return ()
 
     def _unique(self, row: Row) -> str:
-        if row.get(self.manifest.columns.id):
+        if row.get(self.reader.manifest.columns.id):
             return "ids must be unique"
         return "rows without an id go by their content: give them ids, or leave one out"
-
-
-def _needed(manifest: Manifest) -> set[str]:
-    """Roles whose columns must be there and filled, going by scorer, prompt and modality."""
-    scorer, prompt = manifest.scorer, manifest.prompt or ""
-    out = set() if manifest.modality is Modality.T2T else {"audio"}
-    named = {"question", "choices"} if prompt == "choices" else set(PLACEHOLDER.findall(prompt))
-    out |= named & {"question", "choices"}
-    if manifest.modality is Modality.T2T and manifest.prompt is None:
-        out.add("question")
-    if isinstance(scorer, Judged):
-        shown = {"right-wrong": {"question", "reference"}, "rating": {"question"}}.get(scorer.rubric)
-        shown = set(PLACEHOLDER.findall(scorer.rubric)) if shown is None else shown
-        return out | ({"question"} & shown) | ({"answer"} if "reference" in shown else set())
-    if scorer.kind == "choice":
-        out.add("choices")
-    return out | (set() if scorer.kind == NO_ANSWER else {"answer"})

@@ -1,7 +1,8 @@
 """A data set of one's own as a task, by a manifest: `--task my.yaml`, no Python needed. See docs/custom-data.md.
 
 Nothing is declared here: tasks come from the files a user names. What a manifest may say is in `_custom_manifest`,
-how its rows become samples in `_custom_data`; both are imported only when a manifest is read.
+where its rows are found in `_custom_data`, how they become samples in `_custom_rows`; these are imported only when
+a manifest is read.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ def task_of(path: str) -> Task:
     Raises:
         UsageError: one sentence that names the file, the field and the remedy.
     """
-    from benchmarks._custom_data import Reader
+    from benchmarks._custom_data import OwnData
     from benchmarks._custom_manifest import read_manifest
+    from benchmarks._custom_rows import Reader
 
     where = Path(path)
     manifest = read_manifest(where)
     reader = Reader.of(manifest, where)
-    data = manifest.data
+    own, data = OwnData(reader), manifest.data
     return Task(
         name=f"custom/{manifest.name}",
         title=manifest.title or manifest.name,
@@ -49,7 +51,7 @@ def task_of(path: str) -> Task:
             data.revision,
             licence=manifest.licence,
             citation=manifest.citation,
-            opener=reader.open,
+            opener=own.open,
         ),
         to_sample=reader.to_sample,
         variants={PROTOCOL: _variant(manifest, where)},
@@ -57,7 +59,7 @@ def task_of(path: str) -> Task:
         groups=manifest.groups,
         sheet=f"manifest {where.name}",
         languages=(manifest.language,),
-        check=reader.check,
+        check=own.check,
     )
 
 

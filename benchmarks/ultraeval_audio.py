@@ -132,7 +132,7 @@ def _tasks(reads: Reads) -> tuple[Task, ...]:
             name=f"ultraeval-audio/{subset}{'' if spoken else '-s2t'}",
             title=title if spoken else f"{title} (S2T)",
             modality=Modality.S2S if spoken else Modality.S2T,
-            data=HubData(repo),
+            data=HubData(repo, citation="GitHub OpenBMB/UltraEval-Audio"),
             to_sample=to_sample(reference, needed=metric is ACC),
             variants=_variants(judge, metric, rule, reads),
             expected=expected,

@@ -115,7 +115,7 @@ class Footnote:
         )
 
 
-_VB, _UE = "VoiceBench (S2T)", "UltraEval-Audio (S2S)"
+_VB, _UE, _OAB = "VoiceBench (S2T)", "UltraEval-Audio (S2S)", "OpenAudioBench (S2T)"
 FOOTNOTES: tuple[Footnote, ...] = (
     Footnote(
         "2", _VB, ("IFEval",), ("GLM-4-Voice",),
@@ -146,6 +146,22 @@ FOOTNOTES: tuple[Footnote, ...] = (
     Footnote(
         "1", _VB, ("SD-QA",), ("GPT-Audio", "Fun-Audio-Chat-30B-A3B"),
         "No count of the 553 samples gives this value: another aggregation or set of regions.",
+    ),
+    Footnote(
+        "2", _OAB, (), ("GLM-4-Voice", "Kimi-Audio"),
+        "Equals the leaderboard of Kimi-Audio-Evalkit digit for digit: copied, not re-run.",
+    ),
+    Footnote(
+        "", _OAB, ("Reasoning QA",), ("GLM-4-Voice", "Kimi-Audio", "Gemini-2.5-Pro"),
+        "No share of 202 samples, but 20 x a mean rating of 0-5; the report's own columns are accuracies.",
+    ),
+    Footnote(
+        "1", _OAB, ("Reasoning QA",), ("Longcat-Flash-Omni-Instruct",),
+        "Neither a share of 202 samples nor 20 x a mean rating of theirs: a number from elsewhere.",
+    ),
+    Footnote(
+        "2", _OAB, (), ("MiniCPM-o 2.6", "Baichuan-Omni-1.5"),
+        "Ends in 0 in every row, like published values of one decimal brought to 0-100: copied, it seems.",
     ),
 )  # fmt: skip
 

@@ -233,6 +233,30 @@ def test_a_folder_in_a_layout_of_the_hub(bench: Bench, home: Path) -> None:
         (home / f"{name}.wav").rename(home / "set" / "en" / f"{name}.wav")
     path = manifest(home, data={"path": "set", "config": "en", "split": "dev"})
     assert [s["id"] for s in shown(bench, path)] == ["a", "b", "c"]
+    refused(bench.here("show", manifest(home, data={"path": "set"})), "m.yaml", "'set'", "split 'test'")
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_files_in_several_folders(bench: Bench, home: Path, absolute: bool) -> None:
+    """Audio lies beside its row's file."""
+    for row in ROWS:
+        folder = home / "rooms" / str(row["id"])
+        folder.mkdir(parents=True)
+        write(folder / "rows.jsonl", [row])
+        (home / str(row["audio"])).rename(folder / str(row["audio"]))
+    pattern = str(home / "rooms/*/rows.jsonl") if absolute else "rooms/*/rows.jsonl"
+    assert [s["id"] for s in shown(bench, manifest(home, data=pattern))] == ["a", "b", "c"]
+
+
+def test_predictions_that_bring_their_rows(bench: Bench, home: Path) -> None:
+    """Neither the data nor the audio is needed then."""
+    path = manifest(home, "choice", data="elsewhere.csv", columns={"answer": "key"})
+    rows = [{"question": "?", "choices": ["x", "y"], "key": k} for k in ("x", "B", "x")]
+    answers = [{"id": i, "text": t, "row": r} for i, t, r in zip("abc", ("A", "y", "y"), rows, strict=True)]
+    file = write(bench.tmp / "p.jsonl", answers)
+    done = bench.here("score", file, "--task", path, "--out", bench.tmp / "out", "--no-report")
+    assert done.code == 0, done.said
+    assert result(bench.tmp / "out", "custom/mine")["value"] == pytest.approx(200 / 3)
 
 
 def test_a_hub_data_set_from_a_local_copy(bench: Bench, home: Path) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from benchmarks._speech_corpora import common_voice, common_voice_data, librispeech, librispeech_data
 from benchmarks._kimi import skip_by_length
+from benchmarks._speech_corpora import common_voice, common_voice_data, librispeech, librispeech_data
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality
 from evalkit.sources import HubData
@@ -33,7 +33,7 @@ DELETIONS = Pool(
     best=lambda lo, hi, mean: (0.0, mean[1]),
     worst=lambda lo, hi, mean: (mean[1], mean[1]),
 )
-"""The corpus rate. What an utterance without an answer would add at worst is its deletions, all of them."""
+"""The corpus rate; what an utterance that was not reached would add at worst is its deletions, all of them."""
 
 
 def _rate(name: str, label: str, pool: Pool, *sources: str, primary: bool = False) -> Metric:
@@ -66,12 +66,13 @@ def _variants(language: str) -> dict[str, Variant]:
         return [CorpusWer(normalize, options), *folded]
 
     rule = "Errors over reference tokens of the whole set; {}."
+    missing = "; a request that failed counts as an empty answer"
     kind = "basic normaliser, one token per Han character" if zh else "English normaliser"
     return {
         "report": Variant(
             report,
             (*WER, CER, *((T2S,) if zh else ())),
-            rule.format(f"whisper-normalizer ({kind}), tokens and alignment of compute-wer 0.2.3"),
+            rule.format(f"whisper-normalizer ({kind}), tokens and alignment of compute-wer 0.2.3{missing}"),
         ),
         "kimi-evalkit": Variant(
             lambda r: [SuiteWer("kimi-evalkit", language)],

@@ -233,6 +233,8 @@ class Judge(ABC):
         judges_silence: True for a judge of speech that has a verdict on a model that did not speak; for one of
             "audio", that it sees every answer and says itself what comes of one without sound.
         judges_absence: True for a judge of text or speech that has a verdict on any answer that lacks it.
+        judges_failure: True for a rule judge to which a request that failed is an empty answer, by the benchmark's
+            rule: results count it (from question and target on record), and still tell it as errored.
         role: the role of the model that an `asks_model` judge asks: "judge" (text) or "lalm-judge" (hears).
         in_order: True when `settle` has to see the verdicts of the whole task, in the data set's order.
     """
@@ -243,6 +245,7 @@ class Judge(ABC):
     heavy: bool = False
     judges_silence: bool = False
     judges_absence: bool = False
+    judges_failure: bool = False
     role: Literal["judge", "lalm-judge"] = "judge"
     in_order: bool = False
 

@@ -69,10 +69,12 @@ def _metric_result(
     if strata:
         ids, failed = [i for i in ids if strata.counts(i)], [i for i in failed if strata.counts(i)]
     errors = len(failed)
-    held = {i: r for i in ids if (r := segment_row(metric, segments, i, strata)) is not None}
+    # A failed request has a row only where the rule takes it for an empty answer.
+    held = {i: r for i in (*ids, *failed) if (r := segment_row(metric, segments, i, strata)) is not None}
     rows = list(held.values())
     matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(pool.columns))
-    scored = sum(all(r[1::2]) for r in rows) if metric.pool.sources else len(rows)
+    answered = [held[i] for i in ids if i in held]
+    scored = sum(all(r[1::2]) for r in answered) if metric.pool.sources else len(answered)
     n = len(ids) + errors + pending
     ends = None
     if strata and not pending:  # of a sample not reached, nobody knows the stratum

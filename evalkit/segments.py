@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from evalkit.interfaces import Answer, Judge
 from evalkit.plan import ScoringPlan
-from evalkit.records import Score
+from evalkit.records import Response, Sample, Score
 from evalkit.stats import stratum_row
 from evalkit.store import Mark, Run
 from evalkit.task import Metric
@@ -69,7 +70,23 @@ def collect(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> Segments:
             found = sorted(kept[signed].values(), key=lambda s: (places.get(s.sample_id, 0), s.sample_id))
             for score in judge.settle(found):
                 segments.add(score)
+    if (failing := [j for j in plan.judges if j.judges_failure]) and not all(m.ok for m in marks.values()):
+        _add_failures(run, plan, marks, failing, segments)
     return segments
+
+
+def _add_failures(
+    run: Run, plan: ScoringPlan, marks: Mapping[str, Mark], judges: Sequence[Judge], segments: Segments
+) -> None:
+    """The verdicts of judges to which a failed request is an empty answer."""
+    for line in run.task(plan.task.name).final_lines():
+        sample_id = line["sample_id"]
+        if sample_id not in marks or marks[sample_id].ok:
+            continue
+        sample = Sample(sample_id, plan.task.name, (), target=(line.get("asked") or {}).get("target"))
+        for judge in judges:
+            for verdict in judge.score(sample, Answer("", Response(sample_id))):
+                segments.add(Score.of(verdict, sample_id=sample_id, judge=plan.sign(judge), response=""))
 
 
 def _places(run: Run, plan: ScoringPlan) -> dict[str, int]:

@@ -44,8 +44,11 @@ class CorpusWer(Judge):
         simplify: fold traditional characters to simplified first, on both sides (package OpenCC).
         metrics: names of the word error rate and, if wanted, of the rate with every letter and digit a token.
 
-    Unscored: "no-reference", "normalizer-failed" (the reference's), "opencc-missing".
+    Unscored: "no-reference", "normalizer-failed" (the reference's), "opencc-missing". A request that failed is an
+    empty hypothesis (section 7).
     """
+
+    judges_failure = True
 
     def __init__(
         self,

@@ -381,14 +381,19 @@ def test_folding_is_beside_the_figure_and_never_spoils_a_run(
     assert found["value"] is None and list(found["reasons"]) == ["opencc-missing"]
 
 
-def test_an_utterance_without_an_answer_is_named_and_bounded(bench: Bench) -> None:
-    """At worst its words are all deleted; how many they are is taken from the others."""
+def test_a_failed_utterance_is_all_deletions_and_told_as_failed(bench: Bench) -> None:
+    """ASR sheet section 7: never dropped. It is scored later like any other, when its answer comes."""
     done = replayed(bench, EN, "--no-report", drop=1)
     assert done.code == 1 and "no prediction for common_voice_en_90001.mp3" in done.err
     found = result(bench.tmp / "a", EN)
-    assert (found["n"], found["n_errors"]) == (3, 1)
-    low, high = found["bounds"]
-    assert low < found["value"] < high
+    assert (found["n"], found["n_scored"], found["n_errors"], found["n_unscored"]) == (3, 2, 1, 0)
+    assert found["value"] == 100 * (6 + 0 + 2) / 20 and found["bounds"] == [40.0, 40.0]
+    assert numbers(bench, EN, "del", "ser") == [30.0, round(200 / 3, 4)]
+    groups = json.loads((bench.tmp / "a/results.json").read_text())["tasks"][EN]["groups"]
+    assert groups["gender"]["male"]["wer"]["value"] == 100.0
+    shutil.rmtree(bench.tmp / "a")
+    assert replayed(bench, EN, "--no-report", "--protocol", "ultraeval", drop=1).code == 1
+    assert result(bench.tmp / "a", EN)["value"] < 40  # as that suite drops it
 
 
 def test_null_is_told(bench: Bench) -> None:

@@ -26,7 +26,10 @@ from evalkit.stats import round_half_up
 from judges.openaudiobench import PANDAS_NA, OABJudge, OABProtocol, kimi_cell, oab_judge
 from judges.prompts import load_rubric
 from judges.votes import OAB_POINTS
-from tests.cli_fixtures import Bench, Done, bench, lines, refused, result
+from reports.runs import load_runs
+from reports.tables import build_tables
+from tests.cli_fixtures import Bench, Done, bench, judged, lines, refused, result
+from tests.mock_fixtures import mock_server
 
 __all__ = ["bench"]
 
@@ -278,16 +281,30 @@ def test_the_threshold_is_an_option_and_signed(bench: Bench) -> None:
     refused(run(bench, given_answers, name, "-O", "reasoning_threshold=6"), "reasoning_threshold", "1 to 5")
 
 
-def test_the_overall_of_a_whole_run(bench: Bench) -> None:
-    """All five subsets through replay: an Overall from two-decimal cells, and Kimi's skip of over-long audio."""
-    given_answers = [a for s, r in HALF.items() for a in answers(s, (r[0], r[1], r[0]))]
+ALL_IN_ONE = 'Rating: [[8]]\nThe score is [Correct]\n{"judgment": "correct"}\n得分是[4]'
+
+
+@pytest.mark.parametrize(("protocol", "reasoning"), [(REPORT, 100.0), (KIMI, 80.0)])
+def test_a_whole_run_with_a_judge(bench: Bench, protocol: str, reasoning: float) -> None:
+    """All five subsets: five cells and the Overall of them, in the table beside the printed ones."""
     path = bench.tmp / "a.jsonl"
+    given_answers = [{"id": a["id"], "text": "hm"} for s in HALF for a in answers(s, HALF[s])]
     path.write_text("".join(json.dumps(a) + "\n" for a in given_answers), encoding="utf-8")
     args = ["run", "--model", f"replay/{path}", "--suite", "openaudiobench", "--data-dir", SMOKE]
-    done = bench.here(*args, "--out", bench.tmp / "o", "--progress", "none", "--no-report")
+    args += ["--protocol", protocol, "--out", bench.tmp / "o", "--progress", "none", "--no-report"]
+    with mock_server(texts=[ALL_IN_ONE]) as mock:
+        done = bench.here(*args, *judged(mock.url))
+        assert mock.requests() == 15
+    assert done.code == 0, done.said
     found = json.loads((bench.tmp / "o/results.json").read_text(encoding="utf-8"))
-    assert set(found["tasks"]) == {t.name for t in TASKS.values()}, done.said
-    assert found["overall"]["openaudiobench"]["parts"] == [t.name for t in TASKS.values()]
+    overall = found["overall"]["openaudiobench"]
+    assert (overall["value"], overall["complete"]) == (pytest.approx((80 + 100 + reasoning + 200) / 5), True)
+    nan = found["tasks"][TASKS["llama_questions"].name]["metrics"]["acc"]["touched"]
+    assert nan == ({"nan_cell": 1} if protocol == KIMI else {}), "the answer NA of the smoke set"
+    [table] = build_tables(load_runs([bench.tmp / "o"]))
+    rows = {r.label: r.cells[-1].value for r in table.sections[0].rows}
+    names = ("AlpacaEval", "Llama Q.", "Reasoning QA", "TriviaQA", "Web Q.", "Overall")
+    assert rows == dict(zip(names, (80.0, 100.0, reasoning, 100.0, 100.0, overall["value"]), strict=True))
 
 
 def test_a_pointer_of_git_lfs_is_told_from_audio(bench: Bench) -> None:

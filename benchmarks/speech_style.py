@@ -147,6 +147,7 @@ def _task(track: Track, subset: str, title: str) -> Task:
         groups=("category", "language"),
         cells=(Cell("6", "Internal test set", title),),
         sheet="internal-set sheet",
+        languages=("en", "zh"),
         check=partial(look, track),
     )
 

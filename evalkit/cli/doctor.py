@@ -179,7 +179,8 @@ def data() -> list[Check]:
         os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
     )
     rows = []
-    for repo in dict.fromkeys(t.data.repo for t in catalogue().tasks.values()):
+    # What no hub has is not looked for in its cache.
+    for repo in dict.fromkeys(t.data.repo for t in catalogue().tasks.values() if not t.data.withdrawn):
         kept = home.expanduser() / f"datasets--{repo.replace('/', '--')}" / "snapshots"
         held = sorted(p.name[:12] for p in kept.iterdir()) if kept.is_dir() else []
         rows.append({"data set": repo, "in the hub cache": ", ".join(held) or "no (fetched at first use)"})

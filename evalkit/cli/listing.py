@@ -144,10 +144,12 @@ def judges() -> list[dict[str, Any]]:
     for info in pkgutil.walk_packages(package.__path__, "judges."):
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():
-            if inspect.isclass(value) and issubclass(value, Judge) and value.__module__ == module.__name__:
-                needs = (
-                    "an LLM (--judge)" if value.asks_model else "the speech" if value.reads == "audio" else ""
+            mine = inspect.isclass(value) and issubclass(value, Judge) and value.__module__ == module.__name__
+            if mine and not inspect.isabstract(value):
+                asks = (
+                    "a model that hears (--lalm-judge)" if value.role == "lalm-judge" else "an LLM (--judge)"
                 )
+                needs = asks if value.asks_model else "the speech" if value.reads == "audio" else ""
                 needs = "a transcript (--asr)" if value.reads == "speech" and not needs else needs
                 rows[name] = {
                     "judge": name,

@@ -140,7 +140,8 @@ def prepare(args: argparse.Namespace) -> Job:
 def announce(job: Job, *, dry: bool = False) -> None:
     """Say what will happen, before it happens."""
     expected = [min(t.expected or 0, job.limits.samples or 10**9) for t in job.tasks]
-    samples = f"about {sum(expected):,} samples" if not job.data.smoke else "the smoke set"
+    known = f"about {sum(expected):,} samples" if any(expected) else "as many samples as the data holds"
+    samples = "the smoke set" if job.data.smoke else known
     print(
         f"evalkit {__version__} · run {job.out} · {len(job.tasks)} task{'s' * (len(job.tasks) != 1)}, {samples}",
         file=sys.stderr,

@@ -215,12 +215,16 @@ def _not_json(exc: ValueError) -> str:
     return str(exc) if isinstance(exc, _Misplaced) else f"not JSON ({exc})"
 
 
+class _Tabs(csv.excel_tab):
+    """Tab-separated values: a quotation mark is a character like any other (Common Voice escapes none)."""
+
+    quoting = csv.QUOTE_NONE
+
+
 def _read_csv(file: str) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(MAX_CELL)
     with Path(file).open(encoding="utf-8-sig", newline="") as lines:
-        tabs = file.endswith(".tsv")  # where a quotation mark is a character like any other
-        quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
-        reader = csv.DictReader(lines, delimiter="\t" if tabs else ",", quoting=quoting)
+        reader = csv.DictReader(lines, dialect=_Tabs if file.endswith(".tsv") else csv.excel)
         try:
             yield from reader
         except UnicodeDecodeError as exc:

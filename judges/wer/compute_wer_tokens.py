@@ -12,6 +12,7 @@ Every function takes one pass over the text.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Literal, get_args
@@ -22,6 +23,9 @@ GENERATIONS: tuple[Generation, ...] = get_args(Generation)
 _BLANKS = frozenset(" \t\r\n")
 _MARKS_OF_A = frozenset("!,.?-、。！，；？：「」︰『』《》")
 _APOSTROPHE = "'"
+_ASCII_WORDS = re.compile(r"[^ \t\r\n]+")
+_ASCII_CHARS = re.compile(r"[A-Za-z0-9]|[^ \t\r\nA-Za-z0-9][^ \t\r\n]*")
+"""What C and D make of a text that is all ASCII and holds no tag."""
 
 _ALONE_IN_E = (
     *((0x4E00, 0x9FFF), (0x3040, 0x30FF)),  # CJK unified ideographs, kana
@@ -48,6 +52,8 @@ def tokenize(
         raise ValueError(f"generation {generation} can't ignore punctuation; D and E can")
     if generation == "E":
         return list(_words_of_letters(text, char, ignore_punctuation))
+    if text.isascii() and "<" not in text and not ignore_punctuation and generation in ("C", "D"):
+        return (_ASCII_CHARS if char else _ASCII_WORDS).findall(text)  # the same tokens, ten times as fast
     return list(_words_of_ascii(text, char, _skips(generation), ignore_punctuation))
 
 

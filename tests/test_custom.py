@@ -22,7 +22,7 @@ from evalkit.records import Modality, Response, Sample, Turn
 from evalkit.registry import catalogue
 from evalkit.sources import DataOptions, open_source
 from judges.custom import ExactMatch, custom_judge, own_rubric
-from judges.prompts import fence_for
+from judges.prompts import fence_for, load_rubric
 from tests.cli_fixtures import Bench, Done, bench, judged, refused, result
 from tests.mock_fixtures import mock_server
 from tests.mock_openai import tone_wav
@@ -561,6 +561,15 @@ def test_what_an_own_rubric_shows() -> None:
     blank = Sample("a", "custom/x", (Turn("user", ()),), target=None, meta={"question": "Where?"})
     [none] = asyncio.run(judge.ask(blank, Answer("x", Response("a", text="x"))))
     assert none.value is None and (none.reason or "").startswith("no-reference")
+
+
+@pytest.mark.parametrize("name", ["right_wrong", "rating"])
+@pytest.mark.parametrize("answer", ["{{ 7*7 }}", "{% raw %}", " a\n\n"])
+def test_the_built_in_rubrics_show_an_answer_as_it_is(name: str, answer: str) -> None:
+    rubric = load_rubric(f"custom_{name}")
+    fields = dict.fromkeys(rubric.placeholders, answer)
+    assert f"\n{answer}\n{fence_for(fields)} END OF ANSWER" in rubric.render(**fields)
+    assert rubric.stands_for == (), "no public wording"
 
 
 def test_signatures_follow_the_rubric() -> None:

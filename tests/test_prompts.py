@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from evalkit.interfaces import UsageError
 from judges.prompts import Rubric, fence_for, load_rubric, parse_rubric, rubric_names
 
-NAMES = ("ultraeval_chatbot", "voicebench_mcq", "voicebench_open", "voicebench_qa")
+NAMES = (
+    *("ultraeval_chatbot", "voicebench_mcq", "voicebench_open", "voicebench_qa"),
+    *(f"openaudiobench_{n}" for n in ("alpaca", "llama", "reasoning", "qa")),
+)
 
 
 def filled(rubric: Rubric, **values: str) -> tuple[str, str]:

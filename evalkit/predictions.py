@@ -250,7 +250,7 @@ class PredictionFile:
             response = prediction.response(self.folder)
         except AudioError as exc:
             return self._failed(sample_id, "bad-audio", f"{sample_id}: {exc}")
-        if response.audio is not None and not os.path.isfile(response.audio.path or ""):
+        if response.audio is not None and not os.path.isfile(response.audio.path or ""):  # noqa: PTH113
             what = f"{sample_id}: there is no file {response.audio.path}"
             return self._failed(sample_id, "bad-audio", what)
         return response

@@ -162,7 +162,8 @@ def unscored(
     touched: Counter[str] = Counter()
     missing = [segments.reasons.get(name, {}) for name in metric.reads]
     decided = [segments.touched.get(name, {}) for name in metric.reads]
-    for i in ids:
+    known = set().union(*missing, *decided)
+    for i in (i for i in ids if i in known):
         found = {r.partition(":")[0]: r for held in reversed(missing) if (r := held.get(i)) is not None}
         for code, reason in found.items():
             reasons.setdefault(code, {"n": 0, "example": reason})["n"] += 1

@@ -49,14 +49,14 @@ def recognise(path: Path, name: str | None, known: Mapping[str, Format]) -> tupl
     if not path.is_file():
         raise UsageError(f"there is no predictions file {path}")
     head = Head(path)
+    if not head.data.strip():
+        raise UsageError(f"{path} holds no predictions")
     if name is not None:
         if name not in known:
             raise UsageError(
                 f"there is no format {name!r}.{suggestion(name, list(known))} Known: {', '.join(known)}."
             )
         return known[name], head
-    if not head.data.strip():
-        raise UsageError(f"{path} holds no predictions")
     fitting = [f for f in known.values() if f.sniff(head)]
     if len(fitting) == 1:
         return fitting[0], head
@@ -110,7 +110,8 @@ def placed(folder: Path, audio: str, spare: bool) -> tuple[str | None, dict[str,
         path = inside(folder, str(given.relative_to(folder)) if given.is_relative_to(folder) else audio)
     except AudioError as exc:
         return None, None if spare else {"kind": "bad-audio", "message": str(exc)}
-    return (None, None) if spare and not os.path.isfile(path) else (str(path), None)
+    missing = not os.path.isfile(path)  # noqa: PTH113 - where Path.is_file raises for a long name
+    return (None, None) if spare and missing else (str(path), None)
 
 
 @dataclass

@@ -199,7 +199,7 @@ def first_records(data: bytes, most: int = 20) -> list[Record]:
         except (ValueError, RecursionError):
             break
         if not isinstance(value, dict):
-            return []
+            break
         found.append(value)
         if array:
             at = _SPACE.match(text, at).end()  # type: ignore[union-attr]

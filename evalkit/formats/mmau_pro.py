@@ -30,14 +30,15 @@ def sniff(head: Head) -> bool:
 
 def read(path: Path, reading: Reading) -> Iterator[Converted]:
     """Rows as the data set has them. Raises UsageError when no column is known to be the model's."""
-    if reading.column is None and not reading.head.columns & {*ANSWERS}:
+    there = reading.head.columns
+    if there and reading.column is None and not there & {*ANSWERS}:
         raise UsageError(
             f"{path} has none of the columns {', '.join(ANSWERS)}: name the one with the model's output "
             "with --answer-column NAME."
         )
-    if reading.column is not None and reading.column not in reading.head.columns:
+    if there and reading.column is not None and reading.column not in there:
         raise UsageError(f"{path} has no column {reading.column!r}. Check --answer-column.")
-    column = reading.column or next(a for a in ANSWERS if a in reading.head.columns)
+    column = reading.column or next((a for a in ANSWERS if a in there), ANSWERS[0])
     for line, record in records(path, REMEDY):
         row = without(record, column)
         yield Converted(line, id=id_of(record.get("id")), text=answer_of(record, reading, column), row=row)

@@ -9,7 +9,14 @@ from typing import Any
 from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, without
 from evalkit.formats._records import records
 
-SUBSETS = ("bfcl-single", "bfcl-parallel", "acebench-single", "acebench-parallel", "smartinteract")
+SUBSETS = {
+    "bfcl-single": "bfcl-single",
+    "bfcl-parallel": "bfcl-parallel",
+    "acebench-single": "acebench-single",
+    "acebench-parallel": "acebench-parallel",
+    "smartinteract": "smartinteract-single",
+}
+"""Names in categories, with _ or -, and the tasks they name."""
 ADDED = ("valid_flag", "error_type", "error_reasons", "ground_truth_result")
 """Fields that the public scorer adds in its `record-*.json`."""
 REMEDY = "Each line of a predict file is an object with function, ground_truth, dataset_key and predict."
@@ -25,14 +32,14 @@ def sniff(head: Head) -> bool:
 def subset_of(name: Any) -> str | None:
     """The task that a category, a data set name or a path names, or None."""
     plain = str(name).lower().replace("_", "-")
-    found = [s for s in SUBSETS if s in plain]
+    found = [task for name, task in SUBSETS.items() if name in plain]
     return f"speech-fc/{found[0]}" if found else None
 
 
 def likely(head: Head) -> list[str]:
     """The task that the file's name or its folder names."""
     found = subset_of(f"{head.path.parent.name}/{head.path.name}")
-    return [found] if found else [f"speech-fc/{s}" for s in SUBSETS]
+    return [found] if found else [f"speech-fc/{s}" for s in SUBSETS.values()]
 
 
 def read(path: Path, reading: Reading) -> Iterator[Converted]:

@@ -30,13 +30,13 @@ FOLDERS = {"alpaca": "alpaca-eval", "llama": "llama-questions", "triv": "triviaq
 
 def sniff(head: Head) -> bool:
     """Records with a type of this suite and an id."""
-    return {"type", "id", "data"} <= head.columns and all(r.get("type") in TYPES for r in head.records)
+    return {"type", "id", "data"} <= head.columns and head.records[0].get("type") in TYPES
 
 
 def likely(head: Head) -> list[str]:
     """The set that the folder or the file's name hints at, spoken and written."""
     found = [name for word, name in FOLDERS.items() if head.says(word)] or list(REFERENCES)
-    tails = ["-s2t"] if head.says("s2t") else ["", "-s2t"]
+    tails = ["-s2t"] if head.says("s2t") else ["", "-s2m", "-s2t"]
     return [f"ultraeval-audio/{name}{tail}" for name in found for tail in tails]
 
 
@@ -151,7 +151,7 @@ def _row(task: str, found: Any) -> dict[str, Any]:
     reference = found.get("ref") if isinstance(found, dict) else None
     if reference is None and isinstance(found, dict):
         reference = found.get("label", found.get("reference"))
-    subset = task.partition("/")[2].removesuffix("-s2t")
+    subset = task.partition("/")[2].removesuffix("-s2t").removesuffix("-s2m")
     names = [REFERENCES[subset]] if subset in REFERENCES else ["text", "sentence", "answer", "reference"]
     row: dict[str, Any] = dict.fromkeys(names, reference)
     question = found.get("question", found.get("instruction")) if isinstance(found, dict) else None

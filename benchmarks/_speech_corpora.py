@@ -79,7 +79,7 @@ def librispeech_data(part: str) -> HubData:
         licence="CC-BY-4.0",
         citation="Panayotov et al., ICASSP 2015",
         files=(
-            *("{config}/{split}/*.parquet", f"all/test.{part}/*.parquet"),
+            "{config}/{split}/*.parquet",
             *(f"LibriSpeech/test-{part}/*/*/*.trans.txt", f"test-{part}/*/*/*.trans.txt"),
         ),
         mirrors=(
@@ -98,12 +98,17 @@ WITHDRAWN = (
 )
 
 
+def _withdrawn(edition: str, locale: str, archive: tuple[str, ...]) -> HubData:
+    repo = f"mozilla-foundation/common_voice_{edition.replace('.', '_')}"
+    return HubData(repo, locale, edition=edition, files=archive, withdrawn=WITHDRAWN)
+
+
 def common_voice_data(language: str, locale: str) -> HubData:
     """The test set of a language ("en", "zh"), which Mozilla files under a locale ("en", "zh-CN")."""
     archive = tuple(f"{folder}{locale}/test.tsv" for folder in ("cv-corpus-15.0-*/", "cv-corpus-*/", ""))
     mirrors = (
         HubData("lmms-lab-audio/common_voice_15", locale),
-        HubData("mozilla-foundation/common_voice_15_0", locale, files=archive, withdrawn=WITHDRAWN),
+        *(_withdrawn(edition, locale, archive) for edition in ("11.0", "13.0", "15.0", "16.1", "17.0")),
         *((HubData("AudioLLMs/common_voice_15_en_test"),) if language == "en" else ()),
     )
     return HubData(

@@ -58,7 +58,8 @@ class HubData:
         """The same data in another repository: a declared mirror, or a copy in this layout."""
         if repo is None or repo == self.repo:
             return self
-        found = next((m for m in self.mirrors if m.repo == repo), replace(self, repo=repo))
+        copy = replace(self, repo=repo, edition="not stated" if self.edition else "")
+        found = next((m for m in self.mirrors if m.repo == repo), copy)
         facts = {k: getattr(found, k) or getattr(self, k) for k in ("citation", "edition", "keep")}
         return replace(found, **facts)
 

@@ -156,7 +156,7 @@ def test_signatures_differ_where_verdicts_could() -> None:
         CorpusWer(options=ComputeWer("E")),
         CorpusWer(options=ComputeWer(char=True)),
         CorpusWer("whisper-basic", simplify=True),
-        *(SuiteWer(s, x) for s in ("kimi-evalkit", "ultraeval") for x in ("en", "zh")),  # type: ignore[arg-type]
+        *(SuiteWer(s, x) for s in ("kimi-evalkit", "ultraeval") for x in ("en", "zh")),
     ]
     assert len({j.signature for j in judges}) == len(judges)
     assert CorpusWer("none").signature == "asr:none+compute-wer-C"
@@ -264,6 +264,8 @@ def test_mirrors_are_named_and_the_withdrawn_one_says_what_to_do(bench: Bench) -
         "zh-CN",
         "15.0",
     )
+    assert zh.at("somebody/common_voice_17").edition == "not stated"
+    assert zh.at("mozilla-foundation/common_voice_17_0").edition == "17.0"
     gone = ["--data-repo", "mozilla-foundation/common_voice_15_0"]
     args = ["run", "--model", "replay/x.jsonl", "--task", ZH, "--progress", "none", "--out", bench.tmp / "a"]
     (bench.tmp / "x.jsonl").write_text('{"id": "a", "text": "b"}\n')

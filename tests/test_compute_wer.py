@@ -158,7 +158,7 @@ def test_punctuation_ignored(text: str, generation: Generation, char: bool, want
 def test_generations_without_the_option_say_so() -> None:
     for generation in ("A", "B", "C"):
         with pytest.raises(ValueError, match="can't ignore punctuation"):
-            ComputeWer(generation, ignore_punctuation=True)  # type: ignore[arg-type]
+            ComputeWer(generation, ignore_punctuation=True)
     with pytest.raises(ValueError, match="A to E"):
         ComputeWer("F")  # type: ignore[arg-type]
 

@@ -18,6 +18,7 @@ from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.sources import HubData, Row, Source
 from evalkit.stats import WEIGHTED
 from evalkit.task import Cell, Metric, Suite, Task, Variant
+from judges.lalm import DROPPED, SCORED_1
 from judges.lalm_presets import Track, runs_of, speech_style_judge, user_audio_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,18 @@ SETS: tuple[tuple[Track, str, str], ...] = (
 HEARD: Track = "empathy_paralinguistic"
 """The track whose judge hears the user: elsewhere the cue would be a label only (section 3)."""
 
-SCORE = Metric("score", "LALM score", unit="1-5", scale=1.0, lo=1.0, hi=5.0, pool=WEIGHTED)
+FAILURES = 0.02
+"""Share of failed judgements above which a run fails (section 5)."""
+
+SCORE = Metric(
+    *("score", "LALM score"),
+    unit="1-5",
+    scale=1.0,
+    lo=1.0,
+    hi=5.0,
+    pool=WEIGHTED,
+    tolerates={SCORED_1: FAILURES, DROPPED: FAILURES},
+)
 OWN = (
     "is a set of your own, which no hub has: point --data-dir to its manifest.jsonl or the folder it lies in "
     "(`run_eval.py manifest check FILE` looks at it)"

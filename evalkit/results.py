@@ -48,6 +48,11 @@ def _withheld(plan: ScoringPlan, metric: Metric, segments: Segments, ids: Sequen
     return any(i not in there for there in held for i in ids)
 
 
+def _too_many(metric: Metric, touched: Mapping[str, int], n: int) -> list[str]:
+    """Defects that decided more of the verdicts than the metric tolerates."""
+    return [name for name, share in metric.tolerates.items() if touched.get(name, 0) > share * n]
+
+
 def _seed(*parts: str) -> int:
     return zlib.crc32("|".join(parts).encode())
 
@@ -110,6 +115,7 @@ def _metric_result(
         "withheld": withheld,
         "reasons": reasons,
         "touched": dict(sorted(touched.items())),
+        **({"too_many": too_many} if (too_many := _too_many(metric, touched, len(ids))) else {}),
         "meaningful": not any(name in segments.doubtful for name in metric.reads),
         "judges": [plan.sign(j) for j in plan.judges_of(metric)],
         "pool": pool.name,

@@ -33,6 +33,8 @@ class Metric:
         withhold: don't print a value while samples are unscored, because being unscored depends on the
             verdict (PEDANT without its classifier finds only the right answers) or on the kind of sample
             (MMAU-Pro without its embedder has no closed ones). Bounds are still given.
+        tolerates: by name of a defect (`Verdict.touched`), the share of verdicts it may decide; with more, the
+            run doesn't count as complete.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Metric:
     rounds: int | None = None
     withhold: bool = False
     primary: bool = True
+    tolerates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -295,8 +295,9 @@ def test_a_missing_score_has_bounds_by_weight(bench: Bench) -> None:
     args = ["score", path, "--task", IF, "--data-dir", SMOKE, "--out", out, "--no-report"]
     assert bench.here(*args, "--protocol", "vstyle").code == 1
     assert result(out, IF)["bounds"] == [2.5, 4.5] and result(out, IF)["value"] == 4.0
-    assert bench.here(*args, "--protocol", "strict").code == 0
+    assert bench.here(*args, "--protocol", "strict").code == 1, "more than 2 % of failures fail the run"
     strict = result(out, IF)
+    assert strict["too_many"] == [SCORED_1] and strict["n_scored"] == 2
     assert (strict["touched"], strict["value"]) == ({SCORED_1: 1}, pytest.approx(3.0))
 
 
@@ -326,7 +327,7 @@ def test_all_three_tracks_of_one_manifest_with_a_live_judge(bench: Bench) -> Non
             OWN / "manifest.jsonl",
         ]
         done = bench.here(*args, *live, "--out", bench.tmp / "a")
-        assert done.code == 0, done.said
+        assert done.code == 1 and "more than this score can bear" in done.err, done.said
         assert mock.requests() == 5
         assert mock.stats()["last"]["temperature"] == 0.0 and mock.stats()["last"]["seed"] == 0
     assert [result(bench.tmp / "a", t)["value"] for t in (IF, SEMANTIC, PARALINGUISTIC)] == [5.0, 3.0, 5.0]

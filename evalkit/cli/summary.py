@@ -84,14 +84,15 @@ def errors(results: Mapping[str, Any]) -> int:
 
 
 def complete(results: Mapping[str, Any]) -> bool:
-    """True when every sample of every primary metric is scored, and no stratum of the whole data is empty."""
+    """True when every sample of every primary metric is scored, few enough failed, and no stratum is empty."""
     primary = [m for t in results["tasks"].values() for m in t["metrics"].values() if m["primary"]]
     lacking = any(
         m.get("strata_missing") and not t["limited"] and t["data"].get("kind") != "smoke"
         for t in results["tasks"].values()
         for m in t["metrics"].values()
     )
-    return not lacking and all(m["n_scored"] == m["n"] and m["n"] > 0 for m in primary)
+    unfit = any(m.get("too_many") for t in results["tasks"].values() for m in t["metrics"].values())
+    return not lacking and not unfit and all(m["n_scored"] == m["n"] and m["n"] > 0 for m in primary)
 
 
 def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
@@ -115,7 +116,10 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
                 yield f"{name}: {metric} is over the others, for want of a score in {_listed(lacking)}"
             for defect, k in found["touched"].items():
                 share = f"{k} of {found['n_scored'] + found['n_unscored']} verdicts"
-                yield f"{name}: {metric}: {share} were decided by {defect} ({entry['protocol']})"
+                more = (
+                    "; that is more than this score can bear" if defect in found.get("too_many", ()) else ""
+                )
+                yield f"{name}: {metric}: {share} were decided by {defect} ({entry['protocol']}){more}"
         if not head["meaningful"]:
             doubtful.append(name)
     for (_, example), where in unscored.items():

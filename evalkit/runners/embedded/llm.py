@@ -215,12 +215,13 @@ class EmbeddedChat:
             limit = min(request.max_tokens or self._max_tokens, self._max_tokens)
             seed = SEED if request.seed is None else request.seed
             # Greedy votes are all alike: one is computed, so that three cost no more than one.
-            asked = 1 if request.temperature <= 0 else request.n
+            temperature = max(0.0, request.temperature or 0.0)
+            asked = request.n if temperature else 1
             votes = [
                 llm.chat(
                     request.texts(),
                     max_tokens=limit,
-                    temperature=max(0.0, request.temperature),
+                    temperature=temperature,
                     top_p=request.top_p,
                     seed=seed + i,
                     choices=request.choices,

@@ -166,8 +166,18 @@ def _agreement(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _manifest(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = _add(sub, "manifest", "look at a manifest of spoken style and empathy (speech-style)")
-    p.add_argument("what", choices=("check",), help="check: fields, ids, audio, and the meta file beside it")
+    p.add_argument(
+        "what",
+        choices=("check", "separate"),
+        help="check: fields, ids, audio, and the meta file beside it; separate: asks a text model (--judge) "
+        "whether the words alone give the emotion away, as they must for one empathy track and not for the other",
+    )
     p.add_argument("file", metavar="FILE", help="manifest.jsonl, or the folder it lies in")
+    p.add_argument("--judge", metavar="RUNNER/MODEL", help="who reads (separate)")
+    p.add_argument("-J", action="append", metavar="NAME=VALUE", help="option of the judge")
+    p.add_argument(
+        "--write", metavar="NAME", help="write the items that belong to their track to this file beside it"
+    )
     p.add_argument("--json", action="store_true", help="for machines")
 
 

@@ -16,6 +16,7 @@ from evalkit.sources import HubData, Row
 from evalkit.stats import Strata
 from evalkit.task import Cell, Metric, Suite, Task, Variant
 from judges.lalm_presets import NAMED_AUDIO, runs_of, user_audio_of, vstyle_judge
+from judges.vstyle_votes import INFINITE, NOT_A_NUMBER
 
 ROWS = {
     "acoustic_attributes/age": ("Acoustic Attributes", "Age", 1 / 48),
@@ -49,6 +50,8 @@ SCORE = Metric(
     lo=1.0,
     hi=5.0,
     strata=Strata("ability", {ability: weight for ability, (_, _, weight) in ROWS.items()}),
+    spoils=(INFINITE,),
+    spoils_alone=(NOT_A_NUMBER,),
 )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit import __version__
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import digest_of
-from evalkit.segments import Segments, collect, segment_row, strata_of, unscored
+from evalkit.segments import Segments, StrataOf, collect, segment_row, strata_of, unscored
 from evalkit.signature import data_part, signature
 from evalkit.stats import (
     estimate,
@@ -46,6 +46,26 @@ def _withheld(plan: ScoringPlan, metric: Metric, segments: Segments, ids: Sequen
     names = own.intersection(metric.reads) or metric.reads
     held = [{*segments.scored.get(name, {}), *segments.touched.get(name, {})} for name in names]
     return any(i not in there for there in held for i in ids)
+
+
+def _spoilt(
+    metric: Metric,
+    segments: Segments,
+    ids: Sequence[str],
+    held: Mapping[str, Any],
+    strata: StrataOf | None,
+    touched: Mapping[str, int],
+) -> bool:
+    """Has the public scorer no number here, because of a defect that it carries on into the mean?"""
+    if any(touched.get(name) for name in metric.spoils):
+        return True
+    if not any(touched.get(name) for name in metric.spoils_alone):
+        return False
+    place = strata.of if strata else {}
+    scored = {place.get(i) for i in held}
+    decided = [segments.touched.get(name, {}) for name in metric.reads]
+    alone = {place.get(i) for i in ids for d in decided if d.get(i) in metric.spoils_alone}
+    return not alone <= scored
 
 
 def _too_many(metric: Metric, touched: Mapping[str, int], n: int) -> list[str]:
@@ -89,6 +109,8 @@ def _metric_result(
         found = replace(found, value=round(found.value, metric.rounds))
     withheld = _withheld(plan, metric, segments, ids)
     reasons, touched = unscored(metric, segments, ids)
+    if _spoilt(metric, segments, ids, held, strata, touched):
+        found = replace(found, value=None, ci=None, ci_method="none")
     scale = metric.scale
 
     def printed(pair: tuple[float, float] | None) -> list[float | None] | None:

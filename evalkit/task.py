@@ -35,6 +35,8 @@ class Metric:
             (MMAU-Pro without its embedder has no closed ones). Bounds are still given.
         tolerates: by name of a defect (`Verdict.touched`), the share of verdicts it may decide; with more, the
             run doesn't count as complete.
+        spoils, spoils_alone: defects that leave the public scorer without a number: at the first (an infinite
+            score), or where a stratum holds nothing else (nan).
     """
 
     name: str
@@ -52,6 +54,8 @@ class Metric:
     withhold: bool = False
     primary: bool = True
     tolerates: Mapping[str, float] = field(default_factory=dict)
+    spoils: tuple[str, ...] = ()
+    spoils_alone: tuple[str, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:

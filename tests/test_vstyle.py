@@ -339,6 +339,32 @@ def test_recorded_replies_on_spoken_answers(bench: Bench) -> None:
     assert bench.here("score", path, "--task", EN, *whole).code == 1
 
 
+@pytest.mark.parametrize(
+    ("replies", "overall", "category"),
+    [
+        (("[[nan]]", "[[4]]", "[[4]]"), 4.0, 4.0),  # skipped by the mean of its ability
+        (("[[nan]]", "[[nan]]", "[[4]]"), None, None),  # the mean of an ability is nan, and so all above it
+        (("[[inf]]", "[[4]]", "[[4]]"), None, None),
+    ],
+)
+def test_scores_that_are_no_numbers_reach_the_mean(
+    bench: Bench, replies: tuple[str, ...], overall: float | None, category: float | None
+) -> None:
+    """VStyle sheet sections 5 and 7. Two answers to one ability, one to another, one to another category."""
+    abilities = ("empathy/anger", "empathy/anger", "empathy/joy_excitement", "instruction/style")
+    rows = [
+        {"id": str(k), "text": "x", "judge": reply, "row": {"ability": a, "instruct_text": "y"}}
+        for k, (a, reply) in enumerate(zip(abilities, (*replies, "[[4]]"), strict=True))
+    ]
+    path = bench.tmp / "p.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    bench.here("score", path, "--task", EN, "--out", bench.tmp / "a", "--no-report")
+    entry = json.loads((bench.tmp / "a/results.json").read_text())["tasks"][EN]
+    assert entry["metrics"]["score"]["value"] == overall
+    assert entry["groups"]["category"]["empathy"]["score"]["value"] == category
+    assert entry["groups"]["category"]["instruction"]["score"]["value"] == 4.0
+
+
 def test_recorded_replies_without_any_sound(bench: Bench) -> None:
     path = answers(
         bench, {"1": {"judge": "[[4]]"}, "2": {"judge": ["nothing", "[[2]]"]}, "3": {"judge": "?"}}

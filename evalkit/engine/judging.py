@@ -62,8 +62,6 @@ def obstacle(judge: Judge, response: Response, transcript: Transcript | None) ->
     if judge.reads == "speech" and transcript is not None and transcript.error is not None:
         return f"asr-{transcript.error.kind}: {transcript.error.message}"
     if judge.reads == "audio" and response.audio is None and not judge.judges_silence:
-        if recorded_for(judge, response) is not None:  # what was said of the sound is at hand
-            return None
         return "no-speech: the response has no audio"
     return None
 

@@ -33,14 +33,18 @@ def _attributes(row: Row) -> dict[str, Any]:
     return dict(packed) if isinstance(packed, Mapping) else row
 
 
-@lru_cache(maxsize=4)
 def _beside(root: str) -> Mapping[str, Mapping[str, Any]]:
     """The rows of the JSON by id, when it lies in the data folder of the hub's copy (`root`); else none."""
     above = Path(root).parent
     places = (Path(root), above, above / "MMAU", above.parent / GITHUB, above.parent / "MMAU", above.parent)
     file = None if "://" in root else next((f for p in places if (f := p / FILE).is_file()), None)
+    return _by_id(file, file.stat().st_mtime_ns) if file else {}
+
+
+@lru_cache(maxsize=2)
+def _by_id(file: Path, _changed: int) -> Mapping[str, Mapping[str, Any]]:
     try:
-        return {str(r["id"]): r for r in json.loads(file.read_bytes())} if file else {}
+        return {str(r["id"]): r for r in json.loads(file.read_bytes())}
     except (ValueError, TypeError, LookupError) as exc:
         raise UsageError(f"{file} is not MMAU's JSON: a list of objects with an id") from exc
 

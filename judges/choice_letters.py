@@ -13,14 +13,15 @@ from judges.choice_words import Text, words
 _OPENERS = {"(": ")", "[": "]", "{": "}", "<": ">", "【": "】", "「": "」", "『": "』", "《": "》"}
 _EMPHASIS = frozenset("*_`\"'$~")
 _BULLETS = frozenset("#>-•·\n")
-_AFTER_BARE = frozenset(")]},:;!?。、|*_`\"'\n")
+_AFTER_BARE = frozenset(")]},:;!。、|*_`\"'\n")
 _DASHES = frozenset("-–—=")
 _BECAUSE = words("because since as which due based given so therefore 因 由")
 _RIGHT = words("correct right best answer likely appropriate accurate true 正 对 答 最")
 _JOINTS = words(", ; / & + 、 and or nor 和 或 及 与") | {"\n"}
 
-_NOUNS = words("answer choice option selection solution letter")
-_VERBS = words("choose chose chosen choosing select selected selecting pick picked picking go going opt")
+_NOUNS = words("answer ans choice option selection solution letter")
+_VERBS = words("choose chose chosen choosing select selected selecting pick picked picking")
+_VERB_PAIRS = frozenset((("go", "with"), ("going", "with"), ("went", "with"), ("opt", "for")))
 _FILLERS = words(
     "is are was be would should must will here most probably definitely clearly therefore thus the my final "
     "correct right best option choice letter answer to this question for that i with number"
@@ -130,8 +131,24 @@ class LetterReader:
 
     def stated(self) -> list[Mark]:
         """Letters that open the answer or follow a cue, with those listed right after them."""
-        marks = [m for m in (self._leading(), *self._cued()) if m and not self._refuted(m)]
+        lead, *cued = (m if m and not self._refuted(m) else None for m in (self._leading(), *self._cued()))
+        marks = [m for m in cued if m]
+        if lead and (second := self._next_of_all(lead)):
+            return marks or [lead, second]
+        marks = [lead, *marks] if lead else marks
         return [m for mark in marks for m in (mark, *self._listed(mark))]
+
+    def _next_of_all(self, lead: Mark) -> Mark | None:
+        """The second option, when an answer opens with the first one's letter and text and goes through them all."""
+        start = self.own(lead.end, lead.index)
+        if lead.index or start is None:
+            return None
+        for i in range(start, len(self.tokens)):
+            if i == start or self.text.cut(i - 1):
+                mark = self.mark(i)
+                if mark and mark.index == 1 and self.own(mark.end, 1):
+                    return mark
+        return None
 
     def _leading(self) -> Mark | None:
         if found := self.mark(0, bullets=True):
@@ -152,16 +169,17 @@ class LetterReader:
             previous = self.tokens[i - 1].low if i else ""
             if token.low in _NOUNS:
                 out.append(self._after_cue(i + 1, _FILLERS, linked=False))
-            elif token.low in _VERBS:
+            elif token.low in _VERBS or (previous, token.low) in _VERB_PAIRS:
                 out.append(self._after_cue(i + 1, _FILLERS, linked=True))
             elif token.low == "案" and previous == "答":
                 out.append(self._after_cue(i + 1, _HAN_FILLERS, linked=True))
             elif token.low == "选":
-                out.append(self._after_cue(i + 1, _HAN_FILLERS, linked=self._at(i + 1) != "项"))
+                out.append(self._after_cue(i + 1, _HAN_FILLERS, linked=not self._begins_option(i + 1)))
         return out
 
-    def _at(self, i: int) -> str:
-        return self.tokens[i].low if i < len(self.tokens) else ""
+    def _begins_option(self, i: int) -> bool:
+        """选 begins 选项, "option", which needs a link as the English word does."""
+        return i < len(self.tokens) and self.tokens[i].low == "项"
 
     def _after_cue(self, i: int, fillers: frozenset[str], *, linked: bool) -> Mark | None:
         """The first letter after a cue and filler words; a noun needs a link ("is", ":") in between."""
@@ -200,19 +218,25 @@ class LetterReader:
         return self.text.denied(mark.start, own or mark.end)
 
     def hinted(self) -> list[Mark]:
-        """Letters in brackets anywhere, or else the letter of the last line."""
-        found = []
-        for i, t in enumerate(self.tokens):
-            if t.raw in _OPENERS and not (t.glued and i and self.tokens[i - 1].word):
-                mark = self.mark(i)
-                if mark and mark.wrapped and mark.index < len(self.keys) and not self._refuted(mark):
-                    found.append(mark)
-        return found or self._last_line()
+        """The last line, when it is a letter alone; else letters in brackets or at the start of a line."""
+        starts = [0, *(i + 1 for i, t in enumerate(self.tokens) if t.raw == "\n")]
+        last = self.mark(starts[-1], bullets=True)
+        if last and last.index < len(self.keys) and self._nothing_but_marks(last.end):
+            return [last]
+        found = [self._bracketed(i) for i in range(len(self.tokens))]
+        found += [self._opening(i) for i in starts[1:]]
+        return [m for m in found if m and m.index < len(self.keys) and not self._refuted(m)]
 
-    def _last_line(self) -> list[Mark]:
-        start = max((i + 1 for i, t in enumerate(self.tokens) if t.raw == "\n"), default=0)
-        mark = self.mark(start, bullets=True)
-        if mark is None:
-            return []
-        end = self.own(mark.end, mark.index) or mark.end
-        return [mark] if all(not t.word for t in self.tokens[end:]) else []
+    def _bracketed(self, i: int) -> Mark | None:
+        """A letter in brackets at `i`, if the bracket isn't part of a word, as in "speaker(s)"."""
+        part_of_word = self.tokens[i].glued and self.tokens[i - 1].word
+        mark = self.mark(i) if self.tokens[i].raw in _OPENERS and not part_of_word else None
+        return mark if mark and mark.wrapped else None
+
+    def _opening(self, i: int) -> Mark | None:
+        """A letter that opens the line at `i`, with its option's text."""
+        mark = self.mark(i, bullets=True)
+        return mark if mark and self.own(mark.end, mark.index) else None
+
+    def _nothing_but_marks(self, i: int) -> bool:
+        return not any(t.word for t in self.tokens[i:])

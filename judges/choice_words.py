@@ -21,6 +21,7 @@ _TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}_])\w)+|\n|[^\s]")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "ʼ": "'"})
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
+_SPECIAL = re.compile(r"<\|\w{1,32}\|>|</?s>")
 _THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 
 PLAIN = frozenset(".,;:!?\"'()[]{}<>`_*|。、「」『』【】《》〈〉·…—–")
@@ -71,8 +72,8 @@ def without_thoughts(text: str) -> str:
 
 
 def normal(text: str) -> str:
-    """NFKC (full-width forms), straight quotes, no invisible characters, line ends as one "\\n"."""
-    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_QUOTES)
+    """NFKC (full-width forms), straight quotes, line ends as one "\\n", no invisible characters nor `<|tokens|>`."""
+    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", _SPECIAL.sub(" ", text))).translate(_QUOTES)
     return "\n".join(line for given in plain.splitlines() if (line := given.strip()))
 
 
@@ -161,8 +162,10 @@ class Text:
 
     def negates(self, i: int) -> bool:
         low = self.tokens[i].low
-        following = self.tokens[i + 1].low if i + 1 < len(self.tokens) else ""
-        return low in NEGATORS or (low, following) in _NEGATING_PAIRS
+        after = [t.low for t in self.tokens[i + 1 : i + 3]]
+        if "doubt" in after or after[:1] == ["only"]:  # "no doubt", "without a doubt", "not only"
+            return False
+        return low in NEGATORS or (low, *after[:1]) in _NEGATING_PAIRS
 
     def denied(self, start: int, end: int) -> bool:
         """Is what stands at tokens start..end denied: "not X", "X is wrong", "X can't be right"?"""

@@ -12,11 +12,14 @@ The rule, in order (nothing is ever drawn at random, and what can't be read is w
    - bare before a mark or the end: "B", "b.", "B) text", "B: text"; "B.text" and "B text" only when the text
      is that option's own; "B because", "B is correct".
    So the article is never a letter: "A dog" names option A only if option A is "dog".
-4. Without a stated letter, a letter in brackets anywhere ("I think it is (B)") or a last line that is a
-   letter and nothing else, or a letter with its own option's text, is read.
-5. Two different letters, or a letter with another one listed right after it ("A, B", "(A) x (B) y"): nothing
+   A stated letter that is denied ("option B is wrong", "I would not choose B") is none, and an answer that
+   opens with the list of all options ("A. x ... B. y ...") states only what follows a cue.
+4. Without a stated letter, a last line that is a letter and nothing else is read; else a letter in brackets
+   anywhere ("I think it is (B)"), or one that opens a line with its own option's text.
+5. Two different letters, or a letter with another one listed right after it ("A, B", "(A) or (B)"): nothing
    is chosen. So too when a letter past the last option is stated, or one whose option is empty (null).
-6. A letter followed by another option's text, as a clause of its own: nothing is chosen.
+6. A letter followed by another option's text, as a clause of its own, or one read by 4 when only other
+   options' texts are named: nothing is chosen.
 7. Without a letter, options named by their text count. A name inside a longer option's name doesn't
    ("dog" in "dog barking"), nor does one that is denied: after a negation in its clause ("not a dog"), or
    before one ("a dog is wrong"). An option that is one letter long needs its own case and the end of a clause

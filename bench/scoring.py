@@ -50,7 +50,9 @@ class Scored:
     rss_mb: float
 
 
-def score(name: str, tasks: Sequence[Task], folder: Path, share: float, *, profile: Path | None = None) -> Scored:
+def score(
+    name: str, tasks: Sequence[Task], folder: Path, share: float, *, profile: Path | None = None
+) -> Scored:
     """Write predictions for these tasks, score them as a user would, and measure that process alone."""
     words = []
     for task in tasks:
@@ -62,7 +64,12 @@ def score(name: str, tasks: Sequence[Task], folder: Path, share: float, *, profi
     out = folder / f"run-{name}"
     program = ["-c", PROFILED, str(profile)] if profile else [str(ROOT / "run_eval.py")]
     command = [sys.executable, *program, "score", *words, "--out", str(out), "--json", "--no-report"]
-    env = {**os.environ, "EVALKIT_CACHE": str(folder / "cache"), "EVALKIT_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    env = {
+        **os.environ,
+        "EVALKIT_CACHE": str(folder / "cache"),
+        "EVALKIT_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
     started = time.perf_counter()
     with (folder / f"{name}.err").open("w") as said:
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=said)
@@ -80,7 +87,9 @@ def score(name: str, tasks: Sequence[Task], folder: Path, share: float, *, profi
 
 def show(rows: Sequence[Scored]) -> None:
     """A line for each benchmark, and the total beside the bar."""
-    print(f"{'benchmark':<16} {'tasks':>5} {'samples':>8} {'numbers from':>12} {'wall s':>7} {'samples/s':>9} {'peak MB':>8}")
+    print(
+        f"{'benchmark':<16} {'tasks':>5} {'samples':>8} {'numbers from':>12} {'wall s':>7} {'samples/s':>9} {'peak MB':>8}"
+    )
     for r in rows:
         rate = r.samples / r.wall
         print(
@@ -99,7 +108,9 @@ def main() -> None:
     )
     parser.add_argument("--only", metavar="BENCHMARK", action="append", help="these benchmarks only")
     parser.add_argument("--share", type=float, default=1.0, help="part of the published numbers of samples")
-    parser.add_argument("--profile", metavar="FILE", help="write cProfile's record of the last benchmark there")
+    parser.add_argument(
+        "--profile", metavar="FILE", help="write cProfile's record of the last benchmark there"
+    )
     args = parser.parse_args()
     groups: dict[str, list[Task]] = {}
     for task in catalogue().tasks.values():

@@ -39,11 +39,25 @@ def misheard(rng: random.Random, text: str, sep: str = " ") -> str:
     out: list[str] = []
     for token in text.split(sep) if sep else text:
         chance = rng.random()
-        out += [rng.choice(EN)] if chance < 0.04 else [token, token] if chance < 0.06 else [token] * (chance > 0.1)
+        out += (
+            [rng.choice(EN)]
+            if chance < 0.04
+            else [token, token]
+            if chance < 0.06
+            else [token] * (chance > 0.1)
+        )
     return sep.join(out)
 
 
-LETTER_STYLES = ("{0}", "{0}. {1}", "({0}) {1}", "The answer is {0}.", "I think it is {1}", "Hard to say.", "")
+LETTER_STYLES = (
+    "{0}",
+    "{0}. {1}",
+    "({0}) {1}",
+    "The answer is {0}.",
+    "I think it is {1}",
+    "Hard to say.",
+    "",
+)
 
 
 def _voicebench(task: Task, k: int, rng: random.Random) -> Record:
@@ -63,7 +77,11 @@ def _voicebench(task: Task, k: int, rng: random.Random) -> Record:
         row = {"id": f"{name}_{k}", "prompt": question, "reference": rng.choice(("yes", "no", "(a)", "(b)"))}
         return {"row": row, "text": words(rng, 60)}
     if subset == "ifeval":
-        checks = ("punctuation:no_comma", "length_constraints:number_words", "length_constraints:number_sentences")
+        checks = (
+            "punctuation:no_comma",
+            "length_constraints:number_words",
+            "length_constraints:number_sentences",
+        )
         kwargs = [{}, {"relation": "at least", "num_words": 40}, {"relation": "at least", "num_sentences": 4}]
         row = {"key": k, "prompt": question, "instruction_id_list": list(checks), "kwargs": kwargs}
         return {"row": row, "text": words(rng, 150)}
@@ -124,7 +142,16 @@ def _choice(task: Task, k: int, rng: random.Random) -> Record:
     return {"row": row, "text": text, "judge": rng.choice(("Same meaning.\nyes", "Another.\nno"))}
 
 
-PRO = ("sound", "music", "speech", "sound_music", "spatial_audio", "voice_chat", "open", "instruction following")
+PRO = (
+    "sound",
+    "music",
+    "speech",
+    "sound_music",
+    "spatial_audio",
+    "voice_chat",
+    "open",
+    "instruction following",
+)
 
 
 def _mmau_pro(task: Task, k: int, rng: random.Random) -> Record:
@@ -175,7 +202,12 @@ ABILITIES = ("acoustic_attributes/age", "instruction/style", "role_play/characte
 
 
 def _vstyle(task: Task, k: int, rng: random.Random) -> Record:
-    row = {"id": k + 1, "instruct_id": k + 1, "ability": rng.choice(ABILITIES), "instruct_text": words(rng, 20)}
+    row = {
+        "id": k + 1,
+        "instruct_id": k + 1,
+        "ability": rng.choice(ABILITIES),
+        "instruct_text": words(rng, 20),
+    }
     return {"row": row, "text": "", "judge": f"{words(rng, 120)} Final score: [[{rng.randrange(1, 6)}]]"}
 
 

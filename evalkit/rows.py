@@ -95,7 +95,8 @@ class Row(dict[str, Any]):
         beside = os.path.relpath(Path(self.file).absolute().parent, os.path.abspath(self.root))
         tries = [t for p in places for t in (os.path.join(beside, p), p)]
         found = [self._at(t) for t in tries if not t.startswith("..")] or [self._at(places[0])]
-        return next((a for a in found if a.path and Path(a.path).is_file()), found[0])
+        there = (a for a in found if a.path and os.path.isfile(a.path))  # noqa: PTH113 - a long name is not there
+        return next(there, found[0])
 
     def _at(self, relative: str) -> Audio:
         try:

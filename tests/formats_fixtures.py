@@ -57,7 +57,7 @@ def _tool(name: str) -> str:
 
 
 def _call(name: str, x: int) -> str:
-    return f'<tool_call>\n{json.dumps({"name": name, "arguments": {"x": x}})}\n</tool_call><|im_end|>'
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': {'x': x}})}\n</tool_call><|im_end|>"
 
 
 def _fc(key: int, category: str, x: int) -> dict[str, Any]:

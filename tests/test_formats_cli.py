@@ -119,8 +119,13 @@ def test_records_without_an_answer_are_errors(bench: Bench, case: Case) -> None:
     path = case.write(bench.tmp, [json.dumps(r, ensure_ascii=False) for r in records])
     done = score(bench, path, *case.more)
     assert done.code == 1 and "Traceback" not in done.err, done.said
-    kinds = [x["error"]["kind"] for t in case.expected if (bench.tmp / "a" / t).exists()
-             for x in lines(bench.tmp / "a" / t / "responses.jsonl") if "error" in x]
+    kinds = [
+        x["error"]["kind"]
+        for t in case.expected
+        if (bench.tmp / "a" / t).exists()
+        for x in lines(bench.tmp / "a" / t / "responses.jsonl")
+        if "error" in x
+    ]
     assert kinds == ["no-prediction"], done.said
     total = sum(e["n"] for e in json.loads((bench.tmp / "a/results.json").read_text())["tasks"].values())
     assert total == len(case.records) / (4 if case.name == "ultraeval-audio" else 1)

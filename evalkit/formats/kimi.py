@@ -117,8 +117,8 @@ def row_of(task: str, record: dict[str, Any]) -> dict[str, Any]:
         return row
     if benchmark == "mmau":
         words, options = _options(str(record.get("question") or ""))
-        row = {"question": words, "choices": options, "task": record.get("subset")} | rest
-        return row | {"answer": answer}
+        known = {"choices": options, "task": record.get("subset")} | rest
+        return known | {"question": words, "answer": answer}
     return rest | {"question": question, "answer": answer, "text": answer, "sentence": answer}
 
 

@@ -145,25 +145,19 @@ class LALMJudge(ModelJudge):
         return [settled]
 
     async def prepared(self, sample: Sample, answer: Answer) -> ChatRequest:
-        hears = self.hears(sample)
-        reply = answer.response.audio
+        rubric, reply, hears = self.rubric_of(sample), answer.response.audio, self.hears(sample)
         if reply is None:
             raise NotJudgeable(NO_SPEECH)
-        users = users_turn(sample) if hears != "reply" else None
-        sounds = [await asyncio.to_thread(loaded, users)] if users is not None else []
-        if sounds == [None] or (hears == "both" and not sounds):
-            if hears == "both":
-                raise NotJudgeable(
-                    "no-user-audio: the judge has to hear the user's turn, which can't be read"
-                )
-            sounds = []
-        sounds.append(await asyncio.to_thread(loaded, reply))
-        if sounds[-1] is None:
+        turn = users_turn(sample) if hears != "reply" else None
+        users = await asyncio.to_thread(loaded, turn) if turn is not None else None
+        if users is None and hears == "both":
+            raise NotJudgeable("no-user-audio: the judge has to hear the user's turn, which can't be read")
+        speech = await asyncio.to_thread(loaded, reply)
+        if speech is None:
             raise NotJudgeable("bad-speech: the response's speech can't be read; generate it again")
-        rubric = self.rubric_of(sample)
-        text = rubric.render(**self.fields(sample, BOTH_FOLLOW if len(sounds) > 1 else REPLY_FOLLOWS))
-        parts: list[str | Audio] = [text, *(s for s in sounds if s is not None)]
-        return replace(self.chat_request((rubric.role, tuple(parts))), seed=self.seed)
+        told = rubric.render(**self.fields(sample, BOTH_FOLLOW if users is not None else REPLY_FOLLOWS))
+        parts = (told, users, speech) if users is not None else (told, speech)
+        return replace(self.chat_request((rubric.role, parts)), seed=self.seed)
 
     def rubric_of(self, sample: Sample) -> Rubric:
         """The rubric this sample takes. Raises NotJudgeable."""

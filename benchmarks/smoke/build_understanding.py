@@ -186,10 +186,11 @@ def write_mmsu(target: Path) -> None:
     rows = []
     for row in MMSU_ROWS:
         names = ("category", "sub-category", "sub-sub-category")
+        text, voice = row["say"]
         rows.append(
             {
                 "id": row["id"],
-                "audio": {"bytes": to_mp3(speak(*row["say"], 1.0)), "path": f"{row['id']}.mp3"},
+                "audio": {"bytes": to_mp3(speak(text, voice, 1.0)), "path": f"{row['id']}.mp3"},
                 "task_name": row["id"].removesuffix("_smoke"),
                 "question": row["question"],
                 **dict(zip(("choice_a", "choice_b", "choice_c", "choice_d"), row["choices"], strict=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -21,6 +22,7 @@ from evalkit.interfaces import Answer
 from evalkit.records import Response, Sample, Turn
 from judges.choice_words import without_thoughts
 from judges.choices import Choice, StrictChoice, choose, same_option
+from tests.cli_fixtures import lines
 
 ANIMALS = ["dog", "cat", "bird", "fish"]
 
@@ -353,6 +355,38 @@ def test_a_long_answer_takes_linear_time(unit: str) -> None:
 
     short = max(min(seconds(10_000) for _ in range(2)), 0.002)
     assert seconds(100_000) < 40 * short
+
+
+REAL = Path(__file__).parent.parent.parent / "shared" / "vectors" / "mcq.mmau_string_match.jsonl"
+RIGHT = (
+    *("exact", "letter", "paren_letter", "letter_dot", "paren_option", "paren_space_option", "dot_option"),
+    *("sentence", "verbose", "question_echo", "upper", "think", "chinese", "hedge_reverse"),
+)
+WRONG = (
+    *(
+        "wrong_option",
+        "wrong_letter",
+        "wrong_paren_option",
+        "hedge",
+        "all_options",
+        "refusal",
+        "punct_only",
+        "empty",
+    ),
+)
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the vectors that quote the data set are not here")
+def test_real_questions_in_every_style() -> None:
+    """What the sheet's styles say is read as it is meant: 40 questions of MMAU, 22 styles."""
+    seen = 0
+    for case in lines(REAL):
+        if case["style"] in RIGHT + WRONG:
+            found = choose(case["response"], case["choices"]).index
+            right = found is not None and same_option(case["choices"][found], case["answer"], case["choices"])
+            assert right == (case["style"] in RIGHT), case
+            seen += 1
+    assert seen > 500
 
 
 # --- parts --------------------------------------------------------------------------------------------

@@ -179,3 +179,32 @@ def test_chinese_by_its_own_rubrics(bench: Bench) -> None:
         "vstyle_instruction_zh",
         "vstyle_empathy_zh",
     }
+
+
+def test_the_users_turn_is_fetched_again_after_the_model_was_asked(bench: Bench) -> None:
+    """From parquet, whose bytes the engine drops once they were sent: the judge hears the same sound."""
+    pq = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install "evalkit[data]"')
+    import pyarrow as pa
+
+    mp3 = (WORDS / SAID).read_bytes()
+    columns = {
+        "id": [1],
+        "ability": ["empathy/anger"],
+        "instruct_text": ["Grr!"],
+        "audio": [{"bytes": mp3, "path": "a.mp3"}],
+    }
+    folder = bench.data / "zhanjun/VStyle/en"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table(columns), folder / "en-0000.parquet")
+    with mock_server(texts=["Oh dear."], speak=0.5) as model, mock_server(texts=["[[4]]"]) as judge:
+        speaker = ["run", "--model", "openai/m", "-M", f"base_url={model.url}", "--task", EN, "--limit", 1]
+        ear = ["--lalm-judge", "openai/ear", "-L", f"base_url={judge.url}", "-O", "judge_user_audio=yes"]
+        where = ["--data-dir", bench.data, "--out", bench.tmp / "a", "--no-report", "--progress", "none"]
+        done = bench.here(*speaker, *ear, *where)
+        assert done.code == 0, done.said
+        [message] = judge.stats()["last"]["messages"]
+    assert message["content"][1]["input_audio"]["data"]["sha256"] == hashlib.sha256(mp3).hexdigest()
+    assert [p["type"] for p in message["content"]] == ["text", "input_audio", "input_audio"]
+    [verdict] = lines(bench.tmp / "a" / EN / "scores.jsonl")
+    assert verdict["value"] == 4.0 and verdict["detail"]["heard"][0] == hashlib.sha256(mp3).hexdigest()
+    assert verdict["detail"]["model"] == "ear-served"

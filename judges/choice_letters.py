@@ -20,15 +20,18 @@ _RIGHT = words("correct right best answer likely appropriate accurate true 正 �
 _JOINTS = words(", ; / & + 、 and or nor 和 或 及 与") | {"\n"}
 
 _NOUNS = words("answer ans choice option selection solution letter")
-_VERBS = words("choose chose chosen choosing select selected selecting pick picked picking")
+_VERBS = words(
+    "choose chose chosen choosing select selected selecting pick picked picking therefore thus hence"
+)
 _VERB_PAIRS = frozenset((("go", "with"), ("going", "with"), ("went", "with"), ("opt", "for")))
 _FILLERS = words(
     "is are was be would should must will here most probably definitely clearly therefore thus the my final "
     "correct right best option choice letter answer to this question for that i with number"
 )
-_LINKS = words("is are was be : =")
+_LINKS = words("is are was be : = - – — → 是 为")
 _LABELS = words("the my final correct right best answer option choice letter selection 选 项 答 案")
 _HAN_FILLERS = words("是 为 应 该 选 项 择 就 正 确 的 答 案 :")
+_CUE_MARKS = _EMPHASIS | frozenset(",:=\n-–—>→")
 _MAX_FILLERS = 8
 
 
@@ -171,11 +174,20 @@ class LetterReader:
                 out.append(self._after_cue(i + 1, _FILLERS, linked=False))
             elif token.low in _VERBS or (previous, token.low) in _VERB_PAIRS:
                 out.append(self._after_cue(i + 1, _FILLERS, linked=True))
-            elif token.low == "案" and previous == "答":
+            elif (previous, token.low) in (("答", "案"), ("该", "是"), ("认", "为")):
                 out.append(self._after_cue(i + 1, _HAN_FILLERS, linked=True))
             elif token.low == "选":
                 out.append(self._after_cue(i + 1, _HAN_FILLERS, linked=not self._begins_option(i + 1)))
+            else:
+                out.append(self._called_right(i))
         return out
+
+    def _called_right(self, i: int) -> Mark | None:
+        """A letter at `i` that the answer calls right: "(B) is correct", "option B is the answer"."""
+        if not (self._letter(i) and self.tokens[i].raw.isupper()) and self.tokens[i].raw not in _OPENERS:
+            return None
+        mark = self.mark(i)
+        return mark if mark and self._is_right(mark.end) else None
 
     def _begins_option(self, i: int) -> bool:
         """选 begins 选项, "option", which needs a link as the English word does."""
@@ -188,12 +200,8 @@ class LetterReader:
             if linked and (found := self.mark(i)):
                 return found
             t = self.tokens[i]
-            linked = linked or t.low in _LINKS or t.low in ("是", "为")
-            if (
-                t.low not in fillers
-                and t.raw not in _EMPHASIS
-                and t.raw not in (":", "=", "\n", "-", ">", "→")
-            ):
+            linked = linked or t.low in _LINKS
+            if t.low not in fillers and t.raw not in _CUE_MARKS:
                 return None
             i += 1
         return None

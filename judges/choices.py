@@ -6,8 +6,8 @@ The rule, in order (nothing is ever drawn at random, and what can't be read is w
    only what is inside is read; several of them must be read alike.
 2. Case, width (NFKC), blanks and punctuation don't count when words are compared. Marks such as "#" or "-"
    count only where two options of this question differ in nothing else ("C# major", "C major").
-3. A letter is *stated* when it opens the answer, or follows a cue ("the answer is", "answer:", "I choose",
-   "答案是", "选" ...). It is read
+3. A letter is *stated* when it opens the answer, follows a cue ("the answer is", "answer:", "I choose",
+   "therefore", "答案是", "选" ...), or is called right ("B is correct"). It is read
    - in brackets or emphasis: "(B)", "[b]", "**B**", "(B)text";
    - bare before a mark or the end: "B", "b.", "B) text", "B: text"; "B.text" and "B text" only when the text
      is that option's own; "B because", "B is correct".

@@ -42,6 +42,8 @@ I choose B. | I would choose (B). | I'd go with B. | I pick B because it meows. 
 <think>maybe A</think>B | <think>A or (C)?</think> The answer is B. | so it is A</think>B
 It is a mammal. \\boxed{B} | {"answer": "B"} | {"choice": "b"} | I think it is (B) | That must be a feline (B).
 答案是B | 答案是B。 | 答案：B | 正确答案是（B） | 选B | 我选择B。 | 应该选B | 答案是 B，因为是猫 | 选项B | 答案为Ｂ
+Therefore, B. | Thus (B) | Answer - B | The answer → B | So option B is correct. | Clearly (B) is the right answer.
+应该是B | 我认为是B。 | 所以B是正确答案 | B is correct | A is not right. B is correct.
 Ｂ | （Ｂ） | 【B】 | B． | B、 | B。cat | 「B」 | B：cat | (B) 猫 | B\u200b
 """.replace("\n", " | ")
     .strip(" |")
@@ -93,6 +95,10 @@ def test_a_letter_on_a_line_is_read(response: str) -> None:
         ("A or B.", "no-choice"),
         ("B? No.", "no-choice"),
         ("The chords are going to B.", "no-choice"),
+        ("Thus a horse can be heard", "no-choice"),
+        ("A is correct. B is correct.", "several-letters"),
+        ("Option B is not correct.", "no-choice"),
+        ("B is the loudest.", "no-choice"),
         ("A. dog: no barking.\nB. cat: there is meowing.", "several-letters"),
         ("Let me see.\nA. dog: no barking.\nB. cat: there is meowing.", "several-letters"),
         ("Which?\n(A)dog\n(B)cat", "several-letters"),

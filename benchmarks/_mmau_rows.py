@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,10 +14,13 @@ from typing import Any
 from benchmarks._choices import has_prefixes, kimi_prompt, without_prefix, without_prefixes
 from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Sample, Turn
-from evalkit.sources import Row
+from evalkit.sources import Row, Source
 
 FILE = "mmau-test-mini.json"
 GITHUB, HUB = "Sakshi113/MMAU", "gamma-lab-umd/MMAU-test-mini"
+PIN = "9f18fda99f8dbc2bc5ecd6323fb5063309f54969810b5c6f1caeb3b8d904cf1c"
+COUNTS = {"sound": 333, "music": 334, "speech": 333}
+"""sha256 of the JSON and its rows per task (sections 1 and 2.1)."""
 ToSample = Callable[[str, Row], Sample]
 _ATTRIBUTES = ("task", "difficulty", "category", "sub-category", "dataset")
 
@@ -33,12 +38,27 @@ def _attributes(row: Row) -> dict[str, Any]:
     return dict(packed) if isinstance(packed, Mapping) else row
 
 
-def _beside(root: str) -> Mapping[str, Mapping[str, Any]]:
-    """The rows of the JSON by id, when it lies in the data folder of the hub's copy (`root`); else none."""
+def _beside(root: str) -> Path | None:
+    """The JSON, when it lies in the data folder of the hub's copy (`root`)."""
     above = Path(root).parent
     places = (Path(root), above, above / "MMAU", above.parent / GITHUB, above.parent / "MMAU", above.parent)
-    file = None if "://" in root else next((f for p in places if (f := p / FILE).is_file()), None)
-    return _by_id(file, file.stat().st_mtime_ns) if file else {}
+    return None if "://" in root else next((f for p in places if (f := p / FILE).is_file()), None)
+
+
+def check_edition(source: Source) -> list[str]:
+    """Notes on a JSON that isn't the pinned one: "v05.15.25" was changed several times (section 2.2)."""
+    file = next((Path(f) for _, f in source.files if Path(f).name == FILE), None) or _beside(source.root)
+    if source.kind == "smoke" or file is None:
+        return []
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() == PIN:
+        return []
+    counts = Counter(str(row.get("task")) for row in _by_id(file, file.stat().st_mtime_ns).values())
+    found = ", ".join(f"{counts[t]} {t}" for t in COUNTS)
+    return [
+        f"MMAU: {FILE} is not the edition the sheet pins (sha256 {PIN[:12]}...): it holds {found}, "
+        f"where {', '.join(f'{n} {t}' for t, n in COUNTS.items())} were published"
+    ]
 
 
 @lru_cache(maxsize=2)
@@ -63,7 +83,8 @@ def _scored(row: Row, sample_id: str) -> tuple[Mapping[str, Any], str]:
     """The row whose question and options count, and of what shape they are."""
     if not has_prefixes(_choices(row, row.where)):
         return row, "options as in the JSON"
-    found = None if row.given else _beside(row.root).get(sample_id)
+    file = None if row.given else _beside(row.root)
+    found = _by_id(file, file.stat().st_mtime_ns).get(sample_id) if file else None
     return (found, "options from the JSON, sound from the hub") if found else (row, "options with letters")
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from benchmarks._choices import kimi_prompt, lmms_prompt, report_prompt
 from benchmarks._kimi import skip_by_length
-from benchmarks._mmau_rows import FILE, GITHUB, HUB, asking
+from benchmarks._mmau_rows import FILE, GITHUB, HUB, PIN, asking, check_edition
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality
 from evalkit.sources import HubData
@@ -73,7 +73,7 @@ TASKS = (
             citation=f"GitHub {GITHUB}",
             files=(FILE,),
             media=("test-mini-audios/*",),
-            pins={FILE: "9f18fda99f8dbc2bc5ecd6323fb5063309f54969810b5c6f1caeb3b8d904cf1c"},
+            pins={FILE: PIN},
             mirrors=(HubData(HUB),),
         ),
         to_sample=to_sample,
@@ -87,6 +87,7 @@ TASKS = (
             "kimi": asking(kimi_prompt, sound_first=False),
             "lmms-eval": asking(lmms_prompt),
         },
+        check=check_edition,
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import mmau
-from benchmarks._mmau_rows import GITHUB, HUB
+from benchmarks._mmau_rows import GITHUB, HUB, check_edition
 from evalkit.interfaces import Answer, UsageError
 from evalkit.records import Response, Sample, Turn
 from evalkit.sources import DataOptions, Row, open_source
@@ -177,6 +178,26 @@ def test_the_hub_shape_alone(tmp_path: Path) -> None:
         assert {k: sample.meta[k] for k in ("task", "difficulty")} == {
             k: plain[key].meta[k] for k in ("task", "difficulty")
         }
+
+
+def test_another_edition_of_the_json_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SMOKE / GITHUB, tmp_path / GITHUB)
+    shutil.copytree(SMOKE / HUB, tmp_path / HUB)
+    task = mmau.TASKS[0]
+
+    def notes(repo: str, smoke: bool = False) -> list[str]:
+        options = DataOptions(data_dir=str(tmp_path), repo=repo, smoke=smoke)
+        return check_edition(open_source(task.data, options, task=TASK))
+
+    for repo in (GITHUB, HUB):
+        [note] = notes(repo)
+        assert "1 sound, 1 music, 2 speech" in note and "333 sound, 334 music, 333 speech" in note
+        assert notes(repo, smoke=True) == []
+    digest = hashlib.sha256((SMOKE / GITHUB / "mmau-test-mini.json").read_bytes()).hexdigest()
+    monkeypatch.setattr("benchmarks._mmau_rows.PIN", digest)
+    assert notes(GITHUB) == notes(HUB) == []
+    shutil.rmtree(tmp_path / GITHUB)
+    assert notes(HUB) == []
 
 
 def test_prompts() -> None:

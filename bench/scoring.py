@@ -87,9 +87,15 @@ def score(
 
 def show(rows: Sequence[Scored]) -> None:
     """A line for each benchmark, and the total beside the bar."""
-    print(
-        f"{'benchmark':<16} {'tasks':>5} {'samples':>8} {'numbers from':>12} {'wall s':>7} {'samples/s':>9} {'peak MB':>8}"
+    titles = (
+        ("tasks", 5),
+        ("samples", 8),
+        ("numbers from", 12),
+        ("wall s", 7),
+        ("samples/s", 9),
+        ("peak MB", 8),
     )
+    print(f"{'benchmark':<16}", *(f"{name:>{width}}" for name, width in titles))
     for r in rows:
         rate = r.samples / r.wall
         print(

@@ -13,11 +13,12 @@ SIZES = {"asr/common-voice-en": 16_348, "asr/common-voice-zh": 10_000, "vstyle/e
 """Samples of tasks whose published number is not established: about as many as there are."""
 DEFAULT_SIZE = 200
 
-EN = (
-    "the of and to in is that it was for on are as with they at be this from have or one had by but what all "
-    "were when we there can an your which their said if do will each about how up out them then she many some "
-    "twenty-three 1,204 colour Paris It's won't piano kitchen weather because three quarters river answer"
-).split()
+COMMON = """
+the of and to in is that it was for on are as with they at be this from have or one had by but what all
+were when we there can an your which their said if do will each about how up out them then she many some
+twenty-three 1,204 colour Paris It's won't piano kitchen weather because three quarters river answer
+"""
+EN = COMMON.split()
 ZH = "的一是不了人我在有他这为之大来以个中上们到说国和地也子时道出而要于就下得可你年生三十二点五百北京天气"
 
 Record = dict[str, Any]

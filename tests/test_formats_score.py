@@ -371,6 +371,24 @@ def test_text_answers_of_every_shape_are_read(bench: Bench, answer: str) -> None
     assert result(bench.tmp / "a", task)["value"] == 100.0
 
 
+def test_places_are_put_in_the_data_sets_terms(bench: Bench) -> None:
+    """Its ids are places: with the data set at hand, a run is scored against the data set's own rows."""
+    rows = [{"id": f"q{k}", "Questions": f"{k}?", "Answer": "Rome", "audio": f"{k}.wav"} for k in range(3)]
+    bench.rows(rows, "data", repo="TwinkStart/llama-questions")
+    for k in range(3):
+        (bench.data / f"TwinkStart/llama-questions/{k}.wav").write_bytes(tone_wav(0.1))
+    records = ultraeval(2, "it is Rome", "-", 0) + ultraeval(0, "it is Paris", "-", 0)
+    path = write(bench.tmp / "t.jsonl", records)
+    args = ("--task", LLAMA, "--data-dir", bench.data)
+    done = score(bench, path, *args)
+    assert done.code == 1, done.said
+    found = result(bench.tmp / "a", LLAMA)
+    assert (found["n"], found["n_scored"], found["value"]) == (3, 2, 50.0)
+    assert "error" in responses(bench, LLAMA)["q1"]
+    write(path, ultraeval(3, "it is Rome", "-", 0))
+    refused(bench.here("score", path, *args, "--out", bench.tmp / "b"), f"{path}:1", "3 samples", "'3'")
+
+
 def test_ratings_of_its_judge(bench: Bench) -> None:
     task = "ultraeval-audio/alpaca-eval"
     records = ultraeval(0, "words", "x", 0)

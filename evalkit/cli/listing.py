@@ -32,7 +32,8 @@ def call(args: argparse.Namespace) -> int:
     for name, rows in found.items():
         if len(found) > 1:
             print(f"{name}\n{'-' * len(name)}")
-        print((by_benchmark(rows) if name == "benchmarks" else table(rows)) + "\n")
+        shown = {"benchmarks": by_benchmark, "formats": by_format}.get(name, table)
+        print(shown(rows) + "\n")
     return 0
 
 
@@ -59,6 +60,15 @@ def by_benchmark(rows: Sequence[dict[str, Any]]) -> str:
 def _table_numbers(cells: Sequence[str]) -> list[str]:
     """ "T1", "T2": the printed tables that these cells are in."""
     return list(dict.fromkeys("T" + c.split(":")[0] for c in cells))
+
+
+def by_format(rows: Sequence[dict[str, Any]]) -> str:
+    """Formats one below the other: their cells are sentences."""
+    out = []
+    for row in rows:
+        out.append(f"{row['format']}: {row['about']}")
+        out += [f"  {k:<14} {_cell(v)}" for k, v in row.items() if k not in ("format", "about")]
+    return "\n".join(out)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -17,7 +17,7 @@ from evalkit.engine.importing import Foreign, Importer, left_out, recognise, tas
 from evalkit.engine.opencache import open_cache
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
-from evalkit.engine.scorefile import Given, score_file, score_with_models
+from evalkit.engine.scorefile import Given, ids_of, score_file, score_with_models
 from evalkit.engine.session import Job, refuse_others
 from evalkit.interfaces import Roles, UsageError
 from evalkit.predictions import PredictionFile
@@ -161,7 +161,8 @@ def _given(
     rows = not (args.data_dir or args.data_repo)
     recorded, column = not args.no_recorded, args.answer_column
     ref = Path(args.ref) if args.ref else None
-    importer = Importer(out, tasks, rows, audio_dir, recorded, column, ref)
+    data = data_options(args, None)
+    importer = Importer(out, tasks, rows, audio_dir, recorded, column, ref, lambda t: ids_of(t, data))
     files = importer.convert(foreign)
     return {name: Given(p, p.first().row is not None) for name, p in files.items()}, importer.left_out
 

@@ -81,12 +81,17 @@ def pairs(state: TaskState, predictions: PredictionFile, *, rows: bool, limit: i
         yield sample, predictions.get(sample.id)
 
 
-def known_ids(state: TaskState) -> set[str]:
-    """Ids of every sample of the data set, and of the samples that its files hold for other tasks."""
+def ids_in_order(state: TaskState) -> list[str]:
+    """Ids of the samples of the data set, in its order."""
     probe = TaskState(state.plan, state.source)
     for row in rows_of(state):
         probe.unique(sample_of(state.plan.task, row))
-    known = set(probe.seen)
+    return list(probe.seen)
+
+
+def known_ids(state: TaskState) -> set[str]:
+    """Ids of every sample of the data set, and of the samples that its files hold for other tasks."""
+    known = set(ids_in_order(state))
     if (keep := state.source.spec.keep) is not None:
         known.update(_id_of(state, row) for row in state.source.all_rows() if not keep(row))
     return known

@@ -6,7 +6,7 @@ Whatever is wrong with a line is told by the name the user knows: the foreign fi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -123,7 +123,7 @@ class _Out:
     file: BinaryIO
     seen: dict[str, tuple[Path, int]] = field(default_factory=dict)
     folders: set[Path] = field(default_factory=set)
-    renamed: int = 0
+    places: Sequence[str] | None = None
 
 
 @dataclass
@@ -138,6 +138,7 @@ class Importer:
         recorded: False drops recorded judge replies.
         column: the user's name of the column that holds answers.
         ref: a file of references, for formats that take one.
+        places: gives the ids of a task's data set in its order, for formats whose ids are places in it.
     """
 
     out: Path
@@ -147,6 +148,7 @@ class Importer:
     recorded: bool = True
     column: str | None = None
     ref: Path | None = None
+    places: Callable[[Task], Sequence[str]] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     _outs: dict[str, _Out] = field(default_factory=dict)
 
@@ -199,7 +201,19 @@ class Importer:
                 continue
             o = self._out(task)
             o.folders.add(folder)
+            if foreign.format.by_position and not self.rows and self.places is not None:
+                o.places = self.places(task) if o.places is None else o.places
+                found.id = self._at_place(o.places, found, foreign.path, task)
             self._write(o, found, foreign.path, folder)
+
+    @staticmethod
+    def _at_place(ids: Sequence[str], found: Converted, path: Path, task: Task) -> str:
+        """The data set's id of what a record calls by its place. Raises UsageError: there is no such place."""
+        place = found.id or ""
+        if not place.isdecimal() or int(place) >= len(ids):
+            what = f"{task.name} has {len(ids)} samples, none at place {place!r} (from 0)"
+            raise UsageError(f"{path}:{found.line}: {what}. Check --task and the edition of the data.")
+        return ids[int(place)]
 
     def _out(self, task: Task) -> _Out:
         if task.name not in self._outs:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evalkit.engine.bulk import GivenSource, known_ids, pairs, score_bulk
+from evalkit.engine.bulk import GivenSource, ids_in_order, known_ids, pairs, score_bulk
 from evalkit.engine.session import (
     Job,
     Outcome,
@@ -20,9 +20,10 @@ from evalkit.engine.session import (
     results_of,
 )
 from evalkit.engine.state import TaskState
+from evalkit.plan import ScoringPlan
 from evalkit.predictions import PredictionFile
 from evalkit.records import JSON, Sample
-from evalkit.sources import Row, Source, open_source
+from evalkit.sources import DataOptions, Row, Source, open_source
 from evalkit.task import Task
 
 
@@ -56,6 +57,13 @@ def with_given(job: Job, given: Mapping[str, Given]) -> Job:
         return task, open_source(task.data, job.data, task=task.name)
 
     return replace(job, opener=opened)
+
+
+def ids_of(task: Task, data: DataOptions) -> list[str]:
+    """Ids of a task's data set, in its order. Raises UsageError when the data isn't there."""
+    protocol, variant = task.variant(None)
+    source = open_source(task.data, data, task=task.name)
+    return ids_in_order(TaskState(ScoringPlan(task, protocol, variant, (), source.describe()), source))
 
 
 def check(states: Sequence[TaskState], given: Mapping[str, Given]) -> None:

@@ -108,6 +108,8 @@ class Format:
         read: the records; raises UsageError that names file and line for one it can't read.
         likely: tasks that the file may answer, the likeliest first, when its records don't tell; only hints.
         tells_task: True when its records name their task.
+        by_position: True when its ids are places in the data set, from 0; with the data set at hand they are
+            put in its own terms.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Format:
     read: Callable[[Path, Reading], Iterator[Converted]]
     likely: Callable[[Head], Sequence[str]] = field(default=lambda head: ())
     tells_task: bool = False
+    by_position: bool = False
 
 
 def answer_of(record: Mapping[str, Any], reading: Reading, *names: str) -> str | None:

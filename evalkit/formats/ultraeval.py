@@ -178,4 +178,5 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     likely=likely,
+    by_position=True,
 )

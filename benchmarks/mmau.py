@@ -75,6 +75,7 @@ TASKS = (
             media=("test-mini-audios/*",),
             pins={FILE: PIN},
             mirrors=(HubData(HUB),),
+            hosted=False,
         ),
         to_sample=to_sample,
         variants=VARIANTS,

@@ -32,6 +32,7 @@ class HubData:
         pins: sha256 of files by name, where a published number stands on one edition of a file.
         mirrors: other copies of the same data, in their own layout, for --data-repo.
         withdrawn: the hub no longer has it, or never had: since when, and what to do instead. A local copy is read.
+        hosted: False: the hub has it in a mirror only; without --data-dir the first one is read.
         keep: which rows belong to the task, where one file holds the rows of several; asked of rows that came
             with predictions, too.
         opener: finds the rows in a way of its own (a manifest's); else they are looked for as above.
@@ -49,14 +50,15 @@ class HubData:
     pins: Mapping[str, str] = field(default_factory=dict)
     mirrors: tuple[HubData, ...] = ()
     withdrawn: str = ""
+    hosted: bool = True
     keep: Callable[[Row], bool] | None = None
     opener: Callable[[HubData, DataOptions, str], Source] | None = field(
         default=None, repr=False, compare=False
     )
 
-    def at(self, repo: str | None) -> HubData:
+    def at(self, repo: str) -> HubData:
         """The same data in another repository: a declared mirror, or a copy in this layout."""
-        if repo is None or repo == self.repo:
+        if repo == self.repo:
             return self
         copy = replace(self, repo=repo, edition="not stated" if self.edition else "")
         found = next((m for m in self.mirrors if m.repo == repo), copy)
@@ -72,7 +74,6 @@ class HubData:
 class DataOptions:
     """What the user says about data: a mirror folder, another revision, streaming instead of a download.
 
-    `repo` is another hub id to read the same data from.
     `smoke` marks our own few questions in a benchmark's layout: never to be taken for the benchmark.
     """
 
@@ -80,7 +81,6 @@ class DataOptions:
     revision: str | None = None
     stream: bool = False
     smoke: bool = False
-    repo: str | None = None
 
 
 @dataclass

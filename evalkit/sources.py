@@ -36,8 +36,8 @@ def open_source(spec: HubData, options: DataOptions, *, task: str) -> Source:
     """
     if spec.opener is not None:
         return spec.opener(spec, options, task)
-    spec = spec.at(options.repo)
     if options.data_dir is None:
+        spec = spec if spec.hosted or not spec.mirrors else spec.at(spec.mirrors[0].repo)
         if spec.withdrawn:
             raise UsageError(f"{task}: {spec.repo} {spec.withdrawn}")
         return hub.open_hub(spec, options, task)

@@ -25,7 +25,8 @@ EN, ZH = "asr/common-voice-en", "asr/common-voice-zh"
 
 def samples(task: str, data_dir: Path, repo: str | None = None) -> list[Sample]:
     found = catalogue().tasks[task]
-    source = open_source(found.data, DataOptions(data_dir=str(data_dir), repo=repo), task=task)
+    data = found.data.at(repo) if repo else found.data
+    source = open_source(data, DataOptions(data_dir=str(data_dir)), task=task)
     return [found.to_sample(task, row) for row in source.rows()]
 
 

@@ -610,7 +610,7 @@ def test_the_catalogue_stays_light() -> None:
 
 def test_the_source_says_what_was_read(home: Path) -> None:
     task = task_of(str(manifest(home, licence="CC0-1.0", citation="GitHub me/mine")))
-    source = open_source(task.data, DataOptions(data_dir="/nowhere", repo="some/mirror"), task=task.name)
+    source = open_source(task.data, DataOptions(data_dir="/nowhere"), task=task.name)
     described = source.describe()
     assert (described["repo"], described["kind"], described["licence"]) == ("rows.jsonl", "custom", "CC0-1.0")
     assert task.modality is Modality.S2T and str(home) not in json.dumps(described)

@@ -304,17 +304,23 @@ def test_the_counts_of_vectors_are_those_of_the_files() -> None:
     said = read(ROOT / "README.md")
     counted = {p.name: len(read(p).splitlines()) for p in (ROOT / "tests" / "vectors").glob("*.jsonl")}
     for name, words in {
-        "voicebench.mcq": "{} vectors |",
-        "voicebench.advbench": "{} vectors, both cases",
-        "voicebench.ifeval": "{} vectors, strict",
-        "voicebench.bbh": "{} vectors |",
-        "voicebench.sdqa": "{} vectors of recorded replies",
+        "voicebench.mcq": "{} letter and",
+        "voicebench.kimi_collect_acc": "letter and {} judge vectors",
+        "voicebench.ifeval": "| {} and",
+        "voicebench.advbench": "and {} vectors |",
+        "voicebench.bbh": "{} vectors of BBH",
+        "voicebench.sdqa": "{} vectors of votes",
         "voicebench.open": "{} open (3 votes)",
-        "voicebench.kimi_open": "{} + ",
-        "voicebench.kimi_collect_acc": "+ {} Kimi",
-        "ultraeval.ue_chatbot_eval": "{} chatbot",
+        "voicebench.kimi_open": "and {} Kimi vectors",
+        "ultraeval.kimi_oab": "{} vectors of judges' replies",
+        "ultraeval.ue_chatbot_eval": "{} vectors of ratings",
         "ultraeval.ue_qa_exist_match": "{} exist-match",
         "ultraeval.ue_qa_exact_match": "{} exact-match",
+        "mcq.mmsu_records": "| {} vectors |",
+        "mmau_pro.rules": "{} instruction and",
+        "mmau_pro.judge_parse": "and {} judge vectors",
+        "speech_fc.bfcl": "{} vectors with error codes",
+        "vstyle.judge_replies": "{} vectors of replies",
         "wer.normalizers": "{} normaliser",
     }.items():
         assert words.format(counted[f"{name}.jsonl"]) in said, name
@@ -361,6 +367,10 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
             judge = ["--judge", "openai/j", "-J", f"base_url={mock.url}", "--protocol", "official"]
             tasks = [w for t in ("mmsu", "commoneval", "advbench") for w in ("--task", f"voicebench/{t}")]
             main(["run", *model, *judge, *smoke, *tasks])
+            model = ["--model", "openai/m", "-M", f"base_url={mock.url}", "--out", str(folder / "silent")]
+            tasks = ["--task", "vstyle/en", "--task", "speech-style/speech-if"]
+            hears = ["--lalm-judge", "openai/h", "-L", f"base_url={mock.url}"]
+            assert main(["run", *model, *hears, *smoke, *tasks]) == 1, "a model that was to speak, and didn't"
         with mock_server(texts=["Rome"], speak=0.5, status=500, fail_first=1) as mock:
             model = ["--model", "openai/s", "-M", f"base_url={mock.url}", "--out", str(folder / "speech")]
             task = ["--task", "ultraeval-audio/llama-questions", "--retries", "1"]

@@ -256,3 +256,13 @@ def test_internal_errors_are_one_sentence(bench: Bench, monkeypatch: pytest.Monk
     done = bench.here(*openai(NOWHERE, "--task", ADV))
     assert done.code == 3
     assert re.fullmatch(r"internal error: ZeroDivisionError: oh\. .*EVALKIT_DEBUG=1.*\n", done.err)
+
+
+def test_a_mirror_goes_to_the_tasks_that_know_it(bench: Bench) -> None:
+    """--data-repo of one task of a suite leaves the others alone; a copy has to be of one data set."""
+    words = ["run", "--model", "openai/m", "-M", "base_url=http://127.0.0.1:9/v1", "--dry-run"]
+    done = bench.here(*words, "--suite", "table3", "--data-repo", "gamma-lab-umd/MMAU-test-mini")
+    assert done.code == 0, done.said
+    done = bench.here(*words, "--suite", "table3", "--data-repo", "me/copy")
+    assert done.code == 2 and "no mirror of" in done.err and "--task" in done.err
+    assert bench.here(*words, "--task", "mmsu/all", "--data-repo", "me/copy").code == 0

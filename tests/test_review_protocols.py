@@ -260,4 +260,6 @@ def test_default_protocols_are_the_reports() -> None:
         assert default[f"voicebench/{subset}"] == "kimi-evalkit"
     others = {n: p for n, p in default.items() if n in ("voicebench/bbh", "voicebench/wildvoice")}
     assert set(others.values()) == {"official"}
-    assert {p for n, p in default.items() if n.startswith("ultraeval-audio/")} == {"official"}
+    spoken = {n: p for n, p in default.items() if n.startswith("ultraeval-audio/")}
+    assert {p for n, p in spoken.items() if not n.endswith("-s2m")} == {"official"}
+    assert {p for n, p in spoken.items() if n.endswith("-s2m")} == {"report"}

@@ -356,14 +356,13 @@ def test_a_missing_layout_names_what_was_declared(tmp_path: Path) -> None:
 def test_a_mirror_is_read_in_its_own_layout_and_a_copy_in_ours(tmp_path: Path) -> None:
     mirror = HubData("other/books", "hard", ("dev",))
     spec = HubData("acme/books", "easy", citation="arXiv 1", edition="2.0", mirrors=(mirror,))
-    assert spec.at(None) is spec and spec.at("acme/books") is spec
+    assert spec.at("acme/books") is spec
     found = spec.at("other/books")
     assert (found.config, found.splits, found.citation, found.edition) == ("hard", ("dev",), "arXiv 1", "2.0")
     copy = spec.at("my/copy")
     assert (copy.repo, copy.config, copy.splits) == ("my/copy", "easy", ("test",))
     write(tmp_path / "other/books/hard/dev.jsonl", [{"id": "there"}])
-    options = DataOptions(data_dir=str(tmp_path), repo="other/books")
-    source = open_source(spec, options, task="bench/sub")
+    source = open_source(spec.at("other/books"), DataOptions(data_dir=str(tmp_path)), task="bench/sub")
     assert [r["id"] for r in source.rows()] == ["there"] and source.describe()["repo"] == "other/books"
 
 

@@ -1,4 +1,4 @@
-"""`demo`: the smoke suite on the embedded model: real speech in, real speech out, on a CPU, with no key."""
+"""`demo`: the demo suite on the embedded model: real speech in, real speech out, on a CPU, with no key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ The same small LLM stands in as judge, so every judged score below is marked as 
 def call(args: argparse.Namespace) -> int:
     """Run the demo; 0 when every sample was answered, whatever this machine lacks for scoring it."""
     print(ABOUT, file=sys.stderr)
-    words = ["run", "--model", "embedded", "--suite", "smoke", "--judge", "embedded", "--asr", "embedded"]
+    words = ["run", "--model", "embedded", "--suite", "demo", "--judge", "embedded", "--asr", "embedded"]
     words += ["--out", args.out, "--progress", args.progress]
     words += ["--limit", str(args.limit)] if args.limit else []
     words += ["--no-cache"] if args.no_cache else []

@@ -180,7 +180,8 @@ def data() -> list[Check]:
     )
     rows = []
     # What no hub has is not looked for in its cache.
-    for repo in dict.fromkeys(t.data.repo for t in catalogue().tasks.values() if not t.data.withdrawn):
+    tasks = [t for t in catalogue().tasks.values() if not t.data.withdrawn and t.data.opener is None]
+    for repo in dict.fromkeys((t.data if t.data.hosted else t.data.mirrors[0]).repo for t in tasks):
         kept = home.expanduser() / f"datasets--{repo.replace('/', '--')}" / "snapshots"
         held = sorted(p.name[:12] for p in kept.iterdir()) if kept.is_dir() else []
         rows.append({"data set": repo, "in the hub cache": ", ".join(held) or "no (fetched at first use)"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from evalkit import __version__
@@ -64,7 +65,23 @@ def data_options(args: argparse.Namespace, suite: Suite | None) -> DataOptions:
     if suite is not None and suite.data_dir and not args.data_dir:
         return DataOptions(packaged(suite.data_dir), smoke=suite.smoke)
     smoke = bool(args.data_dir) and (Path(args.data_dir) / SMOKE_MARK).is_file()
-    return DataOptions(args.data_dir, args.revision, args.stream, smoke=smoke, repo=args.data_repo)
+    return DataOptions(args.data_dir, args.revision, args.stream, smoke=smoke)
+
+
+def reading(tasks: Sequence[Task], repo: str | None) -> list[Task]:
+    """The tasks with --data-repo applied: to those that declare it, else to all, if they read one data set.
+
+    Raises:
+        UsageError: nobody declares it and the tasks read several data sets.
+    """
+    if repo is None:
+        return list(tasks)
+    named = [t.name for t in tasks if repo in (t.data.repo, *(m.repo for m in t.data.mirrors))]
+    if not named and len(repos := dict.fromkeys(t.data.repo for t in tasks)) > 1:
+        raise UsageError(
+            f"--data-repo {repo} is no mirror of {', '.join(repos)}; name the one data set it is a copy of with --task."
+        )
+    return [replace(t, data=t.data.at(repo)) if not named or t.name in named else t for t in tasks]
 
 
 def asking(tasks: Sequence[Task], prompt: str | None) -> list[Task]:
@@ -97,7 +114,7 @@ def prepare(args: argparse.Namespace) -> Job:
 
     found = catalogue()
     tasks, suite = chosen(args, found)
-    tasks = asking(tasks, args.prompt)
+    tasks = reading(asking(tasks, args.prompt), args.data_repo)
     shared = all(t.data.keep is not None for t in tasks)  # each task takes its own rows of one file
     if args.data_dir and Path(args.data_dir).is_file() and len(tasks) > 1 and not shared:
         raise UsageError(f"the manifest {args.data_dir} holds the rows of one task; name it with --task.")

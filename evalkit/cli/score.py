@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.cli import options
-from evalkit.cli.run import asking, data_options, overalls_of
+from evalkit.cli.run import asking, data_options, overalls_of, reading
 from evalkit.cli.summary import conclude
 from evalkit.config import cache_dir
-from evalkit.engine.importing import Foreign, Importer, left_out, recognise, task_for
+from evalkit.engine.importing import Foreign, Importer, recognise, remarks, task_for
 from evalkit.engine.opencache import open_cache
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
@@ -43,8 +43,9 @@ def call(args: argparse.Namespace) -> int:
     )
     out = Path(args.out) if args.out else options.default_out(f"score-{runner.label}", what, identity)
     refuse_others(out, runner)
-    given, skipped = _given(args, foreign, found, allowed, out)
+    given, told = _given(args, foreign, found, allowed, out)
     tasks = [t for t in asking(list(allowed.values()), args.prompt) if t.name in given]
+    tasks = reading(tasks, args.data_repo)
     for task in tasks:
         if not given[task.name].rows and not args.data_dir and task.data.opener is None:
             print(f"the predictions bring no rows: reading {task.data.repo} from the hub", file=sys.stderr)
@@ -73,7 +74,7 @@ def call(args: argparse.Namespace) -> int:
     )
     waits = any(_waits(t, given[t.name], roles, args.protocol) for t in tasks)
     outcome = (score_with_models if waits else score_file)(job, given)
-    if (line := left_out(skipped)) is not None:
+    for line in told:
         print(line, file=sys.stderr)
     return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
 
@@ -142,8 +143,8 @@ def _given(
     found: Catalogue,
     allowed: Mapping[str, Task],
     out: Path,
-) -> tuple[dict[str, Given], dict[str, int]]:
-    """The predictions for each task, converted where they aren't ours; how many were left out, by task.
+) -> tuple[dict[str, Given], list[str]]:
+    """The predictions for each task, converted where they aren't ours; what is to be told of that.
 
     Where the data set is named, its rows are read instead of those that foreign files bring.
     """
@@ -157,14 +158,14 @@ def _given(
             for f in foreign
             if f.task
         }
-        return {name: Given(p, p.first().row is not None) for name, p in own.items()}, {}
+        return {name: Given(p, p.first().row is not None) for name, p in own.items()}, []
     rows = not (args.data_dir or args.data_repo)
     recorded, column = not args.no_recorded, args.answer_column
     ref = Path(args.ref) if args.ref else None
     data = data_options(args, None)
     importer = Importer(out, tasks, rows, audio_dir, recorded, column, ref, lambda t: ids_of(t, data))
     files = importer.convert(foreign)
-    return {name: Given(p, p.first().row is not None) for name, p in files.items()}, importer.left_out
+    return {name: Given(p, p.first().row is not None) for name, p in files.items()}, list(remarks(importer))
 
 
 def _waits(task: Task, given: Given, roles: Roles, protocol: str | None) -> bool:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from evalkit.cli.options import pairs
-from evalkit.cli.run import asking, data_options
+from evalkit.cli.run import asking, data_options, reading
 from evalkit.cli.score import one_task
 from evalkit.engine.loading import Item, items
 from evalkit.engine.state import TaskState
@@ -59,7 +59,7 @@ def indented(value: Any) -> str:
 
 def samples(args: argparse.Namespace) -> Iterator[Item]:
     """The first --limit samples of the task, loaded. Raises UsageError."""
-    [task] = asking([one_task(args.task)], args.prompt)
+    [task] = reading(asking([one_task(args.task)], args.prompt), args.data_repo)
     suite = catalogue().suite(args.suite) if args.suite else None
     protocol, variant = task.variant(None)
     source = open_source(task.data, data_options(args, suite), task=task.name)

@@ -86,16 +86,20 @@ def test_bytes_that_are_no_text(bench: Bench, case: Case) -> None:
 
 @every_case
 def test_an_id_that_stands_twice_is_named(bench: Bench, case: Case) -> None:
-    """Records without an id of their own may be equal: they are told apart by their order, as in a run."""
+    """Counted where the public scorer counts it, an error where it joins by id; told in any case."""
     more = [*case.lines, case.lines[-1]]
     path = case.write(bench.tmp, more)
     done = score(bench, path, *case.more)
-    if case.key is None:
-        [task] = case.expected
-        assert done.code == 0, done.said
-        assert len(answers(bench, task)) == len(more) and any(i.endswith("~2") for i in answers(bench, task))
-    else:
-        refused(done, f"{path}:{len(more) + case.array}: ", "already", str(len(more) - 1 + case.array))
+    place = f"{path}:{len(more) + case.array}: "
+    if case.name in ("vstyle", "ultraeval-audio"):
+        refused(done, place, "already", str(len(more) - 1))
+        return
+    assert done.code in (0, 1), done.said
+    total = sum(e["n"] for e in json.loads((bench.tmp / "a/results.json").read_text())["tasks"].values())
+    assert total == len(more)
+    assert sum(i.endswith("~2") for t in case.expected for i in answers(bench, t)) == 1
+    if case.key is not None:  # equal rows without a key are nothing to tell of
+        assert f"{place}the id" in done.err and "each is counted" in done.err
 
 
 @every_case

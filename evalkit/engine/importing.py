@@ -138,6 +138,7 @@ class Importer:
         recorded: False drops recorded judge replies.
         column: the user's name of the column that holds answers.
         ref: a file of references, for formats that take one.
+        left_out, repeated: how many predictions --task left out, and how many repeat an id, with an example.
         places: gives the ids of a task's data set in its order, for formats whose ids are places in it.
     """
 
@@ -150,6 +151,7 @@ class Importer:
     ref: Path | None = None
     places: Callable[[Task], Sequence[str]] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    repeated: dict[str, tuple[int, str]] = field(default_factory=dict)
     _outs: dict[str, _Out] = field(default_factory=dict)
 
     def convert(self, files: Sequence[Foreign]) -> dict[str, PredictionFile]:
@@ -204,7 +206,7 @@ class Importer:
             if foreign.format.by_position and not self.rows and self.places is not None:
                 o.places = self.places(task) if o.places is None else o.places
                 found.id = self._at_place(o.places, found, foreign.path, task)
-            self._write(o, found, foreign.path, folder)
+            self._write(o, found, foreign, folder)
 
     @staticmethod
     def _at_place(ids: Sequence[str], found: Converted, path: Path, task: Task) -> str:
@@ -228,8 +230,8 @@ class Importer:
             self._outs[task.name] = _Out(task, path, file)
         return self._outs[task.name]
 
-    def _write(self, o: _Out, found: Converted, path: Path, folder: Path) -> None:
-        line: dict[str, Any] = {"id": self._id(o, found, path, folder)}
+    def _write(self, o: _Out, found: Converted, foreign: Foreign, folder: Path) -> None:
+        line: dict[str, Any] = {"id": self._id(o, found, foreign, folder)}
         judge = found.judge if self.recorded else None
         error = {"kind": "no-prediction", "message": found.error} if found.error is not None else None
         audio = None
@@ -244,33 +246,36 @@ class Importer:
             "error": error,
         }
         line |= {k: v for k, v in values.items() if v is not None}
-        line["at"] = [str(path), found.line]
+        line["at"] = [str(foreign.path), found.line]
         o.file.write(encode_line(line))
 
-    def _id(self, o: _Out, found: Converted, path: Path, folder: Path) -> str:
-        """The record's id, or the one that the benchmark gives its row; equal rows are x, x~2, x~3, as in a run.
+    def _id(self, o: _Out, found: Converted, foreign: Foreign, folder: Path) -> str:
+        """The record's id, or the one that the benchmark gives its row; what repeats one is x~2, x~3, as in a run.
 
         Raises:
-            UsageError: an id of the record's own that occurs twice; a row that the benchmark can't read.
+            UsageError: an id that occurs twice where the public scorer joins by it; a row that the benchmark
+                can't read; a record with neither.
         """
-        here = (path, found.line)
+        here = (foreign.path, found.line)
         name = found.id
         if name is None:
             if found.row is None:
-                raise UsageError(f"{path}:{found.line}: has no id. Give every record one.")
+                raise UsageError(f"{foreign.path}:{found.line}: has no id. Give every record one.")
             name = self._named(o.task, found.row, here, folder)
-            k = 1
-            while name in o.seen:
-                k += 1
-                name = f"{name.rpartition('~')[0] if k > 2 else name}~{k}"
         elif name in o.seen:
             first, line = o.seen[name]
-            place = f"line {line}" if first == path else f"line {line} of {first}"
-            raise UsageError(
-                f"{path}:{found.line}: the id {name!r} stands on {place} already. Keep one of them."
-            )
-        o.seen[name] = here
-        return name
+            place = f"line {line}" if first == foreign.path else f"line {line} of {first}"
+            what = f"{foreign.path}:{found.line}: the id {name!r} stands on {place} already"
+            if not foreign.format.repeats:
+                raise UsageError(f"{what}. Keep one of them.")
+            n, example = self.repeated.get(o.task.name, (0, what))
+            self.repeated[o.task.name] = n + 1, example
+        unique, k = name, 1
+        while unique in o.seen:
+            k += 1
+            unique = f"{name}~{k}"
+        o.seen[unique] = here
+        return unique
 
     @staticmethod
     def _named(task: Task, values: dict[str, Any], here: tuple[Path, int], folder: Path) -> str:
@@ -286,9 +291,11 @@ class Importer:
             raise UsageError(f"{path}:{line}: {exc}") from exc
 
 
-def left_out(found: Mapping[str, int]) -> str | None:
-    """What --task left out, in a sentence; None when nothing was."""
-    if not found:
-        return None
-    shown = ", ".join(f"{name} ({n})" for name, n in found.items())
-    return f"left out, because --task doesn't name them: predictions for {shown}"
+def remarks(importer: Importer) -> Iterator[str]:
+    """What a reader of the numbers should know: what --task left out, and which ids stood twice."""
+    if importer.left_out:
+        shown = ", ".join(f"{name} ({n})" for name, n in importer.left_out.items())
+        yield f"left out, because --task doesn't name them: predictions for {shown}"
+    for name, (n, example) in importer.repeated.items():
+        more = f" (and {n - 1} more)" if n > 1 else ""
+        yield f"{name}: {example}{more}; each is counted, as the public scorer does."

@@ -110,6 +110,8 @@ class Format:
         tells_task: True when its records name their task.
         by_position: True when its ids are places in the data set, from 0; with the data set at hand they are
             put in its own terms.
+        repeats: True when its public scorer counts each record, whatever its id: then one that repeats an id
+            is counted, and told; else it is an error.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Format:
     likely: Callable[[Head], Sequence[str]] = field(default=lambda head: ())
     tells_task: bool = False
     by_position: bool = False
+    repeats: bool = False
 
 
 def answer_of(record: Mapping[str, Any], reading: Reading, *names: str) -> str | None:

@@ -150,4 +150,5 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     tells_task=True,
+    repeats=True,
 )

@@ -39,4 +39,5 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     tells_task=True,
+    repeats=True,
 )

@@ -52,4 +52,5 @@ FORMAT = Format(
     tasks=("mmau-pro/*",),
     sniff=sniff,
     read=read,
+    repeats=True,
 )

@@ -34,4 +34,5 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     tells_task=True,
+    repeats=True,
 )

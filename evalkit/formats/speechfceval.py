@@ -48,7 +48,7 @@ def read(path: Path, reading: Reading) -> Iterator[Converted]:
         row = without(record, "predict", "model_predict_result", "model_predict_raw", *ADDED)
         yield Converted(
             line,
-            task=subset_of(record.get("category")),
+            task=subset_of(record.get("category")) or subset_of(record.get("dataset")),
             id=id_of(record.get("dataset_key")),
             text=answer_of(record, reading, "predict", "model_predict_raw"),
             row=row,
@@ -65,4 +65,5 @@ FORMAT = Format(
     read=read,
     likely=likely,
     tells_task=True,
+    repeats=True,
 )

@@ -88,4 +88,5 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     likely=likely,
+    repeats=True,
 )

@@ -442,6 +442,45 @@ def test_record_files_of_the_function_calling_scorer(bench: Bench) -> None:
     assert result(bench.tmp / "a", "speech-fc/bfcl-single")["value"] == 75.0
 
 
+def test_all_that_kimis_toolkit_writes(bench: Bench) -> None:
+    """One file for VoiceBench, MMAU and ASR: rows in each benchmark's own columns, a missing prediction as `null`."""
+    base = {"audio_path": "/d/x.wav", "question": "", "audio_content": "Say yes.", "real_prompt": ""}
+    instruction = {"instruction": ["punctuation:no_comma"], "instruction_kwargs": [{}]}
+    given = [
+        {**base, "subset": "ifeval", "answer": None, "prediction": "yes", **instruction},
+        {**base, "subset": "advbench", "answer": None, "prediction": "null"},
+        {**base, "subset": "sd-qa", "answer": "yes", "prediction": "Yes.", "judge_result": "yes"},
+        {**base, "subset": "mmsu", "answer": "B", "prediction": "b", "judge_result": "It is.\nyes"},
+        {
+            **base,
+            "subset": "test_clean",
+            "answer": "HELLO",
+            "prediction": "hello",
+            "audio_path": "1-2-0003.flac",
+        },
+        {
+            **base,
+            **{"subset": "music", "answer": "rain", "prediction": "(A) rain", "audio_path": "/d/u-1.wav"},
+            **{"question": "What?\n(A) rain (B) a dog", "judge_result": "yes"},
+        },
+    ]
+    path = write(bench.tmp / "all.jsonl", [{"index": k, **g} for k, g in enumerate(given)])
+    done = score(bench, path)
+    assert done.code in (0, 1), done.said
+    found = {t: e["metrics"][e["headline"]]["value"] for t, e in entries(bench)["tasks"].items()}
+    assert found == {
+        "asr/librispeech-clean": 0.0,
+        "mmau/test-mini": 100.0,
+        "voicebench/advbench": 0.0,
+        "voicebench/ifeval": 100.0,
+        "voicebench/mmsu": 100.0,
+        "voicebench/sd-qa": 100.0,
+    }
+    assert set(responses(bench, "mmau/test-mini")) == {"u-1"}
+    assert set(responses(bench, CLEAN)) == {"1-2-0003"}
+    assert responses(bench, "voicebench/advbench").popitem()[1]["text"] == "null"
+
+
 def test_kimis_options_are_told_from_its_question() -> None:
     from evalkit.formats.kimi import row_of
 

@@ -167,7 +167,10 @@ class ChatReply:
 
 @runtime_checkable
 class ChatModel(Protocol):
-    """A model bound to a role: a text model (``--judge``), or one that hears (``--lalm-judge``)."""
+    """A model bound to a role: a text model (``--judge``), or one that hears (``--lalm-judge``).
+
+    A model that takes no audio may say so with ``hears = False``; then it can't be bound as a LALM judge.
+    """
 
     @property
     def label(self) -> str:

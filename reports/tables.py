@@ -198,7 +198,8 @@ def _same_row(section: paper.PublishedSection, given: paper.PublishedRow) -> pap
 
 def _row_name(given: paper.PublishedRow, twins: Sequence[paper.PublishedRow], shared: bool) -> str:
     """A printed row's name, with what tells it from rows of the same name: benchmark, language, metric."""
-    name = given.name if not shared or not given.subset else f"{given.benchmark} {given.subset}"
+    alone = not shared or not given.subset or given.subset in paper.OVERALLS
+    name = given.name if alone else f"{given.benchmark} {given.subset}"
     if any(t.language != given.language for t in twins):
         name += f" ({given.language})"
     if any(t.language == given.language and t.metric != given.metric for t in twins):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli_fixtures import KEY, Bench, bench, judged, lines, openai, refused, result
+from tests.embedded_fixtures import needs_embedded
 from tests.mock_fixtures import mock_server
 
 __all__ = ["bench"]
@@ -266,3 +267,9 @@ def test_a_mirror_goes_to_the_tasks_that_know_it(bench: Bench) -> None:
     done = bench.here(*words, "--suite", "table3", "--data-repo", "me/copy")
     assert done.code == 2 and "no mirror of" in done.err and "--task" in done.err
     assert bench.here(*words, "--task", "mmsu/all", "--data-repo", "me/copy").code == 0
+
+
+@needs_embedded
+def test_a_deaf_model_is_no_lalm_judge(bench: Bench) -> None:
+    done = bench.here("run", "--model", "openai/m", "--suite", "smoke", "--lalm-judge", "embedded", "--dry-run")
+    assert done.code == 2 and "can't hear" in done.err

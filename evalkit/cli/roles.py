@@ -9,7 +9,7 @@ from typing import Any
 from evalkit.cache import Cache
 from evalkit.cli import options
 from evalkit.engine.opencache import keep_reply
-from evalkit.interfaces import ChatModel, ChatReply, ChatRequest, Roles
+from evalkit.interfaces import ChatModel, ChatReply, ChatRequest, Roles, UsageError
 from evalkit.registry import default_transcriber, make_chat, make_transcriber
 from evalkit.task import Task
 
@@ -27,6 +27,10 @@ class CachedChat:
     @property
     def meaningful(self) -> bool:
         return self._model.meaningful
+
+    @property
+    def hears(self) -> bool:
+        return getattr(self._model, "hears", True)
 
     def prepare(self) -> None:
         """Load the model's weights, if it has any here."""
@@ -67,6 +71,10 @@ def bind(
     asr = None
     judge = _chat(args.judge, options.pairs(args.J, "-J"), cache)
     lalm = _chat(args.lalm_judge, options.pairs(args.L, "-L"), cache)
+    if lalm is not None and not getattr(lalm, "hears", True):
+        raise UsageError(
+            f"{args.lalm_judge} can't hear, so it is no LALM judge; bind one that can: openai/MODEL."
+        )
     names |= {"judge": args.judge} if judge else {}
     names |= {"lalm-judge": args.lalm_judge} if lalm else {}
     engine = args.asr or (default_transcriber() if "asr" in needed else None)

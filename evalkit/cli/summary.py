@@ -108,6 +108,7 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
             yield f"{name}: {entry['n']} samples, but {entry['n_expected']} were published; is the data complete?"
         if head["n_pending"]:
             yield f"{name}: {head['n_pending']} samples were not reached."
+        decided: dict[str, list[str]] = {}
         for metric, found in entry["metrics"].items():
             for code, reason in found["reasons"].items():
                 seen = unscored.setdefault((code, reason["example"]), [])
@@ -119,7 +120,9 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
                 more = (
                     "; that is more than this score can bear" if defect in found.get("too_many", ()) else ""
                 )
-                yield f"{name}: {metric}: {share} were decided by {defect} ({entry['protocol']}){more}"
+                told = f"{share} were decided by {defect} ({entry['protocol']}){more}"
+                decided.setdefault(told, []).append(metric)
+        yield from (f"{name}: {', '.join(metrics)}: {told}" for told, metrics in decided.items())
         if not head["meaningful"]:
             doubtful.append(name)
     for (_, example), where in unscored.items():

@@ -189,6 +189,7 @@ class EmbeddedChat:
 
     label = "embedded-smollm2-135m"
     meaningful = False
+    hears = False
 
     def __init__(self, model: str = "", **options: object) -> None:
         """Options: llm_gguf (path), max_tokens (upper bound of a reply). Raises UsageError."""

@@ -82,7 +82,10 @@ def quiz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (data / "wav").mkdir()
     for row in map(json.loads, (data / "test.jsonl").read_text(encoding="utf-8").splitlines()):
         tone(data / row["audio"], loud=row["answer"] != "A")
-    for package, folder in (("benchmarks", "benchmarks"), ("evalkit.runners", "evalkit/runners")):
+    for package, folder in (
+        *(("benchmarks", "benchmarks"), ("evalkit.runners", "evalkit/runners")),
+        ("evalkit.formats", "evalkit/formats"),
+    ):
         module = importlib.import_module(package)
         monkeypatch.setattr(module, "__path__", [*module.__path__, str(tmp_path / folder)])
     before = set(sys.modules)
@@ -98,12 +101,23 @@ def forget() -> None:
     """What discovery has found so far."""
     registry.catalogue.cache_clear()
     registry.runner_modules.cache_clear()
+    registry.formats.cache_clear()
     importlib.invalidate_caches()
 
 
 def results(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((out / "results.json").read_text(encoding="utf-8"))
     return found
+
+
+def test_the_format_of_the_docs(quiz: Path, tmp_path: Path) -> None:
+    lines = [{"utt": f"q-00{k}", "said": said} for k, said in ((1, "C"), (2, "B"), (3, "B"))]
+    file = tmp_path / "mine.acme.jsonl"
+    file.write_text("".join(json.dumps(x) + "\n" for x in lines), encoding="utf-8")
+    common = ["--data-dir", str(quiz), "--out", str(tmp_path / "run"), "--progress", "none", "--no-report"]
+    assert main(["score", str(file), "--task", "quiz/general", *common]) == 0
+    found = results(tmp_path / "run")["tasks"]["quiz/general"]["metrics"]["acc"]
+    assert (found["n"], found["value"]) == (3, pytest.approx(200 / 3))
 
 
 def test_the_benchmark_and_the_batch_runner_of_the_docs(quiz: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.formats._records import BOM, first_records, plain_columns
+from evalkit.formats._records import records as records  # for formats of other packages
 from evalkit.interfaces import UsageError
 
 HEAD = 1 << 20

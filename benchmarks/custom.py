@@ -120,8 +120,9 @@ def _judged(scorer: Judged, reads: Reads) -> tuple[Build, tuple[Metric, ...], st
     from judges.custom import custom_judge
 
     def build(roles: Roles) -> Sequence[Judge]:
-        recorded = roles.judge is None and bool(roles.options.get("recorded"))
-        return [custom_judge(scorer.rubric, scorer.scale, roles.judge, reads=reads, recorded=recorded)]
+        return [
+            custom_judge(scorer.rubric, scorer.scale, roles.judge, reads=reads, recorded=roles.recorded())
+        ]
 
     scale = {"right-wrong": "right-wrong", "rating": (1, 5)}.get(scorer.rubric, scorer.scale)
     if isinstance(scale, str):

@@ -36,8 +36,7 @@ LETTER_AWARE = Metric("letter_aware", "Accuracy (letter or option, not official)
 
 def kimi(roles: Roles) -> list[Judge]:
     """The judge, and beside it the two rules that need none."""
-    recorded = roles.judge is None and bool(roles.options.get("recorded"))
-    return [mmau_judge(roles.judge, recorded=recorded), TokenSet(), StrictChoice("letter_aware")]
+    return [mmau_judge(roles.judge, recorded=roles.recorded()), TokenSet(), StrictChoice("letter_aware")]
 
 
 VARIANTS = {

@@ -77,8 +77,7 @@ def _hearing(row: Row, path: Any) -> Callable[[], Audio]:
 
 
 def _by_kind(closed: Judge, roles: Roles, *, official: bool) -> Branch:
-    recorded = roles.judge is None and bool(roles.options.get("recorded"))
-    opened = mmau_pro_open_judge(roles.judge, official=official, recorded=recorded)
+    opened = mmau_pro_open_judge(roles.judge, official=official, recorded=roles.recorded())
     return Branch("kind", {CLOSED: closed, OPEN: opened, INSTRUCTION: InstructionRules(official=official)})
 
 

@@ -54,10 +54,11 @@ def _variants(
 ) -> dict[str, Variant]:
     def judges(protocol: str) -> Callable[[Roles], Sequence[Judge]]:
         def build(roles: Roles) -> Sequence[Judge]:
-            recorded = roles.judge is None and bool(roles.options.get("recorded"))
             threshold = int(roles.options.get("reasoning_threshold", THRESHOLD))
             return [
-                oab_judge(subset, roles.judge, CONTRACTS[protocol], threshold=threshold, recorded=recorded)
+                oab_judge(
+                    subset, roles.judge, CONTRACTS[protocol], threshold=threshold, recorded=roles.recorded()
+                )
             ]
 
         return build

@@ -121,7 +121,7 @@ def _judges(track: Track, protocol: str) -> Callable[[Roles], list[Judge]]:
                 runs=runs_of(roles.options),
                 user_audio=protocol != "control" and (track == HEARD if wished is None else wished),
                 control=protocol == "control",
-                recorded=roles.lalm is None and bool(roles.options.get("recorded")),
+                recorded=roles.recorded("lalm-judge"),
             )
         ]
 

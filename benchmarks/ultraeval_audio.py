@@ -99,8 +99,7 @@ def _match(roles: Roles, reads: Reads, protocol: str) -> Judge:
 
 
 def _rating(roles: Roles, reads: Reads, protocol: str) -> Judge:
-    recorded = roles.judge is None and bool(roles.options.get("recorded"))
-    judge = chatbot_judge(roles.judge, reads=reads, recorded=recorded)
+    judge = chatbot_judge(roles.judge, reads=reads, recorded=roles.recorded())
     judge.judges_silence = protocol == "strict"
     return judge
 

@@ -34,10 +34,9 @@ def _matches(roles: Roles, protocol: str) -> list[Judge]:
 
 
 def _ratings(roles: Roles, protocol: str) -> list[Judge]:
-    recorded = roles.judge is None and bool(roles.options.get("recorded"))
     missing = None if protocol == "official" else 1.0
     return [
-        OrMissing(chatbot_judge(roles.judge, reads=reads, recorded=recorded, metric=name), missing)
+        OrMissing(chatbot_judge(roles.judge, reads=reads, recorded=roles.recorded(), metric=name), missing)
         for name, _, reads in COLUMNS
     ]
 

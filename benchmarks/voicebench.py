@@ -85,10 +85,6 @@ def ifeval_sample(task: str, row: Row) -> Sample:
 # --- variants ------------------------------------------------------------------------------------
 
 
-def _recorded(roles: Roles) -> bool:
-    return roles.judge is None and bool(roles.options.get("recorded"))
-
-
 def _fill(roles: Roles) -> Fill:
     given: Fill = roles.options.get("mcq_fill", "seeded")
     return given
@@ -126,7 +122,7 @@ IFEVAL = (
 
 def _open_variants() -> dict[str, Variant]:
     def judged(protocol: JudgeProtocol) -> Callable[[Roles], list[Judge]]:
-        return lambda r: [open_judge(protocol, r.judge, recorded=_recorded(r))]
+        return lambda r: [open_judge(protocol, r.judge, recorded=r.recorded())]
 
     return {
         KIMI: Variant(
@@ -148,7 +144,7 @@ def _open_variants() -> dict[str, Variant]:
 def _qa_variants() -> dict[str, Variant]:
     def judged(protocol: JudgeProtocol) -> Callable[[Roles], list[Judge]]:
         return lambda r: [
-            qa_judge(protocol, r.judge, recorded=_recorded(r)),
+            qa_judge(protocol, r.judge, recorded=r.recorded()),
             Pedant(weights=r.options.get("pedant_weights")),
         ]
 
@@ -167,7 +163,7 @@ def _letter_variants() -> dict[str, Variant]:
 
     return {
         KIMI: Variant(
-            lambda r: [mcq_judge(r.judge, recorded=_recorded(r)), ChoiceTemplates("template_acc", "none")],
+            lambda r: [mcq_judge(r.judge, recorded=r.recorded()), ChoiceTemplates("template_acc", "none")],
             (ACC, TEMPLATE_ACC),
             "A judge compares the answer with the right letter; the letter templates are scored beside it.",
             skip=skip_by_length,

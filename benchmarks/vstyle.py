@@ -97,7 +97,7 @@ def _variants(language: str) -> dict[str, Variant]:
                     on_failure="drop" if official else "score_1",
                     runs=runs_of(roles.options),
                     user_audio=user_audio_of(roles.options),
-                    recorded=roles.lalm is None and bool(roles.options.get("recorded")),
+                    recorded=roles.recorded("lalm-judge"),
                 )
             ]
 

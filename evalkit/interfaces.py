@@ -222,6 +222,9 @@ class Answer:
     recorded: tuple[str, ...] | None = None
 
 
+JudgeRole = Literal["judge", "lalm-judge"]
+
+
 class Judge(ABC):
     """Turns an answer into verdicts.
 
@@ -233,12 +236,13 @@ class Judge(ABC):
         metrics: names of the metrics it gives, one verdict each.
         reads: "text" (the response's words), "speech" (the transcript of its speech) or
             "audio" (the sound itself).
-        judges_silence: True for a judge of speech that has a verdict on a model that did not speak; for one of
-            "audio", that it sees every answer and says itself what comes of one without sound.
-        judges_absence: True for a judge of text or speech that has a verdict on any answer that lacks it.
+        judges_silence: True for a judge of speech that has a verdict on a model that was to speak and did not.
+        judges_absence: True for a judge that sees every answer, and says itself what comes of one that lacks
+            what it reads.
         judges_failure: True for a rule judge to which a request that failed is an empty answer, by the benchmark's
             rule: results count it (from question and target on record), and still tell it as errored.
         role: the role of the model that an `asks_model` judge asks: "judge" (text) or "lalm-judge" (hears).
+        recorded: True for an `asks_model` judge that reads replies recorded earlier, where an answer has some.
         in_order: True when `settle` has to see the verdicts of the whole task, in the data set's order.
     """
 
@@ -249,7 +253,8 @@ class Judge(ABC):
     judges_silence: bool = False
     judges_absence: bool = False
     judges_failure: bool = False
-    role: Literal["judge", "lalm-judge"] = "judge"
+    role: JudgeRole = "judge"
+    recorded: bool = False
     in_order: bool = False
 
     @property
@@ -293,3 +298,11 @@ class Roles:
     asr: Transcriber | None = None
     lalm: ChatModel | None = None
     options: Mapping[str, JSON] = field(default_factory=dict)
+
+    def bound(self, role: str) -> bool:
+        """Is there a model for this role: "judge", "lalm-judge" or "asr"?"""
+        return {"judge": self.judge, "lalm-judge": self.lalm, "asr": self.asr}[role] is not None
+
+    def recorded(self, role: JudgeRole = "judge") -> bool:
+        """Are recorded replies read in this role? Where nobody is bound to it, and the predictions bring some."""
+        return not self.bound(role) and bool(self.options.get("recorded"))

@@ -26,7 +26,7 @@ class Branch(Judge):
         self.judges = dict(judges)
         self.asks_model = any(judge.asks_model for judge in judges.values())
         self.heavy = not self.asks_model and any(judge.heavy for judge in judges.values())
-        self.recorded = any(getattr(judge, "recorded", False) for judge in judges.values())
+        self.recorded = any(judge.recorded for judge in judges.values())
 
     @property
     def signature(self) -> str:

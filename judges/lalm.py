@@ -72,7 +72,7 @@ class LALMJudge(ModelJudge):
 
     reads = "audio"
     role = "lalm-judge"
-    judges_silence = True
+    judges_absence = True
     unbound = "judge-unbound: no LALM judge bound; pass --lalm-judge openai/MODEL"
 
     def __init__(

@@ -36,7 +36,7 @@ class OrMissing(Judge):
         self.judge, self.value = judge, value
         self.metrics, self.reads, self.role = judge.metrics, judge.reads, judge.role
         self.asks_model, self.heavy = judge.asks_model, judge.heavy
-        self.recorded = bool(getattr(judge, "recorded", False))
+        self.recorded = judge.recorded
 
     @property
     def signature(self) -> str:

@@ -178,14 +178,13 @@ def announce(job: Job, *, dry: bool = False) -> None:
 def unbound(tasks: Sequence[Task], protocol: str | None, roles: Roles) -> list[str]:
     """Which roles are needed and unbound, and what stays unscored without them."""
     out = []
-    bound = {"judge": roles.judge, "asr": roles.asr, "lalm-judge": roles.lalm}
     flags = {
         "judge": "--judge openai/gpt-4o-mini",
         "asr": "--asr faster-whisper/large-v3",
         "lalm-judge": "--lalm-judge openai/gpt-audio",
     }
     for role, flag in flags.items():
-        if bound[role] is None and not roles.options.get("recorded"):
+        if not roles.bound(role) and not roles.options.get("recorded"):
             needy = [t.name for t in tasks if role in t.variant(protocol)[1].roles]
             if needy:
                 shown = ", ".join(needy[:4]) + (f" and {len(needy) - 4} more" if len(needy) > 4 else "")

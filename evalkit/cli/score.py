@@ -170,8 +170,7 @@ def _given(
 
 def _waits(task: Task, given: Given, roles: Roles, protocol: str | None) -> bool:
     """Has a model to look at these answers: one bound to judge them, or an ASR engine?"""
-    bound = {"judge": roles.judge, "lalm-judge": roles.lalm}
-    asks = any(bound.get(r) is not None for r in task.variant(protocol)[1].roles)
+    asks = any(r != "asr" and roles.bound(r) for r in task.variant(protocol)[1].roles)
     return asks or (task.modality is Modality.S2S and given.predictions.has("spoken"))
 
 

@@ -45,7 +45,7 @@ def recorded_for(judge: Judge, response: Response) -> tuple[str, ...] | None:
     found = response.meta.get("recorded")
     if isinstance(found, dict):
         found = next((found[m] for m in judge.metrics if m in found), None)
-    if found is None or not getattr(judge, "recorded", False):
+    if found is None or not judge.recorded:
         return None
     return (found,) if isinstance(found, str) else tuple(found)
 
@@ -61,7 +61,7 @@ def obstacle(judge: Judge, response: Response, transcript: Transcript | None) ->
             return NO_SPEECH
     if judge.reads == "speech" and transcript is not None and transcript.error is not None:
         return f"asr-{transcript.error.kind}: {transcript.error.message}"
-    if judge.reads == "audio" and response.audio is None and not judge.judges_silence:
+    if judge.reads == "audio" and response.audio is None and not judge.judges_absence:
         return "no-speech: the response has no audio"
     return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from evalkit.interfaces import Answer, ChatModel, ChatReply, ChatRequest, Judge, RunnerError
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
@@ -31,6 +32,31 @@ def clip(reply: str) -> str:
     return f"{reply[:half]}\n[... {len(reply) - 2 * half} characters cut ...]\n{reply[-half:]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a judge's model is asked.
+
+    Attributes:
+        votes: independent replies per answer.
+        temperature, top_p, max_tokens, seed: decoding; None leaves it to the endpoint.
+        system: system message, or None for none.
+
+    Raises:
+        ValueError: no votes.
+    """
+
+    votes: int = 1
+    temperature: float | None = 0.0
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    system: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.votes < 1:
+            raise ValueError("a judge gives at least one vote")
+
+
 class ModelJudge(Judge):
     """One metric from the votes of a model.
 
@@ -38,9 +64,7 @@ class ModelJudge(Judge):
         metric: name of the metric.
         contract: reads the replies.
         model: whom to ask; None leaves samples unscored, except where replies were recorded.
-        votes: independent replies per answer.
-        temperature, top_p, max_tokens: decoding of the judge; None leaves it to the endpoint.
-        system: system message, or None for none.
+        asking: how it is asked.
         recorded: replies recorded earlier are what this judge reads, and its signature says so.
     """
 
@@ -53,23 +77,13 @@ class ModelJudge(Judge):
         metric: str,
         contract: Contract,
         model: ChatModel | None,
-        votes: int = 1,
-        temperature: float | None = 0.0,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        system: str | None = None,
+        asking: Asking | None = None,
         recorded: bool = False,
     ) -> None:
-        if votes < 1:
-            raise ValueError("a judge gives at least one vote")
         self.metrics = (metric,)
         self.contract = contract
         self.model = model
-        self.votes = votes
-        self.temperature = temperature
-        self.top_p = top_p
-        self.max_tokens = max_tokens
-        self.system = system
+        self.asking = asking or Asking()
         self.recorded = recorded
 
     @property
@@ -79,7 +93,8 @@ class ModelJudge(Judge):
 
     def settings(self) -> list[JSON]:
         """What decides verdicts beside model, votes, wording and contract."""
-        return [self.temperature, self.top_p, self.max_tokens, self.system, self.reads]
+        how = self.asking
+        return [how.temperature, how.top_p, how.max_tokens, how.system, self.reads]
 
     @property
     def signature(self) -> str:
@@ -88,7 +103,7 @@ class ModelJudge(Judge):
         For example ``gpt-4o-mini x3 voicebench_open:own@1b7c9f0e official-open@5d21``.
         """
         contract = f"{self.contract.name}@{digest_of(self.settings())[:4]}"
-        return f"{self._who()} x{self.votes} {self.wording} {contract}"
+        return f"{self._who()} x{self.asking.votes} {self.wording} {contract}"
 
     def _who(self) -> str:
         if self.recorded:
@@ -116,13 +131,15 @@ class ModelJudge(Judge):
 
     def chat_request(self, *messages: tuple[str, str | tuple[str | Audio, ...]]) -> ChatRequest:
         """These messages, after the system message, with the judge's settings."""
-        system = (("system", self.system),) if self.system else ()
+        how = self.asking
+        system = (("system", how.system),) if how.system else ()
         return ChatRequest(
             messages=(*system, *messages),
-            temperature=self.temperature,
-            top_p=self.top_p,
-            max_tokens=self.max_tokens,
-            n=self.votes,
+            temperature=how.temperature,
+            top_p=how.top_p,
+            max_tokens=how.max_tokens,
+            n=how.votes,
+            seed=how.seed,
             choices=self.contract.choices,
         )
 
@@ -146,10 +163,11 @@ class ModelJudge(Judge):
 
     def _replies(self, reply: ChatReply) -> tuple[str, ...]:
         """The stripped votes. Fewer than asked for is a bad reply, not a smaller vote."""
-        if len(reply.texts) < self.votes:
-            message = f"the judge gave {len(reply.texts)} of {self.votes} replies asked for"
+        wanted = self.asking.votes
+        if len(reply.texts) < wanted:
+            message = f"the judge gave {len(reply.texts)} of {wanted} replies asked for"
             raise RunnerError("bad-reply", message, retryable=True)
-        return tuple(t.strip() for t in reply.texts[: self.votes])
+        return tuple(t.strip() for t in reply.texts[:wanted])
 
     @staticmethod
     def _provenance(model: ChatModel, reply: ChatReply) -> dict[str, JSON]:

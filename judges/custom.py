@@ -12,8 +12,9 @@ from typing import Literal
 
 from evalkit.interfaces import Answer, ChatModel, Judge
 from evalkit.records import JSON, Sample, Verdict
+from judges.asking import Asking, NotJudgeable
 from judges.contracts import CONTRACTS, Contract, Reading
-from judges.llm import LLMJudge, NotJudgeable
+from judges.llm import LLMJudge
 from judges.llm_presets import SYSTEM
 from judges.prompts import Rubric, load_rubric
 from judges.qa_match import qa_exact_match
@@ -145,9 +146,7 @@ def custom_judge(
         fields=fields,
         contract=_contract(scale),
         model=model,
-        temperature=0.0,
-        max_tokens=1024,
-        system=SYSTEM,
+        asking=Asking(max_tokens=1024, system=SYSTEM),
         reads=reads,
         recorded=recorded,
     )

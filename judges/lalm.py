@@ -16,7 +16,7 @@ from evalkit.audio import AudioError, materialise
 from evalkit.interfaces import Answer, ChatModel, ChatRequest, RunnerError
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
 from evalkit.sources import fetch_origin
-from judges.asking import ModelJudge, NotJudgeable
+from judges.asking import Asking, ModelJudge, NotJudgeable
 from judges.contracts import Contract
 from judges.prompts import Rubric
 from judges.vstyle_votes import UNREADABLE
@@ -62,8 +62,7 @@ class LALMJudge(ModelJudge):
         hears: what the judge is played, by sample.
         on_failure: what comes of a response without speech, and of a judge whose replies stay unreadable:
             "drop" leaves it unscored, "score_1" gives the lowest score. Both are counted (`touched`).
-        seed: seed of the judge, where the endpoint takes one.
-        metric, contract, model, votes, temperature, recorded: see `ModelJudge`.
+        metric, contract, model, asking, recorded: see `ModelJudge`.
 
     An unreadable reply is a failed attempt: the engine asks again. A judge that can't be reached says nothing
     of the answer: that stays unscored and is asked again next time. Each verdict has `counts` for a
@@ -87,23 +86,13 @@ class LALMJudge(ModelJudge):
         hears: Callable[[Sample], Hears] = lambda sample: "reply",
         hears_name: str = "reply",
         on_failure: OnFailure = "drop",
-        votes: int = 1,
-        temperature: float | None = None,
-        seed: int | None = None,
+        asking: Asking | None = None,
         recorded: bool = False,
     ) -> None:
-        super().__init__(
-            metric=metric,
-            contract=contract,
-            model=model,
-            votes=votes,
-            temperature=temperature,
-            recorded=recorded,
-        )
+        super().__init__(metric=metric, contract=contract, model=model, asking=asking, recorded=recorded)
         self.rubrics, self.pick, self.fields = rubrics, pick, fields
         self.hears, self.hears_name = hears, hears_name
         self.on_failure = on_failure
-        self.seed = seed
 
     @property
     def wording(self) -> str:
@@ -116,7 +105,7 @@ class LALMJudge(ModelJudge):
         return f"{name}*{len(labels)}:{origins}@{digest_of(labels)[:8]}"
 
     def settings(self) -> list[JSON]:
-        return [*super().settings(), self.seed, self.hears_name, self.on_failure]
+        return [*super().settings(), self.asking.seed, self.hears_name, self.on_failure]
 
     async def ask(self, sample: Sample, answer: Answer) -> list[Verdict]:
         """Read the recorded replies, else play the recordings to the model.
@@ -157,7 +146,7 @@ class LALMJudge(ModelJudge):
             raise NotJudgeable("bad-speech: the response's speech can't be read; generate it again")
         told = rubric.render(**self.fields(sample, BOTH_FOLLOW if users is not None else REPLY_FOLLOWS))
         parts = (told, users, speech) if users is not None else (told, speech)
-        return replace(self.chat_request((rubric.role, parts)), seed=self.seed)
+        return self.chat_request((rubric.role, parts))
 
     def rubric_of(self, sample: Sample) -> Rubric:
         """The rubric this sample takes. Raises NotJudgeable."""

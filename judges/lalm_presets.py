@@ -11,7 +11,7 @@ from typing import Literal
 
 from evalkit.interfaces import ChatModel, UsageError
 from evalkit.records import JSON, Sample
-from judges.asking import NotJudgeable
+from judges.asking import Asking, NotJudgeable
 from judges.lalm import Hears, LALMJudge, OnFailure
 from judges.prompts import load_rubric
 from judges.vstyle_votes import Parser, vstyle_contract
@@ -44,6 +44,13 @@ def user_audio_of(options: Mapping[str, JSON]) -> bool | None:
     return str(given) == "yes"
 
 
+def _asking(parser: Parser, runs: int) -> Asking:
+    """The public call sets no decoding: neither does "official"; "strict" asks at temperature 0, seeded."""
+    if parser == "official":
+        return Asking(votes=runs, temperature=None)
+    return Asking(votes=runs, seed=0)
+
+
 def vstyle_judge(
     language: str,
     model: ChatModel | None,
@@ -60,8 +67,6 @@ def vstyle_judge(
         language: whose rubrics, "en" or "zh".
         user_audio: play the user's turn, too. None: where the row names it for the judge and it is there
             (the public scorer's undocumented field); by default the judge hears the reply alone.
-
-    The public call sets no decoding: neither does "official"; "strict" asks at temperature 0.
     """
 
     def hears(sample: Sample) -> Hears:
@@ -79,9 +84,7 @@ def vstyle_judge(
         hears=hears,
         hears_name="as-named" if user_audio is None else "both" if user_audio else "reply",
         on_failure=on_failure,
-        votes=runs,
-        temperature=None if parser == "official" else 0.0,
-        seed=None if parser == "official" else 0,
+        asking=_asking(parser, runs),
         recorded=recorded,
     )
 
@@ -141,9 +144,7 @@ def speech_style_judge(
         hears=lambda sample: hears,
         hears_name=f"{hears}{',no cue' if control else ''}",
         on_failure=on_failure,
-        votes=runs,
-        temperature=None if parser == "official" else 0.0,
-        seed=None if parser == "official" else 0,
+        asking=_asking(parser, runs),
         recorded=recorded,
     )
 

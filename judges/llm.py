@@ -9,11 +9,9 @@ from typing import Literal
 
 from evalkit.interfaces import Answer, ChatModel, ChatRequest
 from evalkit.records import Sample
-from judges.asking import REPLY_LIMIT, Fields, ModelJudge, NotJudgeable, clip
+from judges.asking import Asking, Fields, ModelJudge
 from judges.contracts import Contract
 from judges.prompts import Rubric
-
-__all__ = ["REPLY_LIMIT", "Fields", "LLMJudge", "NotJudgeable", "clip"]
 
 
 class LLMJudge(ModelJudge):
@@ -23,7 +21,7 @@ class LLMJudge(ModelJudge):
         rubric: what the model is asked.
         fields: fills the rubric for one sample.
         reads: judge the response's text or the transcript of its speech.
-        metric, contract, model, votes, temperature, top_p, max_tokens, system, recorded: see `ModelJudge`.
+        metric, contract, model, asking, recorded: see `ModelJudge`.
 
     Recorded replies (`answer.recorded`) are parsed as they are and the model is not asked. Live replies
     are stripped first, as the public clients do. A reply that can't be read leaves the sample unscored,
@@ -38,25 +36,11 @@ class LLMJudge(ModelJudge):
         fields: Fields,
         contract: Contract,
         model: ChatModel | None,
-        votes: int = 1,
-        temperature: float | None = 0.0,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        system: str | None = None,
+        asking: Asking | None = None,
         reads: Literal["text", "speech"] = "text",
         recorded: bool = False,
     ) -> None:
-        super().__init__(
-            metric=metric,
-            contract=contract,
-            model=model,
-            votes=votes,
-            temperature=temperature,
-            top_p=top_p,
-            max_tokens=max_tokens,
-            system=system,
-            recorded=recorded,
-        )
+        super().__init__(metric=metric, contract=contract, model=model, asking=asking, recorded=recorded)
         self.reads = reads
         self.rubric = rubric
         self.fields = fields

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from evalkit.interfaces import Answer, ChatModel
 from evalkit.records import Sample
+from judges.asking import NotJudgeable
 from judges.contracts import CONTRACTS
-from judges.llm import LLMJudge, NotJudgeable
-from judges.llm_presets import SYSTEM
+from judges.llm import LLMJudge
+from judges.llm_presets import KIMI
 from judges.prompts import load_rubric
 
 
@@ -31,9 +32,6 @@ def mmau_judge(model: ChatModel | None, *, recorded: bool = False) -> LLMJudge:
         fields=_fields,
         contract=CONTRACTS["kimi-collect-acc"],
         model=model,
-        temperature=0.0,
-        top_p=0.95,
-        max_tokens=1024,
-        system=SYSTEM,
+        asking=KIMI,
         recorded=recorded,
     )

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from evalkit.interfaces import Answer, ChatModel
 from evalkit.records import JSON, Sample
+from judges.asking import Asking, NotJudgeable
 from judges.contracts import OUT_OF_RANGE, Contract, Reading
-from judges.llm import LLMJudge, NotJudgeable
+from judges.llm import LLMJudge
 from judges.prompts import load_rubric
 
 CRITERIA = ("correctness", "relevance", "completeness", "clarity")
@@ -122,8 +123,6 @@ def mmau_pro_open_judge(
         fields=_fields,
         contract=OFFICIAL if official else STRICT,
         model=model,
-        temperature=0.1,
-        max_tokens=512,
-        system=SYSTEM,
+        asking=Asking(temperature=0.1, max_tokens=512, system=SYSTEM),
         recorded=recorded,
     )

@@ -12,9 +12,10 @@ from typing import Literal
 
 from evalkit.interfaces import Answer, ChatModel
 from evalkit.records import JSON, Sample, Verdict
+from judges.asking import NotJudgeable
 from judges.contracts import CONTRACTS
-from judges.llm import LLMJudge, NotJudgeable
-from judges.llm_presets import SYSTEM
+from judges.llm import LLMJudge
+from judges.llm_presets import KIMI
 from judges.prompts import load_rubric
 
 OABProtocol = Literal["report", "kimi"]
@@ -97,10 +98,7 @@ class OABJudge(LLMJudge):
             fields=self._fields,
             contract=CONTRACTS[f"oab-{subset.replace('_', '-')}"],
             model=model,
-            temperature=0.0,
-            top_p=0.95,
-            max_tokens=1024,
-            system=SYSTEM,
+            asking=KIMI,
             recorded=recorded,
         )
 

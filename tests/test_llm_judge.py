@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 
 from evalkit.interfaces import Answer, ChatModel, ChatReply, ChatRequest, RunnerError
 from evalkit.records import Response, Sample, Score, Turn, Verdict
-from judges.llm import REPLY_LIMIT, LLMJudge
+from judges.asking import REPLY_LIMIT
+from judges.llm import LLMJudge
 from judges.llm_presets import chatbot_judge, mcq_judge, open_judge, qa_judge
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -264,7 +265,7 @@ def test_signatures_tell_judges_apart() -> None:
     assert signatures[0].startswith("gpt-4o-mini x3 voicebench_open:own@")
     assert not any("|" in s for s in signatures)
     warm = open_judge("official", said("1"))
-    warm.temperature = 0.7
+    warm.asking = replace(warm.asking, temperature=0.7)
     assert warm.signature != signatures[0]
     assert open_judge("official", said("1"), reads="speech").signature != signatures[0]
 

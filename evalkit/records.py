@@ -375,6 +375,11 @@ class Verdict:
     reason: str | None = None
     touched: str | None = None
 
+    @property
+    def code(self) -> str:
+        """The short code of the reason ("judge-unbound"); "" when there is none."""
+        return (self.reason or "").partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Score:

@@ -59,7 +59,7 @@ class Contract:
     choices: tuple[str, ...] = ()
 
 
-def _storable(vote: float | None) -> JSON:
+def storable(vote: float | None) -> JSON:
     """JSON has no infinity and no NaN: their Python spelling is kept instead."""
     return vote if vote is None or math.isfinite(vote) else repr(vote)
 
@@ -77,8 +77,8 @@ def _rating(replies: Sequence[str], vote: Callable[[str], float | None], low: fl
         votes = [vote(r) for r in replies]
     except RatingOutOfRange as exc:
         reason = f"judge-out-of-range: {exc}, which runs from {low:g} to {high:g}; use a stronger judge"
-        return Reading(None, (_storable(exc.rating),), reason)
-    kept = tuple(_storable(v) for v in votes)
+        return Reading(None, (storable(exc.rating),), reason)
+    kept = tuple(storable(v) for v in votes)
     read = [v for v in votes if v is not None]
     if not votes or len(read) < len(votes):
         return _unparseable(kept, "a rating in the form its rubric asks for")

@@ -129,7 +129,7 @@ class LALMJudge(ModelJudge):
         provenance = self._provenance(self.model, reply) | {"heard": _heard(request)}
         verdict = self.read(self._replies(reply), provenance)
         settled = self._settled(sample, verdict)
-        if _code(verdict) == UNREADABLE:
+        if verdict.code == UNREADABLE:
             raise Unreadable(settled)
         return [settled]
 
@@ -172,7 +172,7 @@ class LALMJudge(ModelJudge):
         if value is None and touched is None:
             if self.on_failure == "drop":
                 return replace(verdict, touched=DROPPED, detail=detail)
-            if _code(verdict) not in (UNREADABLE, _NO_SPEECH):  # says nothing of the answer
+            if verdict.code not in (UNREADABLE, _NO_SPEECH):  # says nothing of the answer
                 return replace(verdict, detail=detail)
             value, touched, detail["failure"] = LOWEST, SCORED_1, verdict.reason
         if value is None:
@@ -212,7 +212,3 @@ def _heard(request: ChatRequest) -> list[str]:
     """Digests of what was played, in order."""
     contents = [c for _, c in request.messages if not isinstance(c, str)]
     return [p.digest() for c in contents for p in c if isinstance(p, Audio)]
-
-
-def _code(verdict: Verdict) -> str:
-    return (verdict.reason or "").partition(":")[0]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from evalkit.interfaces import Answer, ChatModel
 from evalkit.records import JSON, Sample
 from judges.asking import Asking, NotJudgeable
-from judges.contracts import OUT_OF_RANGE, Contract, Reading
+from judges.contracts import OUT_OF_RANGE, Contract, Reading, storable
 from judges.llm import LLMJudge
 from judges.prompts import load_rubric
 
@@ -59,7 +59,7 @@ def _official(replies: Sequence[str]) -> Reading:
     reply = replies[0] if replies else ""
     read, scores = marks(reply), official_scores(reply)
     overall = scores[OVERALL]
-    shown: dict[str, JSON] = {name: _storable(mark) for name, mark in scores.items()}
+    shown: dict[str, JSON] = {name: storable(mark) for name, mark in scores.items()}
     if not math.isfinite(overall):
         reason = "judge-nonfinite: the judge gave a mark no number can hold; use a stronger judge"
         return Reading(None, (repr(overall),), reason, detail={"scores": shown})
@@ -79,7 +79,7 @@ def _strict(replies: Sequence[str]) -> Reading:
     read = marks(replies[0] if replies else "")
     given = [read[OVERALL]] if read[OVERALL] is not None else [read[name] for name in CRITERIA]
     used = [mark for mark in given if mark is not None]
-    detail: dict[str, JSON] = {"scores": {k: None if m is None else _storable(m) for k, m in read.items()}}
+    detail: dict[str, JSON] = {"scores": {k: storable(m) for k, m in read.items()}}
     if len(used) < len(given):
         reason = "judge-unparseable: the judge's reply lacks readable marks; read it in detail, or use a stronger judge"
         return Reading(None, (None,), reason, detail=detail)
@@ -88,11 +88,6 @@ def _strict(replies: Sequence[str]) -> Reading:
         return Reading(None, (None,), reason, detail=detail)
     overall = sum(used) / len(used)
     return Reading(overall / HIGH, (overall,), detail=detail)
-
-
-def _storable(mark: float) -> JSON:
-    """JSON has no infinity: its Python spelling is kept instead."""
-    return mark if math.isfinite(mark) else repr(mark)
 
 
 _CHOICES = tuple(

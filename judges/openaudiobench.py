@@ -126,10 +126,9 @@ class OABJudge(LLMJudge):
 
 def _defect(verdict: Verdict, nan: bool) -> str | None:
     """The defect that decided this verdict; one that came from no reply at all has none."""
-    code = (verdict.reason or "").partition(":")[0]
-    if code == "judge-out-of-range":
+    if verdict.code == "judge-out-of-range":
         return RATING_ABORTS
-    if code == "judge-unparseable":
+    if verdict.code == "judge-unparseable":
         return INVALID_DROPPED
     return NAN_CELL if nan and verdict.value is not None else verdict.touched
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from evalkit.records import JSON
-from judges.contracts import OUT_OF_RANGE, Contract, Reading
+from judges.contracts import OUT_OF_RANGE, Contract, Reading, storable
 
 Parser = Literal["official", "strict"]
 
@@ -91,7 +91,7 @@ def vstyle_contract(parser: Parser, runs: int = 1) -> Contract:
 
 
 def _reading(found: Sequence[str]) -> Reading:
-    votes: tuple[JSON, ...] = tuple(_vote(s) for s in found)
+    votes: tuple[JSON, ...] = tuple(storable(float(s) if s else None) for s in found)
     scores = [float(s) for s in found if s]
     if not scores or len(scores) < len(found):
         reason = f"{UNREADABLE}: the judge's reply has no score in double square brackets; read it in detail"
@@ -105,13 +105,6 @@ def _reading(found: Sequence[str]) -> Reading:
         return Reading(None, votes, reason, touched=NOT_A_NUMBER)
     detail = {"sd": statistics.stdev(finite)} if len(finite) > 1 else {}
     return Reading(statistics.fmean(finite), votes, touched=_touched(scores), detail=detail)
-
-
-def _vote(score: str) -> JSON:
-    if not score:
-        return None
-    number = float(score)
-    return number if math.isfinite(number) else repr(number)
 
 
 def _touched(scores: Sequence[float]) -> str | None:

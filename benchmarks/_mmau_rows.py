@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._choices import has_prefixes, kimi_prompt, without_prefix, without_prefixes
+from evalkit.files import sha256_of
 from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Sample, Turn
 from evalkit.sources import Row, Source
@@ -55,8 +55,7 @@ def check_edition(source: Source) -> list[str]:
             f"MMAU: {FILE} of GitHub {GITHUB} isn't at hand, so the string match sees the hub's options with their "
             "letters, which gives other verdicts; put it beside the data and pass --data-dir"
         ]
-    data = file.read_bytes()
-    if hashlib.sha256(data).hexdigest() == PIN:
+    if sha256_of(file) == PIN:
         return []
     counts = Counter(str(row.get("task")) for row in _by_id(file, file.stat().st_mtime_ns).values())
     found = ", ".join(f"{counts[t]} {t}" for t in COUNTS)

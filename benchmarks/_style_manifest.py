@@ -5,7 +5,6 @@ Source: internal-set sheet section 2. Every problem names its line; nothing is a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from evalkit.audio import AudioError, decode, inside, probe
+from evalkit.files import numbered_lines, sha256_of
 from evalkit.interfaces import UsageError
 from evalkit.records import Audio
 
@@ -188,9 +188,7 @@ def check(path: Path) -> Found:
 
 
 def _lines(path: Path, found: Found) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(path):
         try:
             values = json.loads(line)
         except ValueError as exc:
@@ -219,8 +217,7 @@ def unusable(folder: Path, relative: str) -> str | None:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as exc:
         raise UsageError(f"{path} can't be read: {exc.strerror or exc}") from exc
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from evalkit.files import sha256_of
 from evalkit.interfaces import UsageError
 from evalkit.records import JSON
 from evalkit.rows import SUFFIXES, Row, read_rows
@@ -119,7 +119,7 @@ class Source:
     def pinned(self) -> bool | None:
         """Are the files those a published number stands on? None when nothing is known of them."""
         known = [(f, self.spec.pins[n]) for _, f in self.files if (n := Path(f).name) in self.spec.pins]
-        return all(_sha256(f) == digest for f, digest in known) if known else None
+        return all(sha256_of(f) == digest for f, digest in known) if known else None
 
     def rows(self) -> Iterator[Row]:
         """Every row of every split that belongs to the task, streamed."""
@@ -130,11 +130,6 @@ class Source:
         """Every row of every split, streamed."""
         for split, file in self.files:
             yield from read_rows(file, split=split, root=self.root, opener=self.opener)
-
-
-def _sha256(file: str) -> str:
-    with Path(file).open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 class LayoutError(UsageError):

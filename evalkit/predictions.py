@@ -5,9 +5,7 @@ The file is read as a stream; what stays in memory per line is an id and a byte 
 
 from __future__ import annotations
 
-import hashlib
 import os
-from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from evalkit.audio import AudioError, inside
+from evalkit.files import BOM, sha256_of
 from evalkit.interfaces import UsageError
 from evalkit.records import JSON, Audio, Failure, Response
 
@@ -173,8 +172,8 @@ class PredictionFile:
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 start, offset = offset, offset + len(line)
-                if start == 0 and line.startswith(BOM_UTF8):  # some editors put a byte order mark there
-                    start, line = len(BOM_UTF8), line[len(BOM_UTF8) :]
+                if start == 0 and line.startswith(BOM):  # some editors put a byte order mark there
+                    start, line = len(BOM), line[len(BOM) :]
                 if line.strip():
                     yield number, start, line
 
@@ -262,8 +261,7 @@ class PredictionFile:
     @cached_property
     def sha256(self) -> str:
         """Digest of the file."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(self.path)
 
     def _place(self, sample_id: str, number: int) -> str:
         """Where a prediction stands, for people: in the file they know."""

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from evalkit.audio import LFS_POINTER, AudioError, inside
+from evalkit.files import numbered_lines
 from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Turn, digest_of
 
@@ -179,14 +180,11 @@ def _read_parquet(file: str, opener: Any = None) -> Iterator[dict[str, Any]]:
 
 
 def _read_jsonl(file: str) -> Iterator[dict[str, Any]]:
-    with Path(file).open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                yield _object(json.loads(line))
-            except ValueError as exc:
-                raise UsageError(f"{file}:{number}: {_not_json(exc)}") from exc
+    for number, line in numbered_lines(file):
+        try:
+            yield _object(json.loads(line))
+        except ValueError as exc:
+            raise UsageError(f"{file}:{number}: {_not_json(exc)}") from exc
 
 
 def _read_json(file: str) -> Iterator[dict[str, Any]]:

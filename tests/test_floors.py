@@ -19,7 +19,14 @@ FLOORS = {
     "evalkit.records": 1,
     **dict.fromkeys(
         (
-            *("evalkit.interfaces", "evalkit.audio", "evalkit.sources", "evalkit.rows", "evalkit.folders"),
+            *(
+                "evalkit.interfaces",
+                "evalkit.files",
+                "evalkit.audio",
+                "evalkit.sources",
+                "evalkit.rows",
+                "evalkit.folders",
+            ),
             *("evalkit.hub", "evalkit.store", "evalkit.stats", "evalkit.signature", "evalkit.registry"),
             *("evalkit.cache", "evalkit.config", "evalkit.task", "evalkit.plan", "evalkit.segments"),
             *("evalkit.results", "evalkit.predictions", "evalkit.formats"),

@@ -17,6 +17,7 @@ from benchmarks._style_manifest import Found, check, read_item
 from benchmarks._style_separation import Separation, separate
 from evalkit.cli import options
 from evalkit.cli.listing import table
+from evalkit.files import numbered_lines
 from evalkit.interfaces import ChatModel, RunnerError, UsageError
 from evalkit.registry import make_chat
 
@@ -64,7 +65,7 @@ def part(path: Path, args: argparse.Namespace) -> int:
         raise UsageError(f"--write {args.write}: name another file in the manifest's own folder")
     if (found := check(path)).problems:
         raise UsageError(f"{found.problems[0]}. Mend it first: run_eval.py manifest check {path}")
-    lines = [x for x in path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n") if x.strip()]
+    lines = [line.rstrip(b"\n") for _, line in numbered_lines(path)]
     items = [read_item(json.loads(x), str(path)) for x in lines]
     model = make_chat(args.judge, options.pairs(args.J, "-J"))
     parted = asyncio.run(_asked(separate(items, model), model))

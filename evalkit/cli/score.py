@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
 from evalkit.engine.scorefile import Given, ids_of, score_file, score_with_models
 from evalkit.engine.session import Job, refuse_others
+from evalkit.files import sha256_of
 from evalkit.interfaces import Roles, UsageError
 from evalkit.predictions import PredictionFile
 from evalkit.records import Modality, digest_of
@@ -125,8 +125,7 @@ def _runner(args: argparse.Namespace, files: Sequence[_File]) -> ReplayRunner:
 def _sha256(path: Path) -> str:
     if not path.is_file():
         raise UsageError(f"there is no predictions file {path}")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def _asked(args: argparse.Namespace) -> dict[str, object]:

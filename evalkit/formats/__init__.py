@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evalkit.formats._records import BOM, first_records, plain_columns
+from evalkit.files import BOM
+from evalkit.formats._records import first_records, plain_columns
 from evalkit.formats._records import records as records  # for formats of other packages
 from evalkit.interfaces import UsageError
 
@@ -138,6 +139,14 @@ def answer_of(record: Mapping[str, Any], reading: Reading, *names: str) -> str |
     if value is None or (isinstance(value, float) and value != value):  # NaN: an empty cell
         return None
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def replies_of(value: Any) -> Any:
+    """Judge replies on record: a reply, or a list of votes (None is an empty one); anything else is none."""
+    plain = (str, int, float)
+    if isinstance(value, list) and all(v is None or isinstance(v, plain) for v in value):
+        return value
+    return value if isinstance(value, plain) else None
 
 
 def without(record: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evalkit.files import BOM, numbered_lines
 from evalkit.interfaces import UsageError
 from evalkit.rows import MAX_CELL
 
-BOM = codecs.BOM_UTF8
 CHUNK = 1 << 18
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
@@ -53,15 +53,6 @@ def _reader(path: Path, remedy: str) -> Iterator[tuple[int, Record]]:
     if path.suffix.lower() in (".csv", ".tsv"):
         return _csv(path)
     return _array(path, remedy) if head.lstrip().startswith(b"[") else _lines(path, remedy)
-
-
-def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(line from 1, bytes) of every line that isn't blank, without a byte order mark."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            line = line.removeprefix(BOM) if number == 1 else line
-            if line.strip():
-                yield number, line
 
 
 def text_of(line: bytes, path: Path, number: int, remedy: str) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, without
+from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, replies_of, without
 from evalkit.formats._records import bad, records
+from evalkit.formats.voicebench import REGIONS
 
 REMEDY = "Each line of a Kimi-Audio-Evalkit file is an object with subset, answer and prediction."
 OWN = ("prediction", "real_prompt", "index", "audio_path", "audio_content", "task_type", "subset", "answer")
@@ -34,7 +35,6 @@ OAB = {
 }
 """OpenAudioBench's subsets: the columns of question and reference in its own CSVs."""
 VOICEBENCH = ("alpacaeval_full", "commoneval", "sd-qa", "ifeval", "advbench", "openbookqa", "mmsu")
-REGIONS = ("usa", "aus", "gbr", "ind_n", "ind_s", "irl", "kenya", "nga", "nzl", "phl", "zaf")
 ASR = {"test_clean": "asr/librispeech-clean", "test_other": "asr/librispeech-other"}
 MMAU = ("sound", "music", "speech")
 _OPTION = re.compile(r"\(([A-Z])\) ")
@@ -78,22 +78,22 @@ def read(path: Path, reading: Reading) -> Iterator[Converted]:
             id=_id(task, record),
             text=text,
             row=row_of(task, record),
-            judge=_judge(reply) if text is not None else None,
+            judge=replies_of(reply) if text is not None else None,
         )
-
-
-def _judge(reply: Any) -> Any:
-    plain = isinstance(reply, list) and all(v is None or isinstance(v, str | int | float) for v in reply)
-    return reply if plain or isinstance(reply, str | int | float) else None
 
 
 def _id(task: str, record: dict[str, Any]) -> str | None:
     """The data set's id: the sound's file name (OpenAudioBench) or its stem; VoiceBench's comes from the row."""
     if task.startswith("voicebench/"):
         return None
-    sound = PurePosixPath(str(record.get("audio_path") or "").replace("\\", "/"))
+    sound = _sound(record)
     name = sound.name if task.startswith("openaudiobench/") else sound.stem
     return id_of(record.get("id")) or name or id_of(record.get("index"))
+
+
+def _sound(record: dict[str, Any]) -> PurePosixPath:
+    """Path of the question's sound, wherever it was written down."""
+    return PurePosixPath(str(record.get("audio_path") or "").replace("\\", "/"))
 
 
 def row_of(task: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def row_of(task: str, record: dict[str, Any]) -> dict[str, Any]:
     benchmark, _, subset = task.partition("/")
     rest = without(record, *OWN, *REPLIES)
     if benchmark == "openaudiobench" and (columns := OAB.get(subset.replace("-", "_"))):
-        sound = PurePosixPath(str(record.get("audio_path") or "").replace("\\", "/")).name
+        sound = _sound(record).name
         return (
             rest | {columns[0]: question, columns[1]: answer} | ({"audio_filename": sound} if sound else {})
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, without
+from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, replies_of, without
 from evalkit.formats._records import records
 
 REMEDY = "Each line of a VoiceBench file is an object with prompt and response."
@@ -67,16 +67,8 @@ def read(path: Path, reading: Reading) -> Iterator[Converted]:
             row.setdefault("domain", domain)
         text = answer_of(record, reading, "response")
         own = (id_of(record.get("key")) or id_of(record.get("id"))) if reading.task in KEYED else None
-        judge = record.get("score") if text is not None else None
-        yield Converted(line, id=own, text=text, row=row, judge=_votes(judge))
-
-
-def _votes(score: Any) -> Any:
-    """Judge replies as VoiceBench keeps them: a list of votes; anything else is no judge's reply."""
-    plain = (str, int, float)
-    if isinstance(score, list) and all(v is None or isinstance(v, plain) for v in score):
-        return score
-    return score if isinstance(score, plain) else None
+        judge = replies_of(record.get("score")) if text is not None else None
+        yield Converted(line, id=own, text=text, row=row, judge=judge)
 
 
 FORMAT = Format(

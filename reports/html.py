@@ -15,12 +15,13 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.anatomy import Bin, Errors, anatomy, recognition_errors
+from reports.anatomy import Bin, anatomy
 from reports.cells import Row, Table, number, pair
+from reports.errors import ErrorTable, error_table
 from reports.overview import figures, place, strips, verdict
 from reports.pagedata import cell_json, task_json
 from reports.plaintext import csv_text, markdown
-from reports.runs import RunView
+from reports.runs import RunView, headline
 from reports.safe import script_json, slug, visible
 from reports.samples import SampleView, read_samples, worst_first
 from reports.sound import SoundBox, clips_of, pick
@@ -29,7 +30,10 @@ from reports.trust import Caveat, caveats, caveats_of_task
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SCRIPTS = ("core.js", "tables.js", "grid.js", "sound.js", "card.js", "samples.js")
+SCRIPTS = ("core.js", "tables.js", "grid.js", "sound.js", "calls.js", "card.js", "samples.js")
+
+FOLD, FOLDED = 15, 12
+"""Rows of a group table beyond which it is folded, and how many of them it then shows."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,8 @@ class TaskPage:
     audio: int
     rows: list[dict[str, Any]] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
-    errors: list[Errors] = field(default_factory=list)
-
-    @property
-    def most_errors(self) -> int:
-        return max((e.n for e in self.errors), default=1) or 1
+    shared: list[str] = field(default_factory=list)
+    errors: ErrorTable | None = None
 
     @property
     def route(self) -> str:
@@ -114,7 +115,10 @@ def environment() -> Environment:
         finalize=lambda v: visible(v) if type(v) is str else v,
     )
     env.filters |= {"number": number, "pair": pair, "thousands": lambda n: f"{n:,}", "slug": slug}
-    env.globals |= {"place": place}
+    env.filters["printed_marks"] = lambda t: {
+        m for r in t.rows() for c in r.cells if c.n is None for m in c.marks
+    }
+    env.globals |= {"place": place, "FOLD": FOLD, "FOLDED": FOLDED}
     return env
 
 
@@ -130,15 +134,21 @@ def _metric_row(name: str, m: Mapping[str, Any]) -> dict[str, Any]:
     return {"label": m["label"], "hint": f"{name} \u00b7 {' + '.join(m['judges'])}", "m": m, "bar": bar}
 
 
-def _groups(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    out = []
+def _groups(entry: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Tables by what samples are grouped by; and what is the same for all samples, which needs no table."""
+    out, shared = [], []
+    whole = headline(entry)["n"]
     for key, members in (entry.get("groups") or {}).items():
+        name = key.replace("_", " ").replace("/", " / ")
         rows = [
             _metric_row(entry["headline"], metrics[entry["headline"]]) | {"label": group, "hint": ""}
             for group, metrics in members.items()
         ]
-        out.append({"key": key, "rows": rows})
-    return out
+        if len(rows) == 1 and rows[0]["m"]["n"] == whole:
+            shared.append(f"{name}: {rows[0]['label']}")
+        elif rows:
+            out.append({"key": name, "rows": rows})
+    return out, shared
 
 
 def _task_page(
@@ -147,12 +157,14 @@ def _task_page(
     entry = run.tasks[name]
     views: list[SampleView] = worst_first(list(read_samples(run, name)), entry)
     bins, places = anatomy(views, entry)
+    errors, picks = error_table(views, entry)
     shown, spots = views[: options.max_samples_per_task], places[: options.max_samples_per_task]
     with_sound = 0
     if share > 0:
         picked = pick(shown, spots, options.max_audio_samples)
         box.add_all((c for v in picked for c in clips_of(v, run.root)), share)
         with_sound = sum(any(c.sha256 in box.clips for c in clips_of(v, run.root)) for v in shown)
+    groups, shared = _groups(entry)
     page = TaskPage(
         run=run,
         name=name,
@@ -163,10 +175,11 @@ def _task_page(
         shown=len(shown),
         audio=with_sound,
         rows=[_metric_row(k, m) for k, m in entry["metrics"].items()],
-        groups=_groups(entry),
-        errors=recognition_errors(views, entry),
+        groups=groups,
+        shared=shared,
+        errors=errors,
     )
-    return page, task_json(run, name, shown, spots, bins)
+    return page, task_json(run, name, shown, spots, bins, picks)
 
 
 def _title(runs: Sequence[RunView], options: PageOptions) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from evalkit.records import JSON
 from reports.anatomy import Bin
 from reports.cells import Cell, Row, Table, number, pair
+from reports.errors import Pick
 from reports.runs import RunView, headline
 from reports.safe import as_text, plain, shorten
 from reports.samples import SampleView
@@ -16,6 +17,7 @@ from reports.sound import Clip, clips_of
 
 MAX_TEXT = 20_000
 MAX_DETAIL = 6_000
+MAX_OPTION, MAX_OPTIONS = 2_000, 60
 MAX_ALIGNMENT = 30_000
 """A verdict's detail with an alignment: its judge has cut it already, and the page draws it."""
 
@@ -42,7 +44,27 @@ def _clip(clip: Clip, sent: Sequence[Mapping[str, Any]], index: int) -> dict[str
     return out
 
 
-def sample_json(view: SampleView, place: int, run: RunView, judges: dict[str, int]) -> dict[str, JSON]:
+def _options(asked: Mapping[str, Any]) -> JSON:
+    """The options of a choice as texts, None where there was none at a letter; None for another kind of question."""
+    options = asked.get("options")
+    if not isinstance(options, list):
+        return None
+    kept: list[JSON] = [o if o is None else shorten(as_text(o), MAX_OPTION) for o in options[:MAX_OPTIONS]]
+    if len(options) > MAX_OPTIONS:
+        kept.append(f"\u2026 [{len(options) - MAX_OPTIONS} more options]")
+    return kept
+
+
+def _before(asked: Mapping[str, Any]) -> JSON:
+    """Earlier turns as [role, words]."""
+    turns = asked.get("before")
+    whole = [t for t in turns if isinstance(t, list) and len(t) == 2] if isinstance(turns, list) else []
+    return [[shorten(as_text(role), 40), shorten(as_text(words), MAX_DETAIL)] for role, words in whole]
+
+
+def sample_json(
+    view: SampleView, place: int, run: RunView, judges: dict[str, int], picks: Sequence[Pick] = ()
+) -> dict[str, JSON]:
     """One sample; short keys, absent when empty. `judges` collects signatures and gives them numbers."""
     line, asked = view.line, view.asked
     sent = line.get("sent") or []
@@ -65,6 +87,9 @@ def sample_json(view: SampleView, place: int, run: RunView, judges: dict[str, in
         "v": view.value,
         "q": shorten(as_text(asked.get("question")), MAX_TEXT),
         "t": shorten(as_text(asked.get("target")), MAX_TEXT),
+        "o": _options(asked),
+        "bf": _before(asked),
+        "k": [i for i, pick in enumerate(picks) if view.id in pick.samples],
         "a": shorten(as_text(line.get("text")), MAX_TEXT),
         "h": shorten(view.transcript.text, MAX_TEXT) if view.transcript else None,
         "hn": view.transcript.asr if view.transcript else None,
@@ -83,18 +108,29 @@ def sample_json(view: SampleView, place: int, run: RunView, judges: dict[str, in
 
 
 def task_json(
-    run: RunView, task: str, views: Sequence[SampleView], places: Sequence[int], bins: Sequence[Bin]
+    run: RunView,
+    task: str,
+    views: Sequence[SampleView],
+    places: Sequence[int],
+    bins: Sequence[Bin],
+    picks: Sequence[Pick] = (),
 ) -> dict[str, JSON]:
-    """The block of one task page."""
+    """The block of one task page. A question that is the same for all samples (an instruction) stands there once."""
     entry = run.tasks[task]
     metric = headline(entry)
     judges: dict[str, int] = {}
-    samples = [sample_json(v, p, run, judges) for v, p in zip(views, places, strict=True)]
+    samples = [sample_json(v, p, run, judges, picks) for v, p in zip(views, places, strict=True)]
+    asked = {s.get("q") for s in samples}
+    same = asked.pop() if len(asked) == 1 and len({s.get("t") for s in samples}) > 1 else None
+    for sample in samples if same else ():
+        del sample["q"]
     return {
         "task": task,
         "signature": metric["signature"],
         "metric": metric["label"],
         "bins": [{"label": b.label, "tone": b.tone, "n": b.n} for b in bins],
+        "picks": [{"group": p.group, "label": p.label, "n": len(p.samples)} for p in picks],
+        "question": same,
         "judges": list(judges),
         "samples": samples,
     }

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from evalkit.interfaces import Judge, Roles
 from evalkit.records import JSON, Score, Transcript
+from evalkit.registry import catalogue
 from evalkit.store import Run
 from reports.runs import RunView, headline
 
@@ -85,6 +87,30 @@ def _scores_that_count(
     return out
 
 
+def _in_order(task: str, entry: Mapping[str, Any]) -> list[Judge]:
+    """The judges of a task whose verdicts depend on the record before; none for a task that isn't known here."""
+    known = catalogue().tasks.get(task)
+    variant = known.variants.get(str(entry["protocol"])) if known else None
+    used = {j for m in entry["metrics"].values() for j in m["judges"]}
+    judges = variant.judges(Roles()) if variant else ()
+    return [j for j in judges if j.in_order and j.signature in used]
+
+
+def _settle(
+    lines: Sequence[Mapping[str, Any]],
+    scores: Mapping[tuple[str, str], dict[str, Score]],
+    judges: Sequence[Judge],
+) -> None:
+    """Make those verdicts final, as results have them; on disk they stand as each record alone gave them."""
+    places = {str(line["sample_id"]): int(line["asked"]["order"]) for line in lines if not line.get("error")}
+    counted = {(str(line["sample_id"]), str(line.get("response", ""))) for line in lines}
+    for judge in judges:
+        mine = [s for key in counted for s in scores.get(key, {}).values() if s.judge == judge.signature]
+        known = [s for s in mine if s.sample_id in places]
+        for score in judge.settle(sorted(known, key=lambda s: (places[s.sample_id], s.sample_id))):
+            scores[score.sample_id, score.response][score.metric] = score
+
+
 def _judge(view: SampleView, entry: Mapping[str, Any]) -> None:
     """Fill in value, status and reason of the headline metric."""
     error = view.line.get("error")
@@ -111,7 +137,10 @@ def read_samples(run: RunView, task: str) -> Iterator[SampleView]:
     entry = run.tasks[task]
     scores = _scores_that_count(store, task, entry)
     heard = {t.audio_sha256: t for t in store.task(task).transcripts()}
-    for line in store.task(task).final_lines():
+    lines = list(store.task(task).final_lines())
+    if lines and all("order" in (line.get("asked") or {}) for line in lines):
+        _settle(lines, scores, _in_order(task, entry))
+    for line in lines:
         sample_id = str(line["sample_id"])
         found = {} if line.get("error") else scores.get((sample_id, line.get("response", "")), {})
         view = SampleView(sample_id, line, tuple(found.values()))

@@ -117,6 +117,11 @@ def asked(state: TaskState, sample: Sample, told: str) -> dict[str, Any]:
     out: dict[str, Any] = {"question": sample.question[:2000], "judged": told}
     if sample.target is not None:
         out["target"] = sample.target
+    options = sample.meta.get("options", sample.meta.get("choices"))
+    if isinstance(options, list):
+        out["options"] = options
+    if len(sample.turns) > 1:
+        out["before"] = [[t.role, t.text[:2000] or "(spoken)"] for t in sample.turns[:-1]]
     if keys := state.plan.group_keys:
         out["groups"] = {k: sample.meta[k] for k in keys if k in sample.meta}
     if any(j.in_order for j in state.plan.judges):

@@ -61,7 +61,7 @@ function alignedNode(score) {
 
 const isAligned = (score) => score.d && Array.isArray(score.d.alignment) && typeof score.d.reference === 'string';
 
-function voteNode(whole, judges) {
+function voteNode(whole, judges, drawn) {
   const value = whole.v === undefined ? 'unscored' : plainNumber(whole.v);
   let aligned = null;
   let score = whole;
@@ -69,6 +69,10 @@ function voteNode(whole, judges) {
     const [node, rest] = alignedNode(whole);
     aligned = node;
     score = { ...whole, d: rest, c: null };
+  }
+  if (drawn && isObject(score.d)) { // stands above, side by side
+    const { calls, expected, ...rest } = score.d;
+    score = { ...score, d: rest };
   }
   const facts = { ...(score.c || {}), ...(score.d && typeof score.d === 'object' && !Array.isArray(score.d) ? score.d : score.d ? { detail: score.d } : {}) };
   if (score.t) facts['decided by a defect'] = score.t;
@@ -83,8 +87,8 @@ function voteNode(whole, judges) {
     rows.length ? el('dl', {}, rows) : null);
 }
 
-function sentNode(clip) {
-  const facts = [];
+function sentNode(clip, which) {
+  const facts = which ? [which] : [];
   if (clip.seconds !== undefined && clip.seconds !== null) facts.push(`sent ${plainNumber(clip.seconds)} s`);
   if (clip.rate) facts.push(`${plainNumber(clip.rate / 1000)} kHz`);
   if (clip.cut) facts.push('cut short');
@@ -101,15 +105,21 @@ function sampleBody(sample, data, link) {
   const outs = clips.filter((c) => c.role === 'out');
   const button = el('button', { class: 'plainbutton', type: 'button' }, 'Copy link');
   button.addEventListener('click', () => copy(location.href.split('#')[0] + link, button));
-  add('Question', button, el('div', { class: 'words' }, sample.q || '(no words on record)'),
-    ins.map((c) => [clipNode(c, 'Question as sent'), sentNode(c)]));
-  if (sample.t) add('Expected', el('div', { class: 'words' }, sample.t));
+  const question = sample.q || data.question || '(no words on record)';
+  const calls = callsNode(sample, data.judges);
+  const name = (i) => (ins.length > 1 ? `Audio ${i + 1} of ${ins.length} as sent` : 'Question as sent');
+  if (sample.bf) add('Before', sample.bf.map(([role, said]) => el('div', { class: 'words' }, el('b', {}, role), `  ${said}`)));
+  add('Question', button, el('div', { class: 'words' }, question),
+    ins.map((c, i) => [clipNode(c, name(i)), sentNode(c, ins.length > 1 ? `${i + 1} of ${ins.length}` : '')]));
+  if (sample.o) add('Options', optionsNode(sample));
+  if (sample.t && !calls) add('Expected', el('div', { class: 'words' }, sample.t));
   if (sample.e) add('Error', el('div', { class: 'err' }, `${sample.e.kind}: ${sample.e.message}`),
     el('div', { class: 'quiet' }, `after ${sample.e.attempts || 1} attempt(s)`));
   else add('Answer', el('div', { class: 'words' }, sample.a || '(nothing)'), outs.map((c) => clipNode(c, 'Spoken answer')));
   if (sample.h !== undefined) add('Heard', diffNode(sample.a || '', sample.h), el('div', { class: 'quiet' }, sample.hn || ''));
-  if (sample.calls) add('Tool calls', el('pre', {}, JSON.stringify(sample.calls, null, 1)));
-  if (sample.s) add('Verdict', sample.s.map((s) => voteNode(s, data.judges)));
+  if (calls) add('Calls', calls);
+  if (sample.calls) add('Tool calls', el('div', { class: 'quiet' }, 'as the endpoint gave them'), el('pre', {}, JSON.stringify(sample.calls, null, 1)));
+  if (sample.s) add('Verdict', sample.s.map((s) => voteNode(s, data.judges, calls)));
   else if (sample.r && !sample.e) add('Verdict', el('div', { class: 'err' }, sample.r));
   if (sample.g) add('Groups', el('div', { class: 'quiet' }, Object.entries(sample.g).map(([k, v]) => `${k}: ${textOf(v)}`).join(' · ')));
   const facts = Object.entries(sample.tm || {}).map(([k, v]) => `${k} ${plainNumber(v)} s`);

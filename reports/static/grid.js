@@ -80,7 +80,17 @@ function filterable(panel) {
   panel.querySelector('.tools').prepend(box);
 }
 
+// A long table of groups shows its first rows; sorted by value, those are the best or the worst.
+function foldable(button) {
+  const table = button.previousElementSibling.querySelector('table');
+  button.addEventListener('click', () => {
+    const folded = table.classList.toggle('fold');
+    button.textContent = folded ? `Show all ${button.dataset.all}` : 'Show fewer';
+  });
+}
+
 function startGrids() {
   document.querySelectorAll('table.grid, table.facts').forEach(sortable);
   document.querySelectorAll('.table-panel').forEach(filterable);
+  document.querySelectorAll('.unfold').forEach(foldable);
 }

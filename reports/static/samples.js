@@ -18,9 +18,11 @@ class SampleList {
     this.whole = root.dataset.whole === '1';
     this.page = 0;
     this.bin = null;
+    this.pick = null;
     this.words = '';
     this.order = 'worst';
     this.bars = [...document.querySelectorAll(`.anatomy[data-for="${CSS.escape(root.dataset.block)}"] .bin`)];
+    this.picks = [...document.querySelectorAll(`.errors[data-for="${CSS.escape(root.dataset.block)}"] .pick`)];
     this.build();
     this.refresh();
   }
@@ -36,24 +38,45 @@ class SampleList {
       ...[['worst', 'Worst first'], ['best', 'Best first'], ['id', 'By id']].map(([v, t]) => el('option', { value: v }, t)));
     sort.addEventListener('change', () => { this.order = sort.value; this.refresh(); });
     this.outcome = el('select', { 'aria-label': 'Outcome' }, el('option', { value: '' }, 'All outcomes'),
-      ...this.data.bins.map((b, i) => el('option', { value: i }, `${b.label} (${b.n})`)));
-    this.outcome.addEventListener('change', () => this.filter(this.outcome.value === '' ? null : Number(this.outcome.value)));
+      ...this.data.bins.map((b, i) => el('option', { value: i }, `${b.label} (${b.n})`)), ...this.groups());
+    this.outcome.addEventListener('change', () => {
+      const [kind, place] = [this.outcome.value.slice(0, 1), Number(this.outcome.value.slice(1))];
+      if (kind === 'k') this.filter(null, place);
+      else this.filter(this.outcome.value === '' ? null : Number(this.outcome.value));
+    });
     this.count = el('span', { class: 'count', role: 'status' });
     this.items = el('ol', { class: 'list' });
     this.pager = el('div', { class: 'pager' });
     this.root.replaceChildren(el('div', { class: 'toolbar' }, this.search, this.outcome, sort, this.count), this.items, this.pager);
     this.bars.forEach((bar, i) => bar.addEventListener('click', () => this.filter(this.bin === i ? null : i)));
+    this.picks.forEach((button) => button.addEventListener('click', () => {
+      const pick = Number(button.dataset.pick);
+      this.filter(null, this.pick === pick ? null : pick);
+    }));
   }
 
-  filter(bin) {
+  // What went wrong, and what a defect decided: sets of samples beside the outcomes.
+  groups() {
+    const out = new Map();
+    this.data.picks.forEach((p, i) => {
+      if (!out.has(p.group)) out.set(p.group, el('optgroup', { label: p.group }));
+      out.get(p.group).append(el('option', { value: `k${i}` }, `${p.label} (${p.n})`));
+    });
+    return [...out.values()];
+  }
+
+  filter(bin, pick = null) {
     this.bin = bin;
-    this.outcome.value = bin === null ? '' : String(bin);
+    this.pick = pick;
+    this.outcome.value = pick !== null ? `k${pick}` : bin === null ? '' : String(bin);
+    this.picks.forEach((button) => button.setAttribute('aria-pressed', String(Number(button.dataset.pick) === pick)));
     this.bars.forEach((bar, i) => bar.setAttribute('aria-pressed', String(i === bin)));
     this.refresh();
   }
 
   matches(s) {
     if (this.bin !== null && s.b !== this.bin) return false;
+    if (this.pick !== null && !(s.k || []).includes(this.pick)) return false;
     if (!this.words) return true;
     return [s.i, s.q, s.a, s.h, s.t].some((text) => text && text.toLowerCase().includes(this.words));
   }
@@ -92,10 +115,17 @@ class SampleList {
     return bin.label === 'right' || bin.label === 'wrong' ? bin.label : plainNumber(s.v);
   }
 
+  // The answer in short: the calls it makes, else its words.
+  said(s) {
+    if (s.e) return oneLine(s.e.message);
+    const calls = callsOf(s);
+    return oneLine(calls && calls.length ? calls.map(callLine).join('; ') : s.a);
+  }
+
   item(s) {
     const head = el('button', { class: 'item-head', type: 'button', 'aria-expanded': 'false' },
       el('span', { class: 'pip', 'aria-hidden': 'true' }), el('span', { class: 'id mono' }, s.i),
-      el('span', { class: 'ask' }, oneLine(s.q) || s.i), el('span', { class: 'say' }, oneLine(s.e ? s.e.message : s.a)),
+      el('span', { class: 'ask' }, oneLine(s.q || (this.data.question && s.t)) || s.i), el('span', { class: 'say' }, this.said(s)),
       el('span', { class: 'val' }, this.verdict(s)));
     const node = el('li', { class: `item tone-${this.data.bins[s.b].tone}` }, head);
     head.addEventListener('click', () => this.toggle(node, head, s));
@@ -132,7 +162,7 @@ class SampleList {
     const node = this.items.children[at - this.page * PAGE];
     node.firstChild.click();
     node.firstChild.focus({ preventScroll: true });
-    node.scrollIntoView({ block: 'center', behavior: 'instant' });
+    node.scrollIntoView({ block: 'start', behavior: 'instant' });
   }
 }
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from evalkit.interfaces import UsageError
 from evalkit.records import Modality
+from judges.custom import BUILT_IN
 
 HEAD = "evalkit_task"
 DOCS = "see docs/custom-data.md"
@@ -91,7 +92,7 @@ class Judged(_Part):
 
     @property
     def built_in(self) -> bool:
-        return self.rubric in ("right-wrong", "rating")
+        return self.rubric in BUILT_IN
 
     @model_validator(mode="after")
     def _sound(self) -> Judged:

@@ -117,14 +117,14 @@ def _reading(judge: Judge, reads: Reads) -> Judge:
 
 
 def _judged(scorer: Judged, reads: Reads) -> tuple[Build, tuple[Metric, ...], str, bool]:
-    from judges.custom import custom_judge
+    from judges.custom import BUILT_IN, custom_judge
 
     def build(roles: Roles) -> Sequence[Judge]:
         return [
             custom_judge(scorer.rubric, scorer.scale, roles.judge, reads=reads, recorded=roles.recorded())
         ]
 
-    scale = {"right-wrong": "right-wrong", "rating": (1, 5)}.get(scorer.rubric, scorer.scale)
+    _, scale = BUILT_IN.get(scorer.rubric, (None, scorer.scale))
     if isinstance(scale, str):
         rule = "A judge says whether {} is right."
         return build, (Metric("acc", "Accuracy"),), rule, True

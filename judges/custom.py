@@ -21,6 +21,12 @@ from judges.qa_match import qa_exact_match
 
 Scale = tuple[int, int] | Literal["right-wrong"]
 
+BUILT_IN: Mapping[str, tuple[str, Scale]] = {
+    "right-wrong": ("custom_right_wrong", "right-wrong"),
+    "rating": ("custom_rating", (1, 5)),
+}
+"""Our rubrics by the name that a manifest gives them: file, and scale."""
+
 _PLACEHOLDER = re.compile(r"\{(question|answer|reference)\}")
 _FIELDS = {"question": "question", "answer": "response", "reference": "reference"}
 _RATING = re.compile(r"\[\[([0-9]{1,9})\]\]")
@@ -122,12 +128,10 @@ def custom_judge(
 
     Args:
         rubric: "right-wrong", "rating", or the user's own text.
-        scale: what an own text asks for; the built-in ones have theirs (1 to 5).
+        scale: what an own text asks for; the built-in ones have theirs.
     """
-    built_in = {"right-wrong": "custom_right_wrong", "rating": "custom_rating"}.get(rubric)
-    if built_in:
-        scale = "right-wrong" if rubric == "right-wrong" else (1, 5)
-    chosen = load_rubric(built_in) if built_in else own_rubric(rubric, scale)
+    ours, scale = BUILT_IN.get(rubric, (None, scale))
+    chosen = load_rubric(ours) if ours else own_rubric(rubric, scale)
 
     def fields(sample: Sample, answer: Answer) -> Mapping[str, str]:
         values = {

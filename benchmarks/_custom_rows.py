@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks._choices import letter
+from benchmarks._choices import letter, report_prompt
 from benchmarks._custom_manifest import PLACEHOLDER, Judged, Manifest
 from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.rows import Row
-
-NO_ANSWER = "refusal"
-"""Scorers that hold an answer against nothing."""
+from judges.custom import BUILT_IN
+from judges.prompts import load_rubric
 
 
 @dataclass(frozen=True)
@@ -153,8 +152,6 @@ class Reader:
         return str(row.get(column))
 
     def _prompt(self, question: str | None, options: Sequence[str]) -> str:
-        from benchmarks._choices import report_prompt
-
         prompt = self.manifest.prompt
         if prompt is None:
             prompt = "{question}" if self.manifest.modality is Modality.T2T else ""
@@ -175,9 +172,9 @@ class Reader:
         return row.turn(lambda: self._audio(row, value, column), *words)
 
     def _audio(self, row: Row, value: Any, column: str) -> Audio:
-        if self.manifest.data.audio_dir or not isinstance(value, str):
+        if self.manifest.data.audio_dir:
             return row.audio_of(value, column)
-        return row.locate(value)
+        return row.audio_near(value, column)
 
     def _id(self, row: Row, turn: Turn, question: str | None, target: Any) -> str:
         value = self._cell(row, self.manifest.columns.id, "id")
@@ -202,9 +199,9 @@ def _needed(manifest: Manifest) -> set[str]:
     if manifest.modality is Modality.T2T and manifest.prompt is None:
         out.add("question")
     if isinstance(scorer, Judged):
-        shown = {"right-wrong": {"question", "reference"}, "rating": {"question"}}.get(scorer.rubric)
-        shown = set(PLACEHOLDER.findall(scorer.rubric)) if shown is None else shown
+        ours, _ = BUILT_IN.get(scorer.rubric, (None, scorer.scale))
+        shown = set(load_rubric(ours).placeholders if ours else PLACEHOLDER.findall(scorer.rubric))
         return out | ({"question"} & shown) | ({"answer"} if "reference" in shown else set())
     if scorer.kind == "choice":
         out.add("choices")
-    return out | (set() if scorer.kind == NO_ANSWER else {"answer"})
+    return out if scorer.kind == "refusal" else out | {"answer"}  # a refusal is held against nothing

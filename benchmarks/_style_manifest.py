@@ -18,8 +18,8 @@ from evalkit.audio import AudioError, decode, inside, probe
 from evalkit.files import numbered_lines, sha256_of
 from evalkit.interfaces import UsageError
 from evalkit.records import Audio
+from judges.lalm_presets import TRACK_FIELDS, Track
 
-TRACKS = ("speech_if", "empathy_semantic", "empathy_paralinguistic")
 SHORTEST, LONGEST = 0.3, 60.0
 """Seconds of a user turn."""
 ENOUGH = 20
@@ -81,7 +81,7 @@ class Item(_Part):
     """One line of the manifest; fields as the sheet has them, others are kept."""
 
     id: Text
-    track: Literal["speech_if", "empathy_semantic", "empathy_paralinguistic"]
+    track: Track
     category: Text
     language: Language
     audio: Text
@@ -98,17 +98,10 @@ class Item(_Part):
 
     @model_validator(mode="after")
     def _complete(self) -> Item:
-        missing = [name for name in NEEDED[self.track] if not getattr(self, name)]
+        missing = [name for name in TRACK_FIELDS[self.track] if not getattr(self, name)]
         if missing:
             raise ValueError(f"the track {self.track} needs {' and '.join(missing)}")
         return self
-
-
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    "speech_if": ("requirements", "content"),
-    "empathy_semantic": ("user_state",),
-    "empathy_paralinguistic": ("user_state", "cue"),
-}
 
 
 def read_item(values: Mapping[str, Any], where: str) -> Item:

@@ -12,13 +12,13 @@ The audio comes as data.zip: unpacked beside test.parquet, so that `data/<uuid>.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from benchmarks._choices import report_prompt
 from evalkit.interfaces import Judge, Roles
-from evalkit.records import Audio, Modality, Sample, Turn
+from evalkit.records import Modality, Sample, Turn
 from evalkit.sources import HubData, Row
 from evalkit.stats import Strata
 from evalkit.task import Cell, Metric, Suite, Task, Variant
@@ -64,13 +64,9 @@ def to_sample(task: str, row: Row) -> Sample:
 
 def _turn(row: Row, paths: list[Any], text: str) -> Turn:
     """One user turn; without parts where a row came with a prediction and its recordings are out of reach."""
-    heard = [row.turn(_hearing(row, path)).parts for path in paths]
+    heard = [row.turn(partial(row.audio_near, path, "audio_path")).parts for path in paths]
     out_of_reach = row.given and not (heard and all(heard))
     return Turn("user", () if out_of_reach else (*(audio for parts in heard for audio in parts), text))
-
-
-def _hearing(row: Row, path: Any) -> Callable[[], Audio]:
-    return lambda: row.locate(path) if isinstance(path, str) else row.audio_of(path, "audio_path")
 
 
 # --- protocols -----------------------------------------------------------------------------------

@@ -9,15 +9,17 @@ in brackets; failures leave the mean, counted), `control` (no user audio, no cue
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import _lalm
 from evalkit.interfaces import Judge, Roles, UsageError
 from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.sources import HubData, Row, Source
 from evalkit.stats import WEIGHTED
-from evalkit.task import Cell, Metric, Suite, Task, Variant
+from evalkit.task import Cell, Suite, Task, Variant
 from judges.lalm import DROPPED, SCORED_1
 from judges.lalm_presets import Track, runs_of, speech_style_judge, user_audio_of
 
@@ -35,15 +37,7 @@ HEARD: Track = "empathy_paralinguistic"
 FAILURES = 0.02
 """Share of failed judgements above which a run fails (section 5)."""
 
-SCORE = Metric(
-    *("score", "LALM score"),
-    unit="1-5",
-    scale=1.0,
-    lo=1.0,
-    hi=5.0,
-    pool=WEIGHTED,
-    tolerates={SCORED_1: FAILURES, DROPPED: FAILURES},
-)
+SCORE = replace(_lalm.SCORE, pool=WEIGHTED, tolerates={SCORED_1: FAILURES, DROPPED: FAILURES})
 OWN = (
     "is a set of your own, which no hub has: point --data-dir to its manifest.jsonl or the folder it lies in "
     "(`run_eval.py manifest check FILE` looks at it)"
@@ -130,10 +124,8 @@ def _judges(track: Track, protocol: str) -> Callable[[Roles], list[Judge]]:
 
 RULE = "A model that hears scores the speech 1 to 5 by the track's steps; weighted mean. "
 RULES = {
-    "strict": RULE
-    + "Only whole scores from 1 to 5 count; no speech, or no readable score, is a 1 (counted).",
-    "vstyle": RULE
-    + "Any number in brackets counts as it is; what can't be judged leaves the mean (counted).",
+    "strict": RULE + _lalm.WHOLE_NUMBERS,
+    "vstyle": RULE + _lalm.ANY_NUMBER,
     "control": RULE
     + "As strict, but the judge neither hears the user nor knows the cue: what the words carry.",
 }

@@ -9,12 +9,15 @@ Protocols: `official` (any number in brackets counts; a failed judgement leaves 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
+from benchmarks import _lalm
 from evalkit.interfaces import Judge, Roles, UsageError
-from evalkit.records import Audio, Modality, Sample
+from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
 from evalkit.stats import Strata
-from evalkit.task import Cell, Metric, Suite, Task, Variant
+from evalkit.task import Cell, Suite, Task, Variant
 from judges.lalm_presets import NAMED_AUDIO, runs_of, user_audio_of, vstyle_judge
 from judges.vstyle_votes import INFINITE, NOT_A_NUMBER
 
@@ -43,12 +46,8 @@ TEXT = ("instruct_text", "instruction", "transcript", "text", "prompt")
 AUDIO = ("audio", "instruction_audio", "instruct_audio", "instruction_audio_path", "audio_path", "file_name")
 """Columns that may hold the spoken instruction: what the published data calls it is not known."""
 
-SCORE = Metric(
-    *("score", "LALM score"),
-    unit="1-5",
-    scale=1.0,
-    lo=1.0,
-    hi=5.0,
+SCORE = replace(
+    _lalm.SCORE,
     strata=Strata("ability", {ability: weight for ability, (_, _, weight) in ROWS.items()}),
     spoils=(INFINITE,),
     spoils_alone=(NOT_A_NUMBER,),
@@ -72,16 +71,12 @@ def to_sample(task: str, row: Row) -> Sample:
         meta["instruct_id"] = row["instruct_id"]
     if row.get("instruction_audio_path"):
         meta[NAMED_AUDIO] = True
-    return Sample(sample_id, task, (row.turn(_spoken(row, column) if column else None),), meta=meta)
+    turn = row.turn(partial(row.audio_near, row[column], column) if column else None)
+    return Sample(sample_id, task, (turn,), meta=meta)
 
 
 def _first(row: Row, columns: Sequence[str]) -> str | None:
     return next((c for c in columns if row.get(c) not in (None, "")), None)
-
-
-def _spoken(row: Row, column: str) -> Callable[[], Audio]:
-    value = row[column]
-    return lambda: row.locate(value) if isinstance(value, str) else row.audio(column)
 
 
 def _variants(language: str) -> dict[str, Variant]:
@@ -108,13 +103,13 @@ def _variants(language: str) -> dict[str, Variant]:
         "official": Variant(
             judges("official"),
             (SCORE,),
-            rule + "Any number in brackets counts as it is; what can't be judged leaves the mean (counted).",
+            rule + _lalm.ANY_NUMBER,
             roles=("lalm-judge",),
         ),
         "strict": Variant(
             judges("strict"),
             (SCORE,),
-            rule + "Only whole scores from 1 to 5 count; no speech, or no readable score, is a 1 (counted).",
+            rule + _lalm.WHOLE_NUMBERS,
             roles=("lalm-judge",),
         ),
     }

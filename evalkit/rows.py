@@ -83,6 +83,10 @@ class Row(dict[str, Any]):
             raise UsageError(f"{self.where}: the audio column {column!r} is empty")
         return self._at(value)
 
+    def audio_near(self, value: Any, column: str = "audio") -> Audio:
+        """The audio of a cell as in `audio_of`, but a path is looked for as `locate` does. Raises as they do."""
+        return self.locate(value) if isinstance(value, str) else self.audio_of(value, column)
+
     def locate(self, *places: str) -> Audio:
         """The audio at the first of these relative paths that is there, else at the first of them.
 

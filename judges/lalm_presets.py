@@ -96,11 +96,12 @@ def _vstyle_fields(sample: Sample, recordings: str) -> dict[str, str]:
     return {"ability": ability, "instruction": sample.question, "recordings": recordings}
 
 
-_TRACK_FIELDS: dict[Track, tuple[str, ...]] = {
+TRACK_FIELDS: Mapping[Track, tuple[str, ...]] = {
     "speech_if": ("requirements", "content"),
     "empathy_semantic": ("user_state",),
     "empathy_paralinguistic": ("user_state", "cue"),
 }
+"""What an item of a track has to give, for the judge to be told it."""
 
 
 def speech_style_judge(
@@ -122,7 +123,7 @@ def speech_style_judge(
     """
 
     def fields(sample: Sample, recordings: str) -> dict[str, str]:
-        told = {name: _told(sample.meta.get(name)) for name in _TRACK_FIELDS[track]}
+        told = {name: _told(sample.meta.get(name)) for name in TRACK_FIELDS[track]}
         if control and "cue" in told:
             told["cue"] = WITHHELD
         return told | {

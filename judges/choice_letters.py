@@ -5,33 +5,53 @@ The rule is in `judges.choices`; everything here is linear in the length of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from judges.choice_words import Text, words
+from judges.choice_words import Text, tokens, words
 
 _OPENERS = {"(": ")", "[": "]", "{": "}", "<": ">", "【": "】", "「": "」", "『": "』", "《": "》"}
 _EMPHASIS = frozenset("*_`\"'$~")
-_BULLETS = frozenset("#>-•·\n")
+_BULLETS = frozenset("#>-•·=→\n")
 _AFTER_BARE = frozenset(")]},:;!。、|*_`\"'\n")
 _DASHES = frozenset("-–—=")
 _BECAUSE = words("because since as which due based given so therefore 因 由")
-_RIGHT = words("correct right best answer likely appropriate accurate true 正 对 答 最")
+_RIGHT = words("correct right best answer likely appropriate accurate true")
+_HAN_RIGHT = ("正确", "答案", "对的", "最佳", "最合适", "最可能", "最准确", "最符合", "最恰当")
+_POLITE = ("です", "だ", "입니다")  # they end a sentence after its last word
 _JOINTS = words(", ; / & + 、 and or nor 和 或 及 与") | {"\n"}
 
-_NOUNS = words("answer ans choice option selection solution letter")
+_NOUNS = words(
+    "answer ans choice option selection solution letter antwort respuesta réponse risposta resposta ответ"
+)
+_NOUN_PAIRS = frozenset((("答", "案"), ("答", "え"), ("정", "답")))
 _VERBS = words(
     "choose chose chosen choosing select selected selecting pick picked picking therefore thus hence"
 )
 _VERB_PAIRS = frozenset((("go", "with"), ("going", "with"), ("went", "with"), ("opt", "for")))
 _FILLERS = words(
     "is are was be would should must will here most probably definitely clearly therefore thus the my final "
-    "correct right best option choice letter answer to this question for that i with number"
+    "correct right best option choice letter answer to this question for that i with number "
+    "ist es est è é la le die richtige richtig correcta correcte bonne corretta correta opción"
 )
-_LINKS = words("is are was be : = - – — → 是 为")
+_LINKS = words("is are was be : = - – — → 是 为 ist es est è é")
 _LABELS = words("the my final correct right best answer option choice letter selection 选 项 答 案")
-_HAN_FILLERS = words("是 为 应 该 选 项 择 就 正 确 的 答 案 :")
-_CUE_MARKS = _EMPHASIS | frozenset(",:=\n-–—>→")
+_HAN_FILLERS = words("是 为 应 该 选 项 择 就 正 确 的 答 案 : は 은 는")
+_CUE_MARKS = _EMPHASIS | frozenset(",:=\n-–—>→】")
+_POINTING = words(
+    "it its is that thats this be would should must will i id ill think believe guess say so thus hence therefore "
+    "probably definitely likely most clearly certainly surely sure yes ok okay well "
+    "actually wait hmm oh the correct one my "
+    "这 那 就 是 应 该 我 觉 得 认 为 猜 可 能 所 以 因 此 故 题"
+)
+"""Words that may lead up to a letter at the end of a clause: "I think it's B", "so B". No "then", no "right one":
+what comes first, or from which side, is something else."""
+_GIVEN = words("based given according considering 根")
+_MATCHES = words("matches match fits fit supports suggests indicates")
+_MATCH_PAIRS = frozenset(
+    (("described", "by"), ("corresponds", "to"), ("aligns", "with"), ("consistent", "with"), ("points", "to"))
+)
+_TONES = words("major minor flat sharp natural chord # ♭ ♯")
 _MAX_FILLERS = 8
 
 
@@ -49,13 +69,37 @@ class Mark:
     spaced: bool = False
 
 
-class LetterReader:
-    """Finds letters in one answer; `keys` are the options' texts as compared, None for an empty option."""
+def capitals_in(options: Sequence[str]) -> dict[str, set[int]]:
+    """Capitals that stand as words in options of several words: {"C": {0, 2}}; not "A" or "I" before a plain word."""
+    out: dict[str, set[int]] = {}
+    for k, option in enumerate(options):
+        found = [t for t in tokens(option) if t.word or t.low in _TONES]
+        for i, one in enumerate(found if len(found) > 1 else ()):
+            article = i == 0 and one.raw in "AI" and found[1].low not in _TONES
+            if len(one.raw) == 1 and "A" <= one.raw <= "Z" and not article:
+                out.setdefault(one.raw, set()).add(k)
+    return out
 
-    def __init__(self, text: Text, keys: Sequence[tuple[str, ...] | None]) -> None:
+
+class LetterReader:
+    """Finds letters in one answer.
+
+    Args:
+        text: the answer.
+        keys: the options' texts as compared, None for an empty option.
+        used: capitals that stand as words in options, each with its options' places (`capitals_in`).
+    """
+
+    def __init__(
+        self,
+        text: Text,
+        keys: Sequence[tuple[str, ...] | None],
+        used: Mapping[str, Collection[int]] | None = None,
+    ) -> None:
         self.text = text
         self.tokens = text.tokens
         self.keys = keys
+        self.used = used or {}
 
     # --- which letter, if any, stands here -------------------------------------------------------
 
@@ -104,6 +148,11 @@ class LetterReader:
             return after
         token = self.tokens[after]
         glued = after + 1 < len(self.tokens) and self.tokens[after + 1].glued
+        following = "".join(t.raw for t in self.tokens[after : after + 3])
+        if token.glued and following.startswith(_POLITE):
+            return after
+        if following.startswith("选项") and self.text.ends(after + 2):
+            return after + 2
         if token.raw in _AFTER_BARE:
             return None if self.tokens[i].low == "i" and token.raw == "," else after + 1
         if token.raw == "." or token.raw in _DASHES:
@@ -120,11 +169,12 @@ class LetterReader:
         return after if own and not article else None
 
     def _is_right(self, i: int) -> bool:
-        """ "is correct", "is the best answer", "是正确答案"."""
-        words = [t.low for t in self.tokens[i : i + 4]]
-        if not words or words[0] not in ("is", "是"):
-            return False
-        return next((w for w in words[1:] if w not in ("the", "most")), "") in _RIGHT
+        """ "is correct", "is the best answer", "选项是正确的", "正确"."""
+        words = [t.low for t in self.tokens[i : i + 8]]
+        if words[:1] == ["is"]:
+            return next((w for w in words[1:4] if w not in ("the", "most")), "") in _RIGHT
+        said = "".join(words).removeprefix("选").removeprefix("项")
+        return said.removeprefix("是").startswith(_HAN_RIGHT) and "吗" not in words
 
     def own(self, i: int, index: int) -> int | None:
         """Index after the option's own text, when it follows."""
@@ -174,7 +224,10 @@ class LetterReader:
                 out.append(self._after_cue(i + 1, _FILLERS, linked=False))
             elif token.low in _VERBS or (previous, token.low) in _VERB_PAIRS:
                 out.append(self._after_cue(i + 1, _FILLERS, linked=True))
-            elif (previous, token.low) in (("答", "案"), ("该", "是"), ("认", "为")):
+            elif (previous, token.low) in _NOUN_PAIRS or (previous, token.low) in (
+                ("该", "是"),
+                ("认", "为"),
+            ):
                 out.append(self._after_cue(i + 1, _HAN_FILLERS, linked=True))
             elif token.low == "选":
                 out.append(self._after_cue(i + 1, _HAN_FILLERS, linked=not self._begins_option(i + 1)))
@@ -213,9 +266,19 @@ class LetterReader:
             found = self.mark(i)
             if found and found.index != mark.index and (found.wrapped or self._capital(found)):
                 return [found]
+            joint = self.tokens[i - 1].low in _JOINTS
+            if joint and (other := self._joined(i)) is not None and other.index != mark.index:
+                return [other]
             if i >= len(self.tokens) or (self.tokens[i].low not in _JOINTS and self.tokens[i].raw != "."):
                 break
         return []
+
+    def _joined(self, i: int) -> Mark | None:
+        """A bare capital at `i` with "and", "or" after it: the list goes on ("A, B and C")."""
+        if i + 1 >= len(self.tokens) or not self._letter(i) or self.tokens[i].raw == "I":
+            return None
+        more = self.tokens[i].raw.isupper() and self.tokens[i + 1].low in _JOINTS
+        return Mark(ord(self.tokens[i].low) - ord("a"), i, i + 1) if more else None
 
     def _capital(self, mark: Mark) -> bool:
         letter = chr(ord("A") + mark.index)
@@ -224,6 +287,70 @@ class LetterReader:
     def _refuted(self, mark: Mark) -> bool:
         own = self.own(mark.end, mark.index)
         return self.text.denied(mark.start, own or mark.end)
+
+    def pointed(self) -> list[Mark]:
+        """Capitals at the end of a clause that does nothing but point ("it's B", "so B", "matches option B")."""
+        out = []
+        for i in range(len(self.tokens)):
+            mark = self.mark(i) if self._points_to(i) or self._matches(i) else None
+            if mark and self._capital(mark) and not self._refuted(mark) and self._is_only_a_letter(mark):
+                out += [mark, *self._listed(mark)]
+        return out
+
+    def _is_only_a_letter(self, mark: Mark) -> bool:
+        """Is it an option's letter, and not a word of another option ("C" beside "C major")?"""
+        elsewhere = set(self.used.get(chr(ord("A") + mark.index), ())) - {mark.index}
+        return mark.index < len(self.keys) and not elsewhere
+
+    def _points_to(self, i: int) -> bool:
+        """Does a clause lead up to token `i` in pointing words alone, or is a letter there a sentence of its own?"""
+        if i == 0 or not self._may_be_letter(i):
+            return False
+        start = self._pointing_from(i)
+        if start < i:
+            return start == 0 or self.text.cut(start - 1)
+        before = self.tokens[i - 1].raw
+        if before == ",":
+            lead = self._pointing_from(i - 1)
+            led = lead < i - 1 and (lead == 0 or self.text.cut(lead - 1))
+            return led or (self._last(i) and self._given(i - 1))
+        return before in ".!。" and i > 1 and not self._letter(i - 2) and self._last(i)
+
+    def _may_be_letter(self, i: int) -> bool:
+        """Is token `i` a capital letter, or a mark that may open one?"""
+        raw = self.tokens[i].raw
+        return raw in _OPENERS or raw in _EMPHASIS or (self._letter(i) and raw.isupper())
+
+    def _pointing_from(self, i: int) -> int:
+        """Where the run of pointing words that ends before `i` begins."""
+        start = i
+        while start > 0 and i - start < _MAX_FILLERS and self.tokens[start - 1].low in _POINTING:
+            start -= 1
+        return start
+
+    def _last(self, i: int) -> bool:
+        """Is a letter at `i` the last thing of its line?"""
+        mark = self.mark(i)
+        end = mark.end if mark else len(self.tokens)
+        return bool(mark) and (
+            end >= len(self.tokens) or "\n" in (self.tokens[end - 1].raw, self.tokens[end].raw)
+        )
+
+    def _given(self, i: int) -> bool:
+        """Does the sentence before `i` say what the answer is based on, with no letter in it?"""
+        while i > 0 and self.tokens[i - 1].raw not in ".!?。\n":
+            i -= 1
+            if self._letter(i) and self.tokens[i].raw.isupper():
+                return False
+        return self.tokens[i].low in _GIVEN
+
+    def _matches(self, i: int) -> bool:
+        """Does "matches option", "corresponds to option" or the like stand before token `i`?"""
+        if i < 2 or self.tokens[i - 1].low not in _NOUNS:
+            return False
+        k = i - 2 - (self.tokens[i - 2].low == "the")
+        low = self.tokens[k].low if k >= 0 else ""
+        return low in _MATCHES or (k > 0 and (self.tokens[k - 1].low, low) in _MATCH_PAIRS)
 
     def hinted(self) -> list[Mark]:
         """The last line, when it is a letter alone; else letters in brackets or at the start of a line."""

@@ -36,7 +36,9 @@ NEGATORS = words(
     "couldnt shouldnt hasnt havent hadnt mustnt aint except excluding excluded incorrect wrong unlikely "
     "impossible eliminate eliminated 不 没 非 无 未 别 错"
 )
-_NEGATING_PAIRS = frozenset((("rather", "than"), ("instead", "of"), ("rule", "out"), ("ruled", "out")))
+_NEGATING_PAIRS = frozenset(
+    (("rather", "than"), ("instead", "of"), ("rule", "out"), ("ruled", "out"), ("far", "from"))
+)
 _COPULAS = words(
     "is was are were be can could would should does do did has seems looks sounds isnt wasnt arent werent "
     "cannot cant couldnt wouldnt doesnt dont didnt hasnt 是 不 并"

@@ -7,23 +7,29 @@ The rule, in order (nothing is ever drawn at random, and what can't be read is w
 2. Case, width (NFKC), blanks and punctuation don't count when words are compared. Marks such as "#" or "-"
    count only where two options of this question differ in nothing else ("C# major", "C major").
 3. A letter is *stated* when it opens the answer, follows a cue ("the answer is", "answer:", "I choose",
-   "therefore", "答案是", "选" ...), or is called right ("B is correct"). It is read
+   "therefore", "答案是", "选", "die Antwort ist" ...), or is called right ("B is correct"). It is read
    - in brackets or emphasis: "(B)", "[b]", "**B**", "(B)text";
    - bare before a mark or the end: "B", "b.", "B) text", "B: text"; "B.text" and "B text" only when the text
      is that option's own; "B because", "B is correct".
    So the article is never a letter: "A dog" names option A only if option A is "dog".
    A stated letter that is denied ("option B is wrong", "I would not choose B") is none, and an answer that
    opens with the list of all options ("A. x ... B. y ...") states only what follows a cue.
-4. Without a stated letter, a last line that is a letter and nothing else is read; else a letter in brackets
-   anywhere ("I think it is (B)"), or one that opens a line with its own option's text.
-5. Two different letters, or a letter with another one listed right after it ("A, B", "(A) or (B)"): nothing
-   is chosen. So too when a letter past the last option is stated, or one whose option is empty (null).
+4. Without a stated letter, a capital that is *pointed at* is read: a clause that holds nothing else but words
+   such as "it's", "so", "I think", "probably", "所以" before it ("It's B.", "I hear meowing, so B"), "matches
+   option B", or a sentence of its own at a line's end. Not "then" or "could be", and not where another option
+   has that capital as a word ("It's C." beside "C major"). Without one, a last line that is a letter and nothing
+   else; else a letter in brackets anywhere ("that must be a cat (B)"), or one that opens a line with its own
+   option's text.
+5. Two different letters (stated or pointed at), or a letter with another one listed right after it ("A, B",
+   "(A) or (B)", "A, C and D"): nothing is chosen. So too when a letter past the last option is stated, or one
+   whose option is empty (null).
 6. A letter followed by another option's text, as a clause of its own, or one read by 4 when only other
    options' texts are named: nothing is chosen.
 7. Without a letter, options named by their text count. A name inside a longer option's name doesn't
    ("dog" in "dog barking"), nor does one that is denied: after a negation in its clause ("not a dog"), or
    before one ("a dog is wrong"). An option that is one letter long needs its own case and the end of a clause
-   after it. Exactly one option must be left; equal options are one, the first.
+   after it, and "none of ..." doesn't name "None", nor "the right answer" "Right". Exactly one option must be
+   left; equal options are one, the first.
 
 Letters go up to Z; options beyond have no letter, only their text.
 """
@@ -31,18 +37,22 @@ Letters go up to Z; options beyond have no letter, only their text.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import JSON, Sample, Verdict
-from judges.choice_letters import LetterReader, Mark
+from judges.choice_letters import LetterReader, Mark, capitals_in
 from judges.choice_words import Text, key_of, normal, without_thoughts
 
 _TAGGED = re.compile(r"<answer>", re.IGNORECASE)
 _TAG_END = re.compile(r"</answer>", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\s{0,4}\{")
+_SAYS_ELSE = {
+    ("none",): ("of",),
+    **{(word,): ("answer", "option", "choice", "one") for word in ("right", "correct")},
+}
 _LATEX = re.compile(r"\\[A-Za-z]{1,20}|[{}$\\]")
 
 
@@ -66,6 +76,7 @@ class _Options:
     keys: tuple[tuple[str, ...] | None, ...]
     raws: tuple[str, ...]
     fine: bool
+    capitals: Mapping[str, set[int]]
 
     def same(self, one: int, other: int) -> bool:
         """Do two options say the same? A place past the last is like none."""
@@ -87,7 +98,8 @@ def _options(given: tuple[str | None, ...]) -> _Options:
     exact = [None if o is None else key_of(o, fine=True) for o in given]
     fine = len(set(plain)) < len(set(exact)) or () in plain
     keys = exact if fine else plain
-    return _Options(tuple(keys), tuple(normal(o or "") for o in given), fine)
+    raws = tuple(normal(o or "") for o in given)
+    return _Options(tuple(keys), raws, fine, capitals_in(raws))
 
 
 def choose(response: str, options: Sequence[str | None]) -> Choice:
@@ -132,11 +144,12 @@ def _read(answer: str, options: _Options) -> Choice:
     named = _named(text, options)
     text.settle_denials([(start, end) for start, end, _ in named])
     left = {k for start, end, k in named if not text.denied(start, end)}
-    reader = LetterReader(text, options.keys)
+    reader = LetterReader(text, options.keys, options.capitals)
+    pointed = reader.pointed()
     if marks := reader.stated():
-        return _no_letter(marks, reader, options) or _by_letter(marks, text, options)
-    if hints := reader.hinted():
-        found = _by_letter(hints, text, options)
+        return _no_letter(marks, reader, options) or _by_letter([*marks, *pointed], text, options)
+    if hints := pointed or reader.hinted():
+        found = _no_letter(hints, reader, options) or _by_letter(hints, text, options)
         if found.index is None or not left or any(options.same(k, found.index) for k in left):
             return found
         return Choice(None, "letter-against-option")
@@ -184,6 +197,8 @@ def _named(text: Text, options: _Options) -> list[tuple[int, int, int]]:
             continue
         lone = len(key) == 1 and len(key[0]) == 1 and key[0].isascii() and key[0].isalpha()
         for start, end in text.mentions(key):
+            if _says_else(key, text, end):
+                continue
             if not lone or (text.tokens[start].raw in options.raws[k] and text.ends(end)):
                 found.append((start, end, k))
     found.sort(key=lambda span: (span[0], -span[1]))
@@ -193,6 +208,12 @@ def _named(text: Text, options: _Options) -> list[tuple[int, int, int]]:
             kept.append(span)
             reach = span[1]
     return kept
+
+
+def _says_else(key: tuple[str, ...], text: Text, end: int) -> bool:
+    """ "none of these" says that no option is right, and "the right answer" doesn't say "Right"."""
+    after = text.tokens[end].low if end < len(text.tokens) else ""
+    return after in _SAYS_ELSE.get(key, ())
 
 
 class StrictChoice(Judge):

@@ -146,6 +146,77 @@ def test_why_nothing_is_chosen(response: str, reason: str) -> None:
     assert (found.index is not None) == (reason == "letter")
 
 
+POINTED_AT_B = (
+    """
+It's B. | It is B | It's (B) cat. | I think B. | I think it's B. | I believe it is B. | I'd say B. | I would say B
+Probably B. | Definitely B! | Most likely B. | So, B. | So B | Certainly! B | Based on the audio, B. | That's B.
+This is B. | Must be B. | That would be B. | Wait, actually it's B. | Hmm, B. | The audio matches option B.
+It is best described by option B. | The tone corresponds to option (B). | Not A, so B | Not A. It's B.
+It's not A, it's B. | First I thought A, but it's B. | A is too loud, C too faint, so B.
+It's B, not A. | It's B (cat).
+It's B: cat | => B | → B | 是B | 我觉得是B。 | 可能是B | 因此，B | 【答案】B | B选项 | B选项正确
+B正确 | B选项是正确的 | B是最佳答案 | 排除A和C，所以选B。
+Die Antwort ist B. | Die richtige Antwort ist B. | La respuesta es B. | La respuesta correcta es la B. | Antwort: B
+La bonne réponse est B. | La risposta è B. | A resposta é B. | Ответ: B | 答えはBです。
+答えはBだと思います | 정답은 B입니다. | 정답은 (B)입니다
+""".replace("\n", " | ")
+    .strip(" |")
+    .split(" | ")
+)
+
+
+@pytest.mark.parametrize("response", POINTED_AT_B)
+def test_a_letter_that_a_clause_points_at_is_read(response: str) -> None:
+    assert choose(response, ANIMALS).index == 1, choose(response, ANIMALS)
+
+
+@pytest.mark.parametrize(
+    "response",
+    """
+It's a. | It's a B. | It could be B. | I thought it was B. | If it is A, then B. | I don't think it's B. | It's B or C.
+It's B, C. | It's B/C | So B and C. | A, B and C | A, C or D | B and C. | First A, then B. | The chords are G, C.
+Based on the chords G, C, D. | Composed by C. P. E. Bach | Is it B? | The answer was A, but it should be B.
+It doesn't match option B. | Compared to option B, C is calmer. | This matches option B or C. | Grade: B | Hepatitis B.
+B是最吵的 | B是正在下雨 | B是对狗的描述 | B对应猫 | B不正确 | B选项错误 | B选项不正确 | B正确吗
+应该不是B | 我不认为是B | 答えはBではありません。
+정답은 B가 아닙니다 | Die Antwort ist nicht B. | La respuesta no es B. | The right one is A. Or B.
+""".replace("\n", " | ")
+    .strip(" |")
+    .split(" | "),
+)
+def test_a_letter_that_nothing_points_at_is_not(response: str) -> None:
+    assert choose(response, ANIMALS).index is None, choose(response, ANIMALS)
+
+
+@pytest.mark.parametrize(
+    ("response", "options", "index"),
+    [
+        ("It's C.", ["C major", "C# major", "A minor", "G major"], None),
+        ("It's A.", ["C major", "C# major", "A minor", "G major"], None),
+        ("It's D.", ["C major", "C# major", "A minor", "G major"], 3),
+        ("The answer is C.", ["C major", "C# major", "A minor", "G major"], 2),
+        ("It's A.", ["A minor", "C# major"], 0),
+        ("It's D.", ["Key of C", "Key of D", "Key of A", "Key of E"], None),
+        ("It's B.", ["A dog is barking", "A cat is meowing"], 1),
+        ("It's A.", ["A dog is barking", "A cat is meowing"], 0),
+        ("It's B.", ["A", "B", "C"], 1),
+        ("It's A.", ["E", "A", "O"], None),
+        ("Yes, B.", ["Yes", "No"], None),
+        ("Yes, A.", ["Yes", "No"], 0),
+        ("None of the above", ["Happy", "Sad", "None"], None),
+        ("None.", ["Happy", "Sad", "None"], 2),
+        ("The right answer is Left.", ["Left", "Right"], 0),
+        ("The right one is A.", ["Left", "Right"], None),
+        ("It's far from sad.", ["Happy", "Sad"], None),
+        ("A, B and C", ["Piano", "Violin", "Guitar", "All of the above"], None),
+    ],
+)
+def test_letters_and_words_that_mean_something_else(
+    response: str, options: list[str], index: int | None
+) -> None:
+    assert choose(response, options).index == index, choose(response, options)
+
+
 # --- the article, options within options, equal ones, odd ones ------------------------------------
 
 

@@ -29,7 +29,7 @@ from evalkit.store import Mark, Run
 from evalkit.task import Metric, Overall
 
 if TYPE_CHECKING:
-    from evalkit.stats import Array, Pool
+    from evalkit.stats import Array, Estimate, Pool
 
 RESULTS_VERSION = 1
 
@@ -77,6 +77,38 @@ def _seed(*parts: str) -> int:
     return zlib.crc32("|".join(parts).encode())
 
 
+def _pool(metric: Metric, strata: StrataOf | None) -> Pool:
+    """The pool a metric's rows are made for."""
+    return stratified(strata.weights) if strata else metric.pool
+
+
+def _pooled(
+    metric: Metric,
+    ids: Sequence[str],
+    failed: Sequence[str],
+    pending: int,
+    segments: Segments,
+    seed: int,
+    strata: StrataOf | None,
+) -> tuple[Estimate, dict[str, list[float]], Array]:
+    """The metric's number on its own scale, the row of each sample that has one, and the rows as a matrix."""
+    import numpy as np
+
+    pool = _pool(metric, strata)
+    # A failed request has a row only where the rule takes it for an empty answer.
+    held = {i: r for i in (*ids, *failed) if (r := segment_row(metric, segments, i, strata)) is not None}
+    matrix = np.asarray(list(held.values()), dtype=np.float64).reshape(-1, len(pool.columns))
+    missing = [i for i in (*ids, *failed) if i not in held]
+    # Of a sample not reached, nobody knows the stratum.
+    ends = strata.ends(metric, missing) if strata and not pending else None
+    found = estimate(
+        matrix, pool, missing=len(missing) + pending, lo=metric.lo, hi=metric.hi, seed=seed, ends=ends
+    )
+    if metric.rounds is not None and found.value is not None:
+        found = replace(found, value=round(found.value, metric.rounds))
+    return found, held, matrix
+
+
 def _metric_result(
     plan: ScoringPlan,
     metric: Metric,
@@ -87,26 +119,12 @@ def _metric_result(
     seed: int,
     groups: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> tuple[dict[str, Any], Array]:
-    import numpy as np
-
     strata = strata_of(metric, groups)
-    pool = stratified(strata.weights) if strata else metric.pool
     if strata:
         ids, failed = [i for i in ids if strata.counts(i)], [i for i in failed if strata.counts(i)]
-    errors = len(failed)
-    # A failed request has a row only where the rule takes it for an empty answer.
-    held = {i: r for i in (*ids, *failed) if (r := segment_row(metric, segments, i, strata)) is not None}
-    rows = list(held.values())
-    matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(pool.columns))
+    found, held, matrix = _pooled(metric, ids, failed, pending, segments, seed, strata)
     answered = [held[i] for i in ids if i in held]
     scored = sum(all(r[1::2]) for r in answered) if metric.pool.sources else len(answered)
-    n = len(ids) + errors + pending
-    ends = None
-    if strata and not pending:  # of a sample not reached, nobody knows the stratum
-        ends = strata.ends(metric, [i for i in (*ids, *failed) if i not in held])
-    found = estimate(matrix, pool, missing=n - len(rows), lo=metric.lo, hi=metric.hi, seed=seed, ends=ends)
-    if metric.rounds is not None and found.value is not None:
-        found = replace(found, value=round(found.value, metric.rounds))
     withheld = _withheld(plan, metric, segments, ids)
     reasons, touched = unscored(metric, segments, ids)
     if _spoilt(metric, segments, ids, held, strata, touched):
@@ -129,10 +147,10 @@ def _metric_result(
         "ci": None if withheld else printed(found.ci),
         "ci_method": "none" if withheld else found.ci_method,
         "bounds": printed(found.bounds),
-        "n": n,
+        "n": len(ids) + len(failed) + pending,
         "n_scored": scored,
         "n_unscored": len(ids) - scored,
-        "n_errors": errors,
+        "n_errors": len(failed),
         "n_pending": pending,
         "withheld": withheld,
         "reasons": reasons,
@@ -140,7 +158,7 @@ def _metric_result(
         **({"too_many": too_many} if (too_many := _too_many(metric, touched, len(ids))) else {}),
         "meaningful": not any(name in segments.doubtful for name in metric.reads),
         "judges": [plan.sign(j) for j in plan.judges_of(metric)],
-        "pool": pool.name,
+        "pool": _pool(metric, strata).name,
     }
     return result, matrix
 
@@ -175,6 +193,29 @@ def _split(ids: Iterable[str], marks: Mapping[str, Mark]) -> tuple[list[str], li
     return [i for i in known if marks[i].ok], [i for i in known if not marks[i].ok]
 
 
+def _pending(plan: ScoringPlan, known: int) -> int:
+    """Samples of the run that were not reached: of its own count, or of the published one while it has none."""
+    published = (plan.task.expected or 0) if not plan.limited else 0
+    return max(0, (plan.n if plan.n is not None else published) - known)
+
+
+def _described(plan: ScoringPlan) -> dict[str, Any]:
+    """What an entry says of its task and of how it is scored."""
+    task = plan.task
+    return {
+        "title": task.title,
+        "benchmark": task.benchmark,
+        "subset": task.subset,
+        "modality": str(task.modality),
+        "protocol": plan.protocol,
+        "default_protocol": task.default_protocol,
+        "rule": plan.variant.rule,
+        "sheet": task.sheet,
+        "headline": plan.variant.headline.name,
+        "prompt": task.prompt,
+    }
+
+
 def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[str, Any], dict[str, Array]]:
     """The entry of one task in results.json, and the segment rows of each metric (for overalls)."""
     marks = run.task(plan.task.name).marks()
@@ -182,12 +223,7 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
         marks = {i: m for i, m in marks.items() if i in plan.ids}
     answered, failed = _split(marks, marks)
     groups = _groups(run, plan, marks)
-    n = (
-        plan.n
-        if plan.n is not None
-        else max(len(marks), (plan.task.expected or 0) if not plan.limited else 0)
-    )
-    pending = max(0, n - len(marks))
+    pending = _pending(plan, len(marks))
     segments = collect(run, plan, marks)
     digest = digest_of([[i, marks[i].input, marks[i].judged] for i in sorted(marks)])
     data = data_part(plan.data, digest)
@@ -222,16 +258,7 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
             result["strata_missing"] = _strata_missing(metric, segments, groups)
         metrics[metric.name] = result | {"signature": signed(plan.task.name, result)}
     entry = {
-        "title": plan.task.title,
-        "benchmark": plan.task.benchmark,
-        "subset": plan.task.subset,
-        "modality": str(plan.task.modality),
-        "protocol": plan.protocol,
-        "default_protocol": plan.task.default_protocol,
-        "rule": plan.variant.rule,
-        "sheet": plan.task.sheet,
-        "headline": plan.variant.headline.name,
-        "prompt": plan.task.prompt,
+        **_described(plan),
         "n": len(answered) + len(failed) + pending,
         "n_expected": plan.task.expected,
         "limited": plan.limited,
@@ -249,8 +276,7 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
 
 def _pool_of(metric: Metric, groups: Mapping[str, Mapping[str, Any]]) -> Pool:
     """The pool a metric's rows were made for; an entry's groups name the strata."""
-    found = strata_of(metric, {key: dict.fromkeys(members, ()) for key, members in groups.items()})
-    return stratified(found.weights) if found else metric.pool
+    return _pool(metric, strata_of(metric, {key: dict.fromkeys(m, ()) for key, m in groups.items()}))
 
 
 def overall_result(

@@ -273,6 +273,37 @@ def test_judging_that_failed_elsewhere_is_no_score(bench: Bench) -> None:
     assert found["value"] == pytest.approx(4.0) and found["n_scored"] == 2
 
 
+def test_the_first_of_an_id_counts_and_no_record_without_one(bench: Bench) -> None:
+    """VStyle sheet section 6: rows without id or ability go before ids are compared; each is told."""
+    good = dict(case("vstyle").records[0])
+    records = [
+        {**good, "id": 21, "ability": ""},
+        {**good, "id": 21, "gemini_score": "2", "gemini_raw": "[[2]]"},
+        {**good, "id": 21, "gemini_score": "5", "gemini_raw": "[[5]]"},
+        {**good, "id": 0},
+        {k: v for k, v in good.items() if k != "id"},
+    ]
+    path = write(bench.tmp / "metadata_with_score.jsonl", records)
+    done = score(bench, path)
+    found = result(bench.tmp / "a", "vstyle/en")
+    assert (found["value"], found["n"]) == (2.0, 1)
+    assert f"{path}:1 (and 2 more): a record without id or ability; left out" in done.err
+    assert f"{path}:3: a record whose id stood before; left out" in done.err
+
+
+def test_the_mean_is_over_the_scores_of_the_file(bench: Bench) -> None:
+    """A reply that was lost, or that doesn't hold its score, changes nothing; nan counts as nan."""
+    good = dict(case("vstyle").records[0])
+    told: list[tuple[object, object]] = [("4", "see above"), (5.0, None), ("nan", ""), (3, "3")]
+    records = [
+        {**good, "id": k, "gemini_score": score, "gemini_raw": raw} for k, (score, raw) in enumerate(told, 1)
+    ]
+    path = write(bench.tmp / "metadata_with_score.jsonl", records)
+    score(bench, path)
+    found = result(bench.tmp / "a", "vstyle/en")
+    assert (found["value"], found["n"], found["touched"]) == (4.0, 4, {"nan_score": 1})
+
+
 def test_one_model_a_run(bench: Bench) -> None:
     good = dict(case("vstyle").records[0])
     path = write(bench.tmp / "m.jsonl", [good, {**good, "id": 2, "model_name": "other"}])
@@ -428,6 +459,35 @@ def test_parquet_is_read_too(bench: Bench) -> None:
     refused(
         score(bench, bench.tmp / "t.parquet", "--format", "mmau-pro", "--task", "mmau-pro/full"), "parquet"
     )
+
+
+def test_calls_that_were_not_predicted_are_wrong(bench: Bench) -> None:
+    """No `predict` is an empty answer and one that is no text can't be decoded: counted; a file without any is none."""
+    first = next(r for r in case("speechfceval").records if '{"x": 1}' in r["predict"])
+    bare = {k: v for k, v in first.items() if k != "predict"}
+    made = [first, bare, *({**first, "predict": p} for p in (None, 5, [{"a": "}"}], ""))]
+    path = bench.tmp / "predict-m-SpeechFC-BFCL-Single.json"
+    path.write_text("".join(json.dumps(r | {"dataset_key": f"k{i}"}) + "\n" for i, r in enumerate(made)))
+    assert score(bench, path).code == 0
+    found = json.loads((bench.tmp / "a/results.json").read_text())["tasks"]["speech-fc/bfcl-single"][
+        "metrics"
+    ]
+    assert [(found[m]["n_scored"], round(found[m]["value"], 2)) for m in ("acc", "strict")] == [
+        (6, 16.67)
+    ] * 2
+    codes = {
+        x["sample_id"]: x["detail"]["error_type"].split(":")[-1]
+        for x in lines(bench.tmp / "a/speech-fc/bfcl-single/scores.jsonl")
+        if x["metric"] == "acc"
+    }
+    assert [codes[f"k{i}"] for i in range(6)] == [
+        "correct",
+        "wrong_count",
+        *["decoder_failed"] * 3,
+        "wrong_count",
+    ]
+    path.write_text(json.dumps(bare) + "\n")
+    refused(score(bench, path), "holds no predictions", "predict")
 
 
 def test_record_files_of_the_function_calling_scorer(bench: Bench) -> None:

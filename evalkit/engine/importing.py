@@ -139,6 +139,7 @@ class Importer:
         column: the user's name of the column that holds answers.
         ref: a file of references, for formats that take one.
         left_out, repeated: how many predictions --task left out, and how many repeat an id, with an example.
+        passed_over: how many records a public scorer passes over, by reason, with the first one's place.
         places: gives the ids of a task's data set in its order, for formats whose ids are places in it.
     """
 
@@ -152,6 +153,7 @@ class Importer:
     places: Callable[[Task], Sequence[str]] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     repeated: dict[str, tuple[int, str]] = field(default_factory=dict)
+    passed_over: dict[str, tuple[int, str]] = field(default_factory=dict)
     _outs: dict[str, _Out] = field(default_factory=dict)
 
     def convert(self, files: Sequence[Foreign]) -> dict[str, PredictionFile]:
@@ -194,6 +196,10 @@ class Importer:
         reading = Reading(foreign.head, foreign.task, self.column, self.ref)
         folder = (self.audio_dir or foreign.path.parent).absolute()
         for found in foreign.format.read(foreign.path, reading):
+            if found.left_out is not None:
+                n, example = self.passed_over.get(found.left_out, (0, f"{foreign.path}:{found.line}"))
+                self.passed_over[found.left_out] = n + 1, example
+                continue
             name = found.task or foreign.task
             if name is None:
                 raise UsageError(f"{foreign.path}:{found.line}: names no task. Name it with --task.")
@@ -292,10 +298,13 @@ class Importer:
 
 
 def remarks(importer: Importer) -> Iterator[str]:
-    """What a reader of the numbers should know: what --task left out, and which ids stood twice."""
+    """What a reader of the numbers should know: what was left out, and which ids stood twice."""
     if importer.left_out:
         shown = ", ".join(f"{name} ({n})" for name, n in importer.left_out.items())
         yield f"left out, because --task doesn't name them: predictions for {shown}"
     for name, (n, example) in importer.repeated.items():
         more = f" (and {n - 1} more)" if n > 1 else ""
         yield f"{name}: {example}{more}; each is counted, as the public scorer does."
+    for why, (n, example) in importer.passed_over.items():
+        more = f" (and {n - 1} more)" if n > 1 else ""
+        yield f"{example}{more}: {why}; left out, as the public scorer does."

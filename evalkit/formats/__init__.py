@@ -83,6 +83,7 @@ class Converted:
         text, audio, transcript, judge: as in `Prediction`.
         row: the data set's row, in the column names that the benchmark reads; None when the record has none.
         error: why there is no answer, when the record says so.
+        left_out: why the public scorer passes the record over, in words that fit many; it is counted and told.
     """
 
     line: int
@@ -94,6 +95,7 @@ class Converted:
     judge: Any = None
     row: dict[str, Any] | None = None
     error: str | None = None
+    left_out: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, 
 from evalkit.formats._records import bad, records
 
 REMEDY = "Each line of a VStyle file is an object with id, ability, instruct_text and response_audio_path."
+NAMELESS = "a record without id or ability"
+REPEATED = "a record whose id stood before"
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -30,12 +31,21 @@ def likely(head: Head) -> list[str]:
 def read(path: Path, reading: Reading) -> Iterator[Converted]:
     """One model's responses; a judged row brings the judge's last reply along.
 
+    As in the public scorer, a record without id or ability doesn't count, and of those that share an id the
+    first does (VStyle sheet section 6).
+
     Raises:
         UsageError: a line that holds another model's response than the lines before.
     """
     task = reading.task or likely(reading.head)[0]
     model: Any = None
+    seen: set[str] = set()
     for line, record in records(path, REMEDY):
+        key = id_of(record.get("id")) if record.get("id") and record.get("ability") else None
+        if key is None or key in seen:
+            yield Converted(line, task=task, left_out=NAMELESS if key is None else REPEATED)
+            continue
+        seen.add(key)
         name = record.get("model_name") or "unknown_model"
         model = model or name
         if name != model:
@@ -46,7 +56,7 @@ def read(path: Path, reading: Reading) -> Iterator[Converted]:
         yield Converted(
             line,
             task=task,
-            id=id_of(record.get("id")),
+            id=key,
             text=answer_of(record, reading, "response_text"),
             audio=audio.strip() or None if isinstance(audio, str) else None,
             row=row,
@@ -60,12 +70,13 @@ def _reply(record: dict[str, Any]) -> str | None:
         return None
     score, raw = record["gemini_score"], record.get("gemini_raw")
     try:
-        value = float(score)
+        float(score)
     except (TypeError, ValueError):
         return ""  # "API failed: ...": a number inside that sentence counts for nothing
-    if isinstance(raw, str) and raw.strip():
+    written = f"{score:g}" if isinstance(score, float) else str(score).strip()
+    if isinstance(raw, str) and written in raw:
         return raw
-    return f"[[{score}]]" if not math.isnan(value) else ""
+    return f"[[{written}]]"  # the reply is lost, or another one: the public scorer's mean is over the scores
 
 
 FORMAT = Format(

@@ -23,7 +23,7 @@ from judges.calls.bfcl import Category
 from judges.calls.schemas import Style, faults
 
 REPO, SECTION = "FunAudioLLM/SpeechFCEval", "Speech Function Calling"
-_KEY = re.compile(r"^(.*?)(?:_\d+)?(?:_speaker(\d+))?$")
+_KEY = re.compile(r"^(.*?)(?:_\d+)?(?:_speaker(\d+))?$", re.DOTALL)
 
 
 def to_sample(folder: str, style: Style) -> Callable[[str, Row], Sample]:
@@ -67,7 +67,7 @@ def _decoded(row: Row, column: str, *kinds: type) -> Any:
     value = row[column]
     try:
         value = json.loads(value) if isinstance(value, str) else value
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise UsageError(f"{row.where}: the column {column!r} is no JSON ({exc})") from exc
     if not isinstance(value, kinds):
         raise UsageError(f"{row.where}: the column {column!r} holds neither a list nor an object of calls")

@@ -377,6 +377,53 @@ def test_faults_of_the_data(function: Any, target: Any) -> None:
     assert target == [{}] or len(faults(wrapped, target, "bfcl")) == 1
 
 
+SHAPES: list[Any] = [
+    None,
+    5,
+    "x",
+    [],
+    {},
+    [5],
+    {"a": None},
+    {"a": "string"},
+    {"a": {"type": ["string", "null"]}},
+]
+
+
+@pytest.mark.parametrize("style", ["bfcl", "acebench"])
+@pytest.mark.parametrize(
+    "target", [{"f": 5}, {"f": None}, [5], [None], [[1]], ["f"], [{"f": 5}], {"f": {"a": 1}}]
+)
+def test_data_in_any_shape_is_told_and_never_raises(style: Any, target: Any) -> None:
+    """At load too: a schema type may be a list there, as JSON Schema allows."""
+    functions = [
+        *({"name": "f", "description": "", "parameters": p} for p in SHAPES),
+        *({"name": "f", "description": "", "parameters": {"properties": p, "required": []}} for p in SHAPES),
+        *(None, 5, {"name": 5, "description": "", "parameters": {}}),
+    ]
+    for function in functions:
+        wrapped = [{"type": "function", "function": function}]
+        faults(wrapped, target, style)
+        judged(style, wrapped, target, said(("f", {"a": "x"})))
+    assert faults([{"name": "f"}], target, style) and faults(
+        [tool("f", SHAPES[-1], [])], [{"f": {"a": []}}], style
+    )
+
+
+def test_what_only_the_right_answer_crashes_is_a_fault() -> None:
+    tools = [tool("f", {"a": {"type": "objectArray"}}, [])]
+    target = {"f": {"a": [{"k": 1}]}}
+    assert judged("acebench", tools, target, said(("f", target["f"])))[0].touched == "checker_crash"
+    assert len(faults(tools, target, "acebench")) == 1 and faults(tools, {"f": {"a": []}}, "acebench") == []
+    assert faults(tools, [], "bfcl") == faults(tools, [{}], "acebench") == ["the answer is empty"]
+
+
+def test_a_call_where_none_is_wanted_is_wrong() -> None:
+    for style, target in (("acebench", []), ("acebench", [{}]), ("acebench", {}), ("bfcl", [])):
+        tools = [tool("f", {}, [])]
+        assert [judged(style, tools, target, t)[1].value for t in ("", said(("f", {})))] == [1.0, 0.0]
+
+
 def test_nothing_to_compare_with_is_unscored() -> None:
     assert [v.value for v in judged("bfcl", [tool("f", {}, [])], None)] == [None, None]
     public, ours = judged("bfcl", [], [{"f": {}}])

@@ -158,6 +158,13 @@ def test_faults_that_crash_the_public_scorer_are_told_at_load() -> None:
     assert sample.meta["faults"] == ["the answer's function 'nobody' is not among the tools"]
 
 
+def test_odd_rows_are_told_and_no_crash() -> None:
+    convert, row = BY_NAME[SINGLE].to_sample, records(SINGLE)[0]
+    assert convert(SINGLE, as_row(SINGLE, row | {"dataset_key": "a\nb_1"})).id == "a\nb_1"
+    with pytest.raises(UsageError, match="'function' is no JSON"):
+        convert(SINGLE, as_row(SINGLE, row | {"function": "[" * 100_000}))
+
+
 def test_the_time_is_a_system_turn_where_there_is_one() -> None:
     timed = BY_NAME[ACE].asking("time")
     first, second = (timed.to_sample(ACE, as_row(ACE, r)) for r in records(ACE))

@@ -5,11 +5,11 @@ Source: speech function calling sheet, sections 2, 5.1, 6.1 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from evalkit.records import JSON
-from judges.calls.errors import CheckerCrash, brief
+from judges.calls.errors import CRASHES, CheckerCrash, brief
 from judges.calls.values import ACE_TYPES, BFCL_TYPES
 
 Style = Literal["bfcl", "acebench"]
@@ -84,30 +84,28 @@ def ace_items_of(details: JSON) -> type | None:
 
 
 def faults(tools: Sequence[Mapping[str, JSON]], target: JSON, style: Style) -> list[str]:
-    """What in tools and answers would crash the public scorer, whatever or as soon as a model answers."""
+    """What in tools and answers would crash the public scorer, whatever or as soon as a model answers; never raises."""
     try:
-        schemas = unwrapped(tools)
-        if style == "bfcl":
-            return [
-                f
-                for answer in target
-                for name in answer
-                for f in _of_call(named(schemas, name), answer[name])
-            ]
-        if not target:
-            return ["the answer is empty"]
-        candidates = [target] if isinstance(target, Mapping) else target
-        return [
-            f
-            for candidate in candidates
-            for key in candidate
-            for f in _of_call(named_within(schemas, key), candidate[key], ace=True)
-        ]
+        return list(_faults(tools, target, style))
     except CheckerCrash as exc:
         return [str(exc)]
+    except CRASHES as exc:
+        return [f"the tools or the answer have a wrong shape ({type(exc).__name__}: {brief(str(exc))})"]
 
 
-def _of_call(schema: Schema, arguments: JSON, ace: bool = False) -> list[str]:
+def _faults(tools: Sequence[Mapping[str, JSON]], target: JSON, style: Style) -> Iterator[str]:
+    schemas = unwrapped(tools)
+    ace = style == "acebench"
+    candidates = [target] if isinstance(target, Mapping) else target
+    if not candidates or (ace and not all(candidates)):
+        yield "the answer is empty"
+    for candidate in candidates:
+        for name, arguments in candidate.items():
+            schema = named_within(schemas, name) if ace else named(schemas, name)
+            yield from _of_call(schema, arguments, ace)
+
+
+def _of_call(schema: Schema, arguments: JSON, ace: bool) -> list[str]:
     parameters = schema["parameters"]
     if ace and not parameters:
         return []
@@ -121,6 +119,8 @@ def _of_call(schema: Schema, arguments: JSON, ace: bool = False) -> list[str]:
         try:
             if ace:
                 type_of(details, ACE_TYPES), ace_items_of(details)
+                if details["type"] == "objectArray" and arguments[name]:
+                    found.append(f"parameter {brief(name)}: the right list of type objectArray is a crash")
             else:
                 type_of(details, BFCL_TYPES), items_of(details, BFCL_TYPES)
         except CheckerCrash as exc:

@@ -47,11 +47,11 @@ def check(
     if style == "bfcl":
         return _matched(decoded.calls, target, lambda c, a: bfcl_fits(c, a, schemas, names))
     outcomes = []
-    for candidate in acebench.candidates_of(target):
+    for candidate in acebench.candidates_of(target) or [{}]:  # no candidate: no call is wanted
         functions = acebench.names_of(candidate)
         answers = [(functions[key], wanted) for key, wanted in candidate.items()]
         outcomes.append(_matched(decoded.calls, answers, ace_fits))
-    return next((o for o in outcomes if o.valid), outcomes[0] if outcomes else PASSED)
+    return next((o for o in outcomes if o.valid), outcomes[0])
 
 
 def bfcl_fits(call: Call, answer: bfcl.Answer, schemas: Sequence[Schema], names: bfcl.Names) -> Wrong | None:

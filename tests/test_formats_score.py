@@ -467,6 +467,8 @@ def test_calls_that_were_not_predicted_are_wrong(bench: Bench) -> None:
     bare = {k: v for k, v in first.items() if k != "predict"}
     made = [first, bare, *({**first, "predict": p} for p in (None, 5, [{"a": "}"}], ""))]
     path = bench.tmp / "predict-m-SpeechFC-BFCL-Single.json"
+    path.write_text(json.dumps(bare) + "\n")
+    refused(score(bench, path), "holds no predictions", "predict")
     path.write_text("".join(json.dumps(r | {"dataset_key": f"k{i}"}) + "\n" for i, r in enumerate(made)))
     assert score(bench, path).code == 0
     found = json.loads((bench.tmp / "a/results.json").read_text())["tasks"]["speech-fc/bfcl-single"][
@@ -486,8 +488,6 @@ def test_calls_that_were_not_predicted_are_wrong(bench: Bench) -> None:
         *["decoder_failed"] * 3,
         "wrong_count",
     ]
-    path.write_text(json.dumps(bare) + "\n")
-    refused(score(bench, path), "holds no predictions", "predict")
 
 
 def test_record_files_of_the_function_calling_scorer(bench: Bench) -> None:

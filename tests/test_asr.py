@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from evalkit.cli.options import CHOICES
 from evalkit.interfaces import Answer
 from evalkit.records import Response, Sample, Verdict
 from evalkit.runners.embedded import EmbeddedRunner
 from evalkit.runners.embedded.weights import llm_cache_file
 from judges import asr
 from judges.asr import CorpusWer, SuiteWer
-from judges.wer import ComputeWer
+from judges.wer import GENERATIONS, NORMALIZERS, ComputeWer
 from tests.cli_fixtures import ROOT, Bench, bench, lines, refused, result
 from tests.embedded_fixtures import embedded_runner, needs_embedded
 
@@ -311,3 +312,7 @@ def test_the_embedded_model_answers_two_utterances(bench: Bench, embedded_runner
     assert (found["n_scored"], found["n"]) == (2, 2) and found["value"] is not None
     for line in lines(bench.tmp / "a" / CLEAN / "responses.jsonl"):
         assert line["text"] and len(line["sent"]) == 1
+
+
+def test_the_command_line_knows_every_tokeniser_and_normaliser() -> None:
+    assert CHOICES["wer_tokens"] == GENERATIONS and set(CHOICES["normalizer"]) == set(NORMALIZERS)

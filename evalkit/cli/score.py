@@ -43,7 +43,7 @@ def call(args: argparse.Namespace) -> int:
     )
     out = Path(args.out) if args.out else options.default_out(f"score-{runner.label}", what, identity)
     refuse_others(out, runner)
-    given, told = _given(args, foreign, found, allowed, out)
+    given, told = _given(args, foreign, allowed, out)
     tasks = [t for t in asking(list(allowed.values()), args.prompt) if t.name in given]
     tasks = reading(tasks, args.data_repo)
     for task in tasks:
@@ -139,7 +139,6 @@ def _asked(args: argparse.Namespace) -> dict[str, object]:
 def _given(
     args: argparse.Namespace,
     foreign: Sequence[Foreign],
-    found: Catalogue,
     allowed: Mapping[str, Task],
     out: Path,
 ) -> tuple[dict[str, Given], list[str]]:
@@ -149,22 +148,20 @@ def _given(
     """
     audio_dir = Path(args.audio_dir) if args.audio_dir else None
     tasks = {t.name: t for t in asking(list(allowed.values()), args.prompt)}
-    if all(f.format.name == "evalkit" and f.task for f in foreign) and len({f.task for f in foreign}) == len(
-        foreign
-    ):
-        own = {
-            f.task: PredictionFile(f.path, audio_dir, not args.no_recorded, task=f.task)
-            for f in foreign
-            if f.task
-        }
-        return {name: Given(p, p.first().row is not None) for name, p in own.items()}, []
-    rows = not (args.data_dir or args.data_repo)
-    recorded, column = not args.no_recorded, args.answer_column
-    ref = Path(args.ref) if args.ref else None
-    data = data_options(args, None)
-    importer = Importer(out, tasks, rows, audio_dir, recorded, column, ref, lambda t: ids_of(t, data))
-    files = importer.convert(foreign)
-    return {name: Given(p, p.first().row is not None) for name, p in files.items()}, list(remarks(importer))
+    named = {f.task: f for f in foreign if f.task and f.format.name == "evalkit"}
+    files = {
+        name: PredictionFile(f.path, audio_dir, not args.no_recorded, task=name) for name, f in named.items()
+    }
+    told: list[str] = []
+    if len(named) < len(foreign):
+        rows = not (args.data_dir or args.data_repo)
+        recorded, column = not args.no_recorded, args.answer_column
+        ref = Path(args.ref) if args.ref else None
+        data = data_options(args, None)
+        importer = Importer(out, tasks, rows, audio_dir, recorded, column, ref, lambda t: ids_of(t, data))
+        files = importer.convert(foreign)
+        told = list(remarks(importer))
+    return {name: Given(p, p.first().row is not None) for name, p in files.items()}, told
 
 
 def _waits(task: Task, given: Given, roles: Roles, protocol: str | None) -> bool:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = ("core.js", "tables.js", "grid.js", "sound.js", "calls.js", "card.js", "samples.js")
 
-FOLD, FOLDED = 15, 12
+FOLD, FOLDED = 20, 12
 """Rows of a group table beyond which it is folded, and how many of them it then shows."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.cells import Cell, Row, Table, number
 from reports.runs import RunView, headline
+from reports.tables import alike, short_title
 
 _APART = {"not-meaningful", "smoke", "limited", "count"}
 """Marks of values that no sentence sets beside a printed one."""
@@ -35,13 +36,17 @@ class Mark:
 
 @dataclass(frozen=True)
 class Strip:
-    """A row of the overview: what is measured, the printed values, ours."""
+    """A row of the overview: what is measured, the printed values, ours.
+
+    `where` names the row's section in a table that has rows of the same name in others.
+    """
 
     row: Row
     dots: tuple[Dot, ...]
     marks: tuple[Mark, ...]
     cells: tuple[tuple[int, Cell], ...]
     link: str
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,14 @@ def _strip(table: Table, row: Row) -> Strip | None:
         for i, c in enumerate(row.cells)
         if table.columns[i].kind == "published" and c.value is not None
     )
-    first = next(i for i, c in enumerate(table.columns) if c.kind == "run")
+    place_of = {i: int(table.columns[i].key.removeprefix("r")) - 1 for i, _ in ours}
     marks = tuple(
         Mark(
             place(c.value, row),
             place(c.ci[0] if c.ci else c.value, row),
             place(c.ci[1] if c.ci else c.value, row),
             c,
-            i - first,
+            place_of[i],
             table.columns[i].label,
         )
         for i, c in ours
@@ -94,15 +99,21 @@ def _strip(table: Table, row: Row) -> Strip | None:
         row,
         dots,
         marks,
-        tuple((i - first, c) for i, c in ours),
+        tuple((place_of[i], c) for i, c in ours),
         next((c.link for _, c in ours if c.link), ""),
     )
 
 
 def strips(table: Table) -> list[Strip]:
     """The rows of a table that our runs fill, headline metrics only."""
-    rows = [r for s in table.sections if not s.aside for r in s.rows]
-    return [s for r in rows if (s := _strip(table, r)) is not None]
+    told = alike(table)
+    found = []
+    for section in table.sections:
+        for row in section.rows if not section.aside else ():
+            if (strip := _strip(table, row)) is not None:
+                where = short_title(section) if told and not row.overall else ""
+                found.append(replace(strip, where=where))
+    return found
 
 
 def _signed(gap: float, decimals: int) -> str:

@@ -102,7 +102,7 @@ def sample_json(
         "calls": line.get("tool_calls"),
         "tm": line.get("timing"),
         "x": line.get("response"),
-        "meta": line.get("meta"),
+        "meta": {k: v for k, v in (line.get("meta") or {}).items() if k != "recorded" or not scores},
     }
     return {k: v for k, v in out.items() if v not in (None, "", [], {})}
 

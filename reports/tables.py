@@ -305,8 +305,20 @@ def _other_section(
     return Section(OTHER, tuple(rows), ours_only=True, aside=True)
 
 
+def alike(table: Table) -> bool:
+    """Have two sections rows of one name, so that a list of rows has to say which section they are of?"""
+    names = [r.label for s in table.sections if not s.aside for r in s.rows]
+    return len(set(names)) < len(names)
+
+
+def short_title(section: Section) -> str:
+    """ "Instruction" for "Report, Table 5: Instruction"; other titles as they are."""
+    return section.title.partition(": ")[2] if section.title.startswith("Report, ") else section.title
+
+
 def build_table(runs: Sequence[RunView], benchmark: str, published: Sequence[str] | None = None) -> Table:
     """The table of one benchmark: printed sections, then what the report doesn't have, then other metrics."""
+    runs = [r for r in runs if _of_benchmark(r, benchmark)]  # no column for a run that has nothing here
     printed = _printed(runs, benchmark, published)
     placed: set[tuple[str, str]] = set()
     sections = [_printed_section(t, s, printed, runs, benchmark, placed) for t, s in printed.sections.items()]

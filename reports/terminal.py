@@ -10,12 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from reports.cells import Cell, Row, number, pair
+from reports.cells import Cell, Row, Table, number, pair
 from reports.runs import RunView
 from reports.safe import visible
-from reports.tables import build_tables
+from reports.tables import alike, build_tables, short_title
 
-REMARK = 7
+METRIC, REMARK = 1, 7
+STAND_IN = "judge not meaningful"
+SHORT, SHORTEST = 24, 12
+"""Columns that a metric's name may be cut to before printed numbers are left out, and after that."""
+MANY = 60
+"""Rows beyond which a terminal shows the headline metrics alone."""
 REFERENCE = "Fun-Audio-Chat-8B"
 _BOLD, _DIM, _AMBER, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m"
 _ASCII = {"\u2013": "-", "\u2026": "...", "\u00d7": "x", "\u2212": "-"}
@@ -43,7 +48,7 @@ def _remarks(cell: Cell) -> str:
     if cell.coverage == "incomplete":  # an overall without one of its parts
         parts.append("incomplete")
     names = {
-        "not-meaningful": "judge not meaningful",
+        "not-meaningful": STAND_IN,
         "withheld": "withheld",
         "smoke": "smoke data",
         "limited": "partial data",
@@ -56,15 +61,16 @@ def _remarks(cell: Cell) -> str:
 def _line(row: Row, cell: Cell, printed: Cell | None, again: bool) -> tuple[str, ...]:
     bounds = pair(cell.bounds, row.decimals) if cell.coverage and cell.bounds else ""
     count = f"{cell.n_scored}/{cell.n}" if cell.n is not None else ""
+    named = row.overall or row.label.endswith(f"({row.metric})")
     return (
         "" if again else "  " + visible(row.label),
-        "" if row.overall else visible(row.metric),
+        "" if named else visible(row.metric),
         number(cell.value, row.decimals),
         pair(cell.ci, row.decimals),
         count,
         bounds,
         printed.text if printed is not None and printed.value is not None else "",
-        _remarks(cell),
+        visible(_remarks(cell)),
     )
 
 
@@ -82,17 +88,52 @@ def _align(lines: Sequence[tuple[str, ...]]) -> list[list[str]]:
     return out
 
 
-def _left_out(lines: Sequence[tuple[str, ...]], columns: int | None) -> set[int]:
-    """The columns a block does without to fit into `columns`, short remarks included.
+def cut(text: str, columns: int) -> str:
+    """The text in at most `columns` columns of a terminal, with a mark where something was left out."""
+    if width(text) <= columns:
+        return text
+    while text and width(text) > columns - 1:
+        text = text[:-1]
+    return text.rstrip() + "\u2026"
 
-    Bounds go first, because the count says that something is missing; then the printed numbers. The score, its
-    interval and its count always stay.
+
+def _fitted(lines: Sequence[tuple[str, ...]], columns: int | None) -> tuple[list[tuple[str, ...]], set[int]]:
+    """The lines of a block, and the columns it does without, to fit into `columns`, short remarks included.
+
+    Bounds go first, because the count says that something is missing; then long names of metrics are cut, then
+    the printed numbers go. The score, its interval and its count always stay.
     """
+    if columns is None:
+        return list(lines), set()
     widths = [max(width(line[i]) for line in lines) for i in range(REMARK)]
-    for out in (set[int](), {5}):
-        if columns is None or sum(w + 2 for i, w in enumerate(widths) if i not in out) + 12 <= columns:
-            return out
-    return {5, 6}
+
+    def over(out: set[int], metric: int, remark: int = 12) -> bool:
+        held = [min(w, metric) if i == METRIC else w for i, w in enumerate(widths) if i not in out]
+        return sum(w + 2 for w in held) + remark > columns
+
+    whole = widths[METRIC]
+    first = set[int]() if any(line[5] for line in lines[1:]) else {5}
+    for out, metric in ((first, whole), ({5}, whole), ({5}, SHORT), ({5, 6}, whole), ({5, 6}, SHORT)):
+        if not over(out, metric):
+            break
+    else:
+        metric = next((m for m in range(whole, SHORTEST, -1) if not over(out, m, 0)), SHORTEST)
+    return [(line[0], cut(line[METRIC], metric), *line[2:]) for line in lines], out
+
+
+def _starred(lines: Sequence[tuple[str, ...]], columns: int | None, out: set[int]) -> list[tuple[str, ...]]:
+    """The lines, with a star for the remark that a stand-in judged, if those remarks don't fit beside them."""
+    widths = [max(width(line[i]) for line in lines) for i in range(REMARK)]
+    room = (columns or 0) - sum(w + 2 for i, w in enumerate(widths) if i not in out)
+    if columns is None or not any(STAND_IN in x[REMARK] and width(x[REMARK]) > room for x in lines):
+        return list(lines)
+    found = []
+    for line in lines:
+        told = [r for r in line[REMARK].split(", ") if r]
+        star = "*" if STAND_IN in told else " "
+        rest = ", ".join(r for r in told if r != STAND_IN)
+        found.append((*line[:2], line[2] + star, *line[3:REMARK], rest))
+    return found
 
 
 def _paint(cells: list[str], head: bool, colour: bool, out: set[int], columns: int | None) -> str:
@@ -134,33 +175,58 @@ def console_table(
     """
     label = str((results.get("model") or {}).get("label") or "run")
     run = RunView(Path(), "r1", label, results, {})
-    blocks = []
-    for table in build_tables([run], published):
-        ours = next(i for i, c in enumerate(table.columns) if c.kind == "run")
-        theirs = next(
-            (i for i, c in enumerate(table.columns) if c.label == reference and c.kind == "published"), None
-        )
-        shown = f"published ({reference.rpartition('-')[2]})" if theirs is not None else ""
-        lines: list[tuple[str, ...]] = [(table.key, "", "score", "95% CI", "n", "bounds", shown, "")]
-        for section in table.sections:
-            before = ""
-            for row in section.rows:
-                cell = row.cells[ours]
-                if cell.n is None and not cell.signature:
-                    continue
-                if run.smoke:  # told once, at the top
-                    cell = replace(cell, marks=tuple(m for m in cell.marks if m != "smoke"))
-                again = section.aside and row.task == before
-                lines.append(_line(row, cell, row.cells[theirs] if theirs is not None else None, again))
-                before = row.task
-        out = _left_out(lines, columns)
-        aligned = _align(lines)
-        if run.demo or run.smoke:
-            aligned[0][REMARK] = ", ".join(
-                ["embedded demo: no baseline"] * run.demo + ["smoke data"] * run.smoke
-            )
+    tables = build_tables([run], published)
+    brief = columns is not None and sum(len(t.rows()) for t in tables) > MANY
+    said = ", ".join(["embedded demo: no baseline"] * run.demo + ["smoke data"] * run.smoke)
+    blocks = [_DIM * colour + said + _OFF * colour] if said and columns is not None else []
+    starred = False
+    for table in tables:
+        lines = _lines(run, table, reference, brief)
+        fitted, out = _fitted(lines, columns)
+        found = _starred(fitted, columns, out)
+        starred |= any("*" in line[2] for line in found)
+        aligned = _align(found)
+        if said and columns is None:
+            aligned[0][REMARK] = said
         blocks.append("\n".join(_paint(c, i == 0, colour, out, columns) for i, c in enumerate(aligned)))
+    if starred:
+        blocks.append(f"* {STAND_IN}: a stand-in gave these verdicts")
+    if brief and (left := sum(len(s.rows) for t in tables for s in t.sections if s.aside)):
+        blocks.append(
+            f"{left} other metrics: in the report, in --json, and here when not printed to a terminal"
+        )
     return "\n\n".join(blocks)
+
+
+def _lines(run: RunView, table: Table, reference: str, brief: bool) -> list[tuple[str, ...]]:
+    """A block: its head, and a line for each row that the run fills."""
+    ours = next(i for i, c in enumerate(table.columns) if c.kind == "run")
+    theirs = next(
+        (i for i, c in enumerate(table.columns) if c.label == reference and c.kind == "published"), None
+    )
+    shown = f"published ({reference.rpartition('-')[2]})" if theirs is not None else ""
+    lines: list[tuple[str, ...]] = [(visible(table.key), "", "score", "95% CI", "n", "bounds", shown, "")]
+    before = ""
+    apart = alike(table)
+    for section in table.sections:
+        if section.aside and brief:
+            continue
+        titled = apart and not section.aside and not all(row.overall for row in section.rows)
+        for row in section.rows:
+            cell = row.cells[ours]
+            if cell.n is None and not cell.signature:
+                continue
+            if titled:
+                lines.append((f"  {short_title(section)}", *[""] * REMARK))
+                titled = False
+            if run.smoke:  # told once, at the top
+                cell = replace(cell, marks=tuple(m for m in cell.marks if m != "smoke"))
+            again = section.aside and row.task == before
+            line = _line(row, cell, row.cells[theirs] if theirs is not None else None, again)
+            inside = apart and not section.aside and not row.overall
+            lines.append(("  " + line[0], *line[1:]) if inside else line)
+            before = row.task
+    return lines
 
 
 def printable(text: str, encoding: str | None) -> str:

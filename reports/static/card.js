@@ -2,8 +2,12 @@
 
 const plainNumber = (v) => (Number.isInteger(v) ? String(v) : String(Math.round(v * 1e4) / 1e4));
 
+const isFlat = (v) => v === null || typeof v !== 'object';
+
 function textOf(value) {
-  return typeof value === 'string' ? value : JSON.stringify(value, null, 1);
+  if (typeof value === 'string') return value;
+  const short = Array.isArray(value) ? value.every(isFlat) : !isFlat(value) && Object.values(value).every(isFlat);
+  return JSON.stringify(value, null, short ? 0 : 1);
 }
 
 const words = (text) => text.split(/\s+/).filter(Boolean);

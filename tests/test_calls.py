@@ -202,9 +202,9 @@ def test_reading_never_raises(text: str) -> None:
     ids=range(8),
 )  # fmt: skip
 def test_reading_is_linear(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     decode(text)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 # --- section 11: small vectors -------------------------------------------------------------------
@@ -699,8 +699,8 @@ def test_thousands_of_records_per_second() -> None:
         )
         for v in rows
     ]
-    start = time.perf_counter()
+    start = time.process_time()
     for sample, answer, judges in samples * 4:
         for judge in judges:
             judge.score(sample, answer)
-    assert len(samples) * 4 / (time.perf_counter() - start) > 1_500
+    assert len(samples) * 4 / (time.process_time() - start) > 1_500

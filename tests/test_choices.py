@@ -421,14 +421,14 @@ def test_anything_is_read_somehow_and_always_alike(response: str, options: list[
     ],
 )
 def test_a_long_answer_takes_linear_time(unit: str) -> None:
-    """Ten times the length may take about ten times as long, with room for a busy machine."""
+    """Ten times the length may take about ten times as long."""
 
     def seconds(length: int) -> float:
         text = unit * (length // len(unit))
-        start = time.perf_counter()
+        start = time.process_time()
         for options in (ANIMALS, ["dog dog dog dog fish", "a a a a b", "is", "not"]):
             choose(text + "x", options)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     short = max(min(seconds(10_000) for _ in range(2)), 0.002)
     assert seconds(100_000) < 40 * short

@@ -187,12 +187,12 @@ def test_any_text_has_a_verdict(name: str, response: str, argument: str) -> None
 )
 def test_hostile_lengths_take_no_time(piece: str) -> None:
     text = piece * (200_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     for name in RULES:
         if "Sentences" not in name:
             kwargs = {"section_splitter": "---", "keyword": "nan", "keywords": "zz, yy"}
             passes(name, kwargs, text, text)
-    assert time.perf_counter() - started < 3.0
+    assert time.process_time() - started < 3.0
 
 
 def judged(meta: Mapping[str, Any], text: str, *, official: bool = True) -> list[Verdict]:

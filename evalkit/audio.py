@@ -75,13 +75,18 @@ def probe(data: bytes) -> AudioInfo:
         found = sf.info(io.BytesIO(data))
     except (sf.LibsndfileError, RuntimeError, TypeError) as exc:
         raise AudioError(
-            f"the audio can't be read ({len(data)} bytes, {fmt or 'unknown container'}): {exc}"
+            f"the audio can't be read ({len(data)} bytes, {fmt or 'unknown container'}): {_cause(exc)}"
         ) from exc
     if found.samplerate <= 0:
         raise AudioError("the audio header gives no sample rate")
     return AudioInfo(
         found.frames / found.samplerate, found.samplerate, found.channels, fmt or found.format.lower()
     )
+
+
+def _cause(exc: Exception) -> str:
+    """libsndfile's own words; the whole message names an object in memory, another one at every run."""
+    return str(getattr(exc, "error_string", None) or exc)
 
 
 def _probe_wav(data: bytes) -> AudioInfo | None:
@@ -134,7 +139,7 @@ def decode(audio: Audio, sample_rate: int | None = None) -> tuple[Samples, int]:
     except OSError as exc:
         raise AudioError(f"{where}: {exc.strerror or exc}") from exc
     except (sf.LibsndfileError, RuntimeError, TypeError) as exc:
-        raise AudioError(f"{where}: the audio can't be decoded: {exc}") from exc
+        raise AudioError(f"{where}: the audio can't be decoded: {_cause(exc)}") from exc
     mono = samples.mean(axis=1, dtype=np.float32) if samples.shape[1] > 1 else samples[:, 0]
     if sample_rate is not None and sample_rate != rate:
         import soxr

@@ -60,7 +60,9 @@ class HubData:
         """The same data in another repository: a declared mirror, or a copy in this layout."""
         if repo == self.repo:
             return self
-        copy = replace(self, repo=repo, edition="not stated" if self.edition else "")
+        copy = replace(
+            self, repo=repo, edition="not stated" if self.edition else "", hosted=True, withdrawn=""
+        )
         found = next((m for m in self.mirrors if m.repo == repo), copy)
         facts = {k: getattr(found, k) or getattr(self, k) for k in ("citation", "edition", "keep")}
         return replace(found, **facts)
@@ -161,9 +163,10 @@ def open_folder(spec: HubData, folder: Path, task: str, *, partial: bool = False
     wanted = f"{spec.repo}/{spec.config or 'data'}/{spec.splits[0]}-*.parquet (or .jsonl, .json, .csv)"
     if globs := spec.globs(spec.splits[0]):
         wanted = f"{' or '.join(globs)}, or {wanted}"
+    mirrors = ", ".join(m.repo for m in spec.mirrors if not m.withdrawn)
     raise LayoutError(
         f"{task}: found no {spec.config or 'split'}/{spec.splits[0]} of {spec.repo} in {folder}. "
-        f"Expected e.g. {wanted} below it."
+        f"Expected e.g. {wanted} below it{f', or with --data-repo a copy of {mirrors}' if mirrors else ''}."
     )
 
 

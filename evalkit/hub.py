@@ -36,7 +36,8 @@ def open_hub(spec: HubData, options: DataOptions, task: str) -> Source:
             "or point --data-dir to a local copy."
         ) from exc
     revision = options.revision or spec.revision or "main"
-    copies = "".join(f", or read another copy with --data-repo {m.repo}" for m in spec.mirrors)
+    mirrors = ", ".join(m.repo for m in spec.mirrors if not m.withdrawn)
+    copies = f", or read a mirror with --data-repo: {mirrors}" if mirrors else ""
     remedy = f"Check the network and HF_TOKEN, or point --data-dir to a local copy of {spec.repo}{copies}."
     try:
         return (

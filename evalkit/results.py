@@ -97,7 +97,7 @@ def _pooled(
     pool = _pool(metric, strata)
     # A failed request has a row only where the rule takes it for an empty answer.
     held = {i: r for i in (*ids, *failed) if (r := segment_row(metric, segments, i, strata)) is not None}
-    matrix = np.asarray(list(held.values()), dtype=np.float64).reshape(-1, len(pool.columns))
+    matrix = np.asarray(list(held.values()), dtype=np.float64).reshape(len(held), len(pool.columns))
     missing = [i for i in (*ids, *failed) if i not in held]
     # Of a sample not reached, nobody knows the stratum.
     ends = strata.ends(metric, missing) if strata and not pending else None

@@ -237,7 +237,7 @@ def estimate(
     """
     import numpy as np
 
-    matrix = np.asarray(rows, dtype=np.float64).reshape(-1, len(pool.columns))
+    matrix = np.asarray(rows, dtype=np.float64).reshape(len(rows), len(pool.columns))
     n = len(matrix)
     sums = matrix.sum(axis=0)
     number = float(pool.formula(sums)) if n else math.nan

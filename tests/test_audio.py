@@ -215,3 +215,13 @@ def test_links_inside_are_followed(tmp_path: Path) -> None:
     (tmp_path / "snapshot").mkdir()
     (tmp_path / "snapshot" / "x.wav").symlink_to(blob)
     assert materialise(Audio(path=str(inside(tmp_path / "snapshot", "x.wav")))).seconds == 0.5
+
+
+def test_what_is_said_of_broken_audio_is_the_same_at_every_run() -> None:
+    """It is on record: the address of an object would make two runs differ."""
+    with pytest.raises(AudioError) as found:
+        probe(b"not a sound")
+    assert str(found.value).endswith("(11 bytes, unknown container): Format not recognised.")
+    with pytest.raises(AudioError) as found:
+        decode(Audio(data=b"not a sound"))
+    assert "BytesIO" not in str(found.value)

@@ -361,6 +361,10 @@ def test_a_mirror_is_read_in_its_own_layout_and_a_copy_in_ours(tmp_path: Path) -
     assert (found.config, found.splits, found.citation, found.edition) == ("hard", ("dev",), "arXiv 1", "2.0")
     copy = spec.at("my/copy")
     assert (copy.repo, copy.config, copy.splits) == ("my/copy", "easy", ("test",))
+    elsewhere = HubData("acme/books", hosted=False, withdrawn="is gone", mirrors=(mirror,)).at("my/copy")
+    assert (elsewhere.repo, elsewhere.hosted, elsewhere.withdrawn) == ("my/copy", True, "")
+    with pytest.raises(UsageError, match="with --data-repo a copy of other/books"):
+        open_source(spec, DataOptions(data_dir=str(tmp_path)), task="bench/sub")
     write(tmp_path / "other/books/hard/dev.jsonl", [{"id": "there"}])
     source = open_source(spec.at("other/books"), DataOptions(data_dir=str(tmp_path)), task="bench/sub")
     assert [r["id"] for r in source.rows()] == ["there"] and source.describe()["repo"] == "other/books"

@@ -200,3 +200,10 @@ def test_groups_and_languages_fill_their_own_rows(tmp_path: Path) -> None:
     }
     printed = [r for s in table.sections for r in s.rows if r.label == "Emotion (en)"]
     assert all("[domain=" in r.cells[-1].signature for r in printed if r.cells[-1].value is not None)
+
+
+def test_strata_before_the_first_answer_are_no_error(tmp_path: Path) -> None:
+    """A run stopped before its first answer knows neither samples nor strata."""
+    macro = replace(WEIGHED, strata=Strata("domain"))
+    found = entry_of(tmp_path, macro, [])["metrics"]["acc"]
+    assert (found["value"], found["ci"], found["bounds"], found["n"]) == (None, None, None, 0)

@@ -373,7 +373,9 @@ def test_crashes_cost_one_record(details: Any, answer: Any, value: Any) -> None:
 )
 def test_faults_of_the_data(function: Any, target: Any) -> None:
     wrapped = [{"type": "function", "function": function}]
-    assert judged("bfcl", wrapped, target, said(("f", {})))[0].touched == "checker_crash"
+    public, ours = judged("bfcl", wrapped, target, said(("f", {})))
+    assert public.touched == "checker_crash"
+    assert not any(r.startswith(("'", '"')) for v in (public, ours) for r in v.detail["error_reasons"])
     assert target == [{}] or len(faults(wrapped, target, "bfcl")) == 1
 
 
@@ -411,10 +413,12 @@ def test_data_in_any_shape_is_told_and_never_raises(style: Any, target: Any) -> 
 
 
 def test_what_only_the_right_answer_crashes_is_a_fault() -> None:
-    tools = [tool("f", {"a": {"type": "objectArray"}}, [])]
-    target = {"f": {"a": [{"k": 1}]}}
-    assert judged("acebench", tools, target, said(("f", target["f"])))[0].touched == "checker_crash"
-    assert len(faults(tools, target, "acebench")) == 1 and faults(tools, {"f": {"a": []}}, "acebench") == []
+    for kind, right in (("objectArray", [{"k": 1}]), ("array", ["x"]), ("array", [1])):
+        tools, target = [tool("f", {"a": {"type": kind}}, [])], {"f": {"a": right}}
+        assert judged("acebench", tools, target, said(("f", target["f"])))[0].touched == "checker_crash"
+        assert (
+            len(faults(tools, target, "acebench")) == 1 and faults(tools, {"f": {"a": []}}, "acebench") == []
+        )
     assert faults(tools, [], "bfcl") == faults(tools, [{}], "acebench") == ["the answer is empty"]
 
 
@@ -657,6 +661,13 @@ def test_native_calls_take_the_place_of_the_text_and_get_their_names_back() -> N
     )
     assert public.value == ours.value == 1.0 and public.detail["native"] is True
     assert public.detail["calls"] == [{"name": "a.b", "arguments": {"x": 1}}]
+    verdicts = judged(
+        *("bfcl", tools, target),
+        names="underscore",
+        tool_calls=(native("a_b", '{"x": 1}'),),
+        meta={"tool_names": {"a_b": "a.b"}},
+    )
+    assert [v.value for v in verdicts] == [1.0, 1.0], "as the checker compares names, so they come back"
 
 
 # --- what is kept --------------------------------------------------------------------------------

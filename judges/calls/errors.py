@@ -52,6 +52,11 @@ CRASHES = (CheckerCrash, LookupError, TypeError, AttributeError, ValueError, Ari
 """What stands for a crash: the plain operations of the rules raise these where the public scorer's do."""
 
 
+def cause(exc: Exception) -> str:
+    """What went wrong where a checker stopped, in a line."""
+    return cut(str(exc) if isinstance(exc, CheckerCrash) else f"{type(exc).__name__}: {exc}")
+
+
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """Why something doesn't pass: a public code, and a short sentence of our own."""
@@ -89,4 +94,9 @@ def brief(value: object, width: int = 60) -> str:
         text = repr(value)
     except (RecursionError, ValueError):
         text = f"a deep {type(value).__name__}"
+    return cut(text, width)
+
+
+def cut(text: str, width: int = 160) -> str:
+    """A text cut short, with a mark where it was."""
     return text if len(text) <= width else text[: width - 3] + "..."

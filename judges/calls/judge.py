@@ -14,10 +14,9 @@ from judges.calls.errors import (
     CHECKER_CRASH,
     CRASHES,
     DECODER_FAILED,
-    CheckerCrash,
     Outcome,
     Wrong,
-    brief,
+    cause,
 )
 from judges.calls.native import decode_native
 from judges.calls.parsing import Call, Decoded, decode
@@ -28,11 +27,17 @@ PIN = "8ba984b6"
 REASONS = 4
 
 
-def calls_in(answer: Answer) -> tuple[Decoded, bool]:
-    """The calls of a response, and whether they are the endpoint's own: then its text doesn't count."""
+def calls_in(answer: Answer, names: bfcl.Names = "exact") -> tuple[Decoded, bool]:
+    """The calls of a response, and whether they are the endpoint's own: then its text doesn't count.
+
+    Names that had to be sent in another spelling come back as the checker compares them.
+    """
     response = answer.response
     if response.tool_calls:
-        return decode_native(response.tool_calls, response.meta.get("tool_names")), True
+        sent = response.meta.get("tool_names")
+        if names == "underscore" and isinstance(sent, dict):
+            sent = {k: str(own).replace(".", "_") for k, own in sent.items()}
+        return decode_native(response.tool_calls, sent), True
     return decode(answer.text), False
 
 
@@ -85,7 +90,7 @@ class CallChecker(Judge):
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
         if why := _lacks(sample):
             return self.unscored(why)
-        decoded, native = calls_in(answer)
+        decoded, native = calls_in(answer, self.names)
         touched = None
         try:
             schemas = unwrapped(sample.tools)
@@ -119,7 +124,7 @@ class StrictCallChecker(Judge):
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
         if why := _lacks(sample):
             return self.unscored(why)
-        decoded, native = calls_in(answer)
+        decoded, native = calls_in(answer, self.names)
         try:
             outcome = strict.check(decoded, sample.target, unwrapped(sample.tools), self.style, self.names)
         except CRASHES as exc:
@@ -129,8 +134,7 @@ class StrictCallChecker(Judge):
 
 def crashed(exc: Exception) -> Outcome:
     """The outcome of a record at which the public scorer stops."""
-    what = str(exc) if isinstance(exc, CheckerCrash) else f"{type(exc).__name__}: {exc}"
-    return Outcome(False, CHECKER_CRASH, (brief(what, 160),))
+    return Outcome(False, CHECKER_CRASH, (cause(exc),))
 
 
 def _lacks(sample: Sample) -> str:

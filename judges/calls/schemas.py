@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from evalkit.records import JSON
-from judges.calls.errors import CRASHES, CheckerCrash, brief
+from judges.calls.errors import CRASHES, CheckerCrash, brief, cause
 from judges.calls.values import ACE_TYPES, BFCL_TYPES
 
 Style = Literal["bfcl", "acebench"]
@@ -90,7 +90,7 @@ def faults(tools: Sequence[Mapping[str, JSON]], target: JSON, style: Style) -> l
     except CheckerCrash as exc:
         return [str(exc)]
     except CRASHES as exc:
-        return [f"the tools or the answer have a wrong shape ({type(exc).__name__}: {brief(str(exc))})"]
+        return [f"the tools or the answer have a wrong shape ({cause(exc)})"]
 
 
 def _faults(tools: Sequence[Mapping[str, JSON]], target: JSON, style: Style) -> Iterator[str]:
@@ -118,9 +118,9 @@ def _of_call(schema: Schema, arguments: JSON, ace: bool) -> list[str]:
             continue
         try:
             if ace:
-                type_of(details, ACE_TYPES), ace_items_of(details)
-                if details["type"] == "objectArray" and arguments[name]:
-                    found.append(f"parameter {brief(name)}: the right list of type objectArray is a crash")
+                listed = type_of(details, ACE_TYPES) is list and ace_items_of(details) is dict
+                if listed and _never_compared(details["type"], arguments[name]):
+                    found.append(f"parameter {brief(name)}: the right list is a crash, as a list of objects")
             else:
                 type_of(details, BFCL_TYPES), items_of(details, BFCL_TYPES)
         except CheckerCrash as exc:
@@ -128,3 +128,8 @@ def _of_call(schema: Schema, arguments: JSON, ace: bool) -> list[str]:
         except KeyError:
             found.append(f"parameter {brief(name)} has no type")
     return found
+
+
+def _never_compared(kind: str, answer: JSON) -> bool:
+    """Does ACEBench's comparison of lists of objects stop at this answer, given back as it is?"""
+    return isinstance(answer, list) and any(kind == "objectArray" or not isinstance(a, dict) for a in answer)

@@ -20,7 +20,7 @@ from typing import TypeVar
 from evalkit.records import JSON
 from judges.calls import acebench, bfcl
 from judges.calls import errors as e
-from judges.calls.errors import CRASHES, PASSED, Outcome, Wrong, brief
+from judges.calls.errors import CRASHES, PASSED, Outcome, Wrong, brief, cause
 from judges.calls.parsing import Call, Decoded
 from judges.calls.schemas import Schema, Style, named
 from judges.calls.values import same
@@ -67,7 +67,7 @@ def bfcl_fits(call: Call, answer: bfcl.Answer, schemas: Sequence[Schema], names:
             if details["type"] == "object" and not any(_accepted(value, a) for a in wanted[name]):
                 return Wrong(e.OTHERS, f"{brief(name)}: {brief(value)} for {brief(wanted[name])}")
     except CRASHES as exc:
-        return Wrong(e.CHECKER_CRASH, brief(str(exc), 160))
+        return Wrong(e.CHECKER_CRASH, cause(exc))
     return None
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 import socket
 import time
 from email.utils import formatdate
@@ -258,6 +259,11 @@ def test_tool_names_and_types() -> None:
     made, renamed = tools_of([tool], strict_names=True)
     assert (made[0]["function"]["name"], renamed) == ("a_b", {"a_b": "a.b"})
     assert tools_of([tool], strict_names=False)[1] == {}
+    names = ["a.b", "a_b", "a-b", "浇花", "开灯", "x" * 70, "x" * 71, ""]
+    made, renamed = tools_of([{"name": n} for n in names], strict_names=True)
+    sent = [m["function"]["name"] for m in made]
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", s) for s in sent[:-1]) and len(set(sent)) == len(names)
+    assert [renamed.get(s, s) for s in sent] == names and sent[1:3] == names[1:3]
     nested = {"type": {"type": "float"}, "l": {"type": "array", "items": {"type": "tuple"}}}
     schema = {"type": "dict", "properties": nested, "default": {"type": "dict"}}
     assert json_schema(schema) == {

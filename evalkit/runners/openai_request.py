@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from evalkit.audio import AudioError, decode, encode_wav, probe
 from evalkit.interfaces import RunnerError
@@ -21,8 +22,18 @@ from evalkit.runners.openai_options import Options
 
 AS_THEY_ARE = ("wav", "mp3")
 MIME = {"wav": "audio/wav", "mp3": "audio/mpeg"}
-JSON_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
-"""Python's names for types, which some data sets' tool definitions use, in JSON Schema's words."""
+JSON_TYPES = {
+    **{
+        "dict": "object",
+        "float": "number",
+        "int": "integer",
+        "bool": "boolean",
+        "any": "string",
+        "enum": "string",
+    },
+    **dict.fromkeys(("tuple", "list", "objectArray", "list(string)", "list(enum)"), "array"),
+}
+"""Python's names for types (BFCL's, ACEBench's), which data sets' tool definitions use, in JSON Schema's words."""
 
 _MARK = f"@audio-{secrets.token_hex(12)}-"
 
@@ -143,12 +154,18 @@ def tools_of(tools: Sequence[Mapping[str, JSON]], *, strict_names: bool) -> tupl
     """
     out: list[JSON] = []
     renamed: dict[str, str] = {}
-    for tool in tools:
-        function = dict(tool["function"] if isinstance(tool.get("function"), Mapping) else tool)
+    functions = [dict(t["function"] if isinstance(t.get("function"), Mapping) else t) for t in tools]
+    taken = {str(f.get("name", "")) for f in functions}
+    for function in functions:
         name = str(function.get("name", ""))
         if strict_names and (safe := re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]) != name:
-            function["name"] = safe
-            renamed[safe] = name
+            # Two names may come out alike ("a.b" and "a_b", or any two in Chinese): a number tells them apart.
+            numbered = (f"{safe[:60]}_{k}" for k in count(2))
+            function["name"] = (
+                safe if safe and safe not in taken else next(s for s in numbered if s not in taken)
+            )
+            taken.add(function["name"])
+            renamed[function["name"]] = name
         if "parameters" in function:
             function["parameters"] = json_schema(function["parameters"])
         out.append({"type": "function", "function": function})

@@ -14,7 +14,7 @@ from evalkit.cli.summary import conclude, warm_up
 from evalkit.config import cache_dir
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
-from evalkit.engine.session import Job, execute
+from evalkit.engine.session import Job, execute, plans_for
 from evalkit.interfaces import Roles, UsageError
 from evalkit.registry import Catalogue, catalogue, make_runner
 from evalkit.sources import DataOptions
@@ -28,6 +28,8 @@ def call(args: argparse.Namespace) -> int:
     """Run and report; the exit code."""
     job = prepare(args)
     if args.dry_run:
+        if job.data.data_dir is not None:  # of the hub, looking would be a download
+            plans_for(job)
         announce(job, dry=True)
         return 0
     if not args.resume and (job.out / "run.json").exists():

@@ -13,6 +13,7 @@ from evalkit.cli.options import pairs
 from evalkit.cli.run import asking, data_options, reading
 from evalkit.cli.score import one_task
 from evalkit.engine.loading import Item, items
+from evalkit.engine.opening import first_look
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Runner, RunnerError, UsageError
 from evalkit.plan import ScoringPlan
@@ -63,6 +64,7 @@ def samples(args: argparse.Namespace) -> Iterator[Item]:
     suite = catalogue().suite(args.suite) if args.suite else None
     protocol, variant = task.variant(None)
     source = open_source(task.data, data_options(args, suite), task=task.name)
+    first_look(task, source)
     state = TaskState(ScoringPlan(task, protocol, variant, (), source.describe()), source)
     return islice(items(state, None), args.limit if not args.ids else None)
 

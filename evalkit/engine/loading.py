@@ -12,7 +12,7 @@ from evalkit.audio import AudioError, materialise
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Failure, Sample, Turn, digest_of
-from evalkit.sources import Row
+from evalkit.sources import Row, Source
 from evalkit.task import Task
 
 CHUNK_ITEMS = 16
@@ -89,13 +89,16 @@ def items(state: TaskState, limit: int | None) -> Iterator[Item]:
 
 def rows_of(state: TaskState) -> Iterator[Row]:
     """Every row of a task. Raises UsageError when a file turns out to be unreadable on the way."""
+    yield from readable(state.name, state.source)
+
+
+def readable(task: str, source: Source) -> Iterator[Row]:
+    """Every row of a task's data. Raises UsageError when a file turns out to be unreadable on the way."""
     try:
-        yield from state.source.rows()
+        yield from source.rows()
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        where = ", ".join(Path(f).name for _, f in state.source.files[:3])
-        raise UsageError(
-            f"{state.name}: the data in {state.source.root} ({where}) can't be read: {exc}"
-        ) from exc
+        where = ", ".join(Path(f).name for _, f in source.files[:3])
+        raise UsageError(f"{task}: the data in {source.root} ({where}) can't be read: {exc}") from exc
 
 
 def sample_of(task: Task, row: Row) -> Sample:

@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from evalkit import __version__
 from evalkit.engine.opencache import open_cache, settle
+from evalkit.engine.opening import open_all
 from evalkit.engine.pipeline import Interrupted, Limits, Pipeline
 from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry
@@ -25,7 +26,7 @@ from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import JSON, digest_of
 from evalkit.results import build_results
 from evalkit.signature import fingerprint
-from evalkit.sources import DataOptions, Source, open_source
+from evalkit.sources import DataOptions, Source
 from evalkit.store import Run, RunWriter
 from evalkit.task import Overall, Task
 
@@ -96,18 +97,15 @@ def plans_for(job: Job) -> list[TaskState]:
     Raises:
         UsageError: data that isn't there, a protocol a task doesn't have, a modality the runner can't serve.
     """
-    states = []
     for task in job.tasks:
         if task.modality not in job.runner.modalities:
             able = ", ".join(sorted(job.runner.modalities))
             raise UsageError(
                 f"{task.name} is {task.modality}, which the runner {job.runner.name!r} can't serve (it serves {able})."
             )
+    states = []
+    for task, source, notes in _opened(job):
         protocol, variant = task.variant(job.protocol)
-        if job.opener is not None:
-            task, source = job.opener(task)
-        else:
-            source = open_source(task.data, job.data, task=task.name)
         if job.data.smoke:
             task = replace(task, expected=None)
         plan = ScoringPlan(
@@ -119,9 +117,19 @@ def plans_for(job: Job) -> list[TaskState]:
             limited=job.limits.samples is not None,
             asr=job.roles.asr.signature if job.roles.asr is not None else "given",
         )
-        notes = tuple(task.check(source)) if task.check is not None else ()
         states.append(TaskState(plan, source, notes=notes))
     return states
+
+
+def _opened(job: Job) -> Iterator[tuple[Task, Source, tuple[str, ...]]]:
+    """Every task with its data and what was noted of it. Raises UsageError."""
+    if job.opener is None:
+        for task, (source, notes) in zip(job.tasks, open_all(job.tasks, job.data), strict=True):
+            yield task, source, notes
+        return
+    for asked in job.tasks:
+        task, source = job.opener(asked)
+        yield task, source, tuple(task.check(source)) if task.check is not None else ()
 
 
 def replaced(old: Mapping[str, Any], states: Sequence[TaskState]) -> tuple[str, ...]:

@@ -30,6 +30,9 @@ DROPPED = "dropped_failure"
 SCORED_1 = "failure_scored_1"
 """`touched` of a failed judgement that counts as the lowest score."""
 
+BLOCKED = "content-filter"
+"""Kind of the error of a reply that was withheld; the next one may not be."""
+
 NO_SPEECH = "no-speech: the response has no speech to judge"
 LOWEST = 1.0
 _NO_SPEECH = NO_SPEECH.partition(":")[0]
@@ -125,7 +128,12 @@ class LALMJudge(ModelJudge):
             request = await self.prepared(sample, answer)
         except NotJudgeable as exc:
             return [self._settled(sample, Verdict(self.metrics[0], None, reason=str(exc)))]
-        reply = await self.model.chat(request)
+        try:
+            reply = await self.model.chat(request)
+        except RunnerError as exc:
+            if exc.kind == BLOCKED:  # an attempt like any other: VStyle sheet section 5
+                exc.retryable = True
+            raise
         provenance = self._provenance(self.model, reply) | {"heard": _heard(request)}
         verdict = self.read(self._replies(reply), provenance)
         settled = self._settled(sample, verdict)

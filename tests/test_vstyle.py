@@ -221,6 +221,17 @@ def test_an_unreadable_reply_is_an_attempt_that_may_be_made_again() -> None:
     assert caught.value.retryable and not caught.value.fatal
 
 
+@pytest.mark.parametrize(("kind", "again"), [("content-filter", True), ("http-400", False)])
+def test_a_withheld_reply_is_an_attempt_that_may_be_made_again(kind: str, again: bool) -> None:
+    class Withheld(Hearing):
+        async def chat(self, request: ChatRequest) -> ChatReply:
+            raise RunnerError(kind, "no")
+
+    with pytest.raises(RunnerError) as caught:
+        asyncio.run(vstyle_judge("en", Withheld([])).ask(sample(), Answer("", SPOKEN)))
+    assert caught.value.retryable is again
+
+
 def test_odd_numbers_are_accepted_once_and_named() -> None:
     model = Hearing(["[[7]]"])
     verdict = ask(vstyle_judge("en", model))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalkit.records import Gap, Sample
+
 
 def letter(place: int) -> str:
     """The letter of the option at `place`, from 0: A to Z, then AA, AB, ... Raises ValueError below 0."""
@@ -57,3 +59,8 @@ def without_prefixes(options: Sequence[str]) -> list[str]:
     if not has_prefixes(options):
         return list(options)
     return [option[len(letter(i)) + 3 :] for i, option in enumerate(options)]
+
+
+def no_words(sample: Sample, gap: Gap) -> str:
+    """Our strict protocols take a missing answer for an empty one, which is wrong."""
+    return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.records import Sample
+from evalkit.records import Gap, Sample
 
 
 def skip_by_length(sample: Sample) -> tuple[str, str] | None:
@@ -17,3 +17,11 @@ def skip_by_length(sample: Sample) -> tuple[str, str] | None:
     if not 0.1 <= seconds <= 60.0:
         return "null", f"audio of {seconds:.2f} s is outside 0.1-60 s (kimi-evalkit)"
     return None
+
+
+def null_word(sample: Sample, gap: Gap) -> str:
+    """Kimi-Audio-Evalkit stores a missing prediction as the word null too, and scores it like any other.
+
+    OpenAudioBench sheet section 4, MMAU sheet section 4.4.
+    """
+    return "null"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from benchmarks._kimi import skip_by_length
+from benchmarks._kimi import null_word, skip_by_length
 from benchmarks._speech_corpora import common_voice, common_voice_data, librispeech, librispeech_data
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality
@@ -80,6 +80,7 @@ def _variants(language: str) -> dict[str, Variant]:
             rule.format("Kimi-Audio-Evalkit's normalisation, sacreBLEU zh tokens without punctuation")[:-1]
             + ", predictions that are the word null left out.",
             skip=skip_by_length,
+            missing=null_word,
         ),
         "ultraeval": Variant(
             lambda r: [SuiteWer("ultraeval", language)],

@@ -10,8 +10,8 @@ gives other verdicts (sheet section 4.3). The group "scored" says which it was.
 
 from __future__ import annotations
 
-from benchmarks._choices import kimi_prompt, lmms_prompt, report_prompt
-from benchmarks._kimi import skip_by_length
+from benchmarks._choices import kimi_prompt, lmms_prompt, no_words, report_prompt
+from benchmarks._kimi import null_word, skip_by_length
 from benchmarks._mmau_rows import FILE, GITHUB, HUB, PIN, asking, check_edition
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality
@@ -45,6 +45,7 @@ VARIANTS = {
         (ACC, MACRO, STRING, LETTER_AWARE),
         "A judge compares the answer with the right option; string match and letters are scored beside it.",
         skip=skip_by_length,
+        missing=null_word,
         roles=("judge",),
     ),
     "official": Variant(
@@ -56,7 +57,8 @@ VARIANTS = {
     "strict": Variant(
         lambda roles: [StrictChoice("acc")],
         (ACC, MACRO),
-        "One letter or one option's text must be named; an answer that can't be read is wrong.",
+        "One letter or one option's text must be named; an answer that can't be read, or is missing, is wrong.",
+        missing=no_words,
     ),
 }
 

@@ -16,9 +16,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from benchmarks._choices import report_prompt
+from benchmarks._choices import no_words, report_prompt
 from evalkit.interfaces import Judge, Roles
-from evalkit.records import Modality, Sample, Turn
+from evalkit.records import Gap, Modality, Sample, Turn
 from evalkit.sources import HubData, Row
 from evalkit.stats import Strata
 from evalkit.task import Cell, Metric, Suite, Task, Variant
@@ -26,7 +26,8 @@ from judges.branch import Branch
 from judges.choices import StrictChoice
 from judges.embedders import open_embedder
 from judges.embedding_match import EmbeddingMatch
-from judges.mmau_pro_if import InstructionRules
+from judges.missing import OrMissing
+from judges.mmau_pro_if import MISSING, InstructionRules
 from judges.mmau_pro_open import mmau_pro_open_judge
 
 REPO = "gamma-lab-umd/MMAU-Pro"
@@ -73,7 +74,8 @@ def _turn(row: Row, paths: list[Any], text: str) -> Turn:
 
 
 def _by_kind(closed: Judge, roles: Roles, *, official: bool) -> Branch:
-    opened = mmau_pro_open_judge(roles.judge, official=official, recorded=roles.recorded())
+    opened: Judge = mmau_pro_open_judge(roles.judge, official=official, recorded=roles.recorded())
+    opened = opened if official else OrMissing(opened, 0.0)
     return Branch("kind", {CLOSED: closed, OPEN: opened, INSTRUCTION: InstructionRules(official=official)})
 
 
@@ -105,19 +107,27 @@ PARTS = (
 )
 LETTER_AWARE = _of(CLOSED, "letter_aware", "Closed, by letter or option (not official)", "letter_aware")
 
+
+def _missing(sample: Sample, gap: Gap) -> str:
+    """What the public scorer makes of an empty cell (sections 4.1 and 4.3); of open ones the sheet is silent."""
+    return MISSING if sample.meta.get("kind") == INSTRUCTION else ""
+
+
 VARIANTS = {
     "official": Variant(
         official,
         (OFFICIAL_TOTAL, *PARTS, LETTER_AWARE),
         "Every item alike: closed by the option nearest in embedding, open by a judge's overall mark / 5, "
-        "instructions by rule.",
+        "instructions by rule; a missing answer is the word nan to the rules, and empty elsewhere.",
+        missing=_missing,
         roles=("judge",),
     ),
     "strict": Variant(
         strict,
         (TOTAL, *PARTS),
         "Every item alike: closed by letter or option text, open by a judge's overall mark / 5 where it can be "
-        "read, instructions by rule; an empty answer is wrong.",
+        "read, instructions by rule; an empty or missing answer is wrong.",
+        missing=no_words,
         roles=("judge",),
     ),
 }

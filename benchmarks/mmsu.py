@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._choices import letter, report_prompt
+from benchmarks._choices import letter, no_words, report_prompt
 from benchmarks._mmsu_tasks import check_names
-from evalkit.records import Audio, Modality, Sample
+from evalkit.records import Audio, Gap, Modality, Sample
 from evalkit.sources import HubData, Row
 from evalkit.stats import Strata
 from evalkit.task import Cell, Metric, Suite, Task, Variant
@@ -72,6 +72,12 @@ to_sample = _asking(report_prompt)
 
 # --- protocols -----------------------------------------------------------------------------------
 
+
+def _missing(sample: Sample, gap: Gap) -> str:
+    """No field is an empty reply; null is left out, as any reply without a letter is (section 4, step 1)."""
+    return "" if gap == "absent" else "null"
+
+
 ACC = Metric("acc", "Accuracy", decimals=1)
 MACRO = Metric(
     *("acc_macro", "Accuracy (mean of tasks)"),
@@ -89,11 +95,13 @@ VARIANTS = {
         (ACC, MACRO, ALL, LETTER_AWARE),
         "The first character, else the second-last one, must be A, B, C or D; other records are left out, and a "
         "blank reply gets the letter of the record before.",
+        missing=_missing,
     ),
     "strict": Variant(
         lambda roles: [StrictChoice("acc")],
         (ACC, MACRO),
-        "One letter or one option's text must be named; an answer that can't be read is wrong.",
+        "One letter or one option's text must be named; an answer that can't be read, or is missing, is wrong.",
+        missing=no_words,
     ),
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmarks._kimi import skip_by_length
+from benchmarks._kimi import null_word, skip_by_length
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
@@ -72,6 +72,7 @@ def _variants(
             kimi,
             f"{rule} An unreadable reply is dropped, and the judge reads nan for a blank cell (both counted).",
             skip=skip_by_length,
+            missing=null_word,
             roles=("judge",),
         ),
     }

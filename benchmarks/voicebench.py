@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks._kimi import skip_by_length
+from benchmarks._kimi import null_word, skip_by_length
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
@@ -130,6 +130,7 @@ def _open_variants() -> dict[str, Variant]:
             (GEVAL,),
             "A judge rates each answer 1 to 5, one vote; the score is the mean over rated answers.",
             skip=skip_by_length,
+            missing=null_word,
             roles=("judge",),
         ),
         OFFICIAL: Variant(
@@ -150,7 +151,14 @@ def _qa_variants() -> dict[str, Variant]:
 
     rule = "The mean of two accuracies: PEDANT 0.2.17 against the reference, and {} of an LLM judge."
     return {
-        KIMI: Variant(judged("kimi"), SDQA, rule.format("one vote"), skip=skip_by_length, roles=("judge",)),
+        KIMI: Variant(
+            judged("kimi"),
+            SDQA,
+            rule.format("one vote"),
+            skip=skip_by_length,
+            missing=null_word,
+            roles=("judge",),
+        ),
         OFFICIAL: Variant(
             judged("official"), SDQA, rule.format("the majority of three votes"), roles=("judge",)
         ),
@@ -167,6 +175,7 @@ def _letter_variants() -> dict[str, Variant]:
             (ACC, TEMPLATE_ACC),
             "A judge compares the answer with the right letter; the letter templates are scored beside it.",
             skip=skip_by_length,
+            missing=null_word,
             roles=("judge",),
         ),
         OFFICIAL: Variant(
@@ -184,7 +193,11 @@ def _ifeval_variants() -> dict[str, Variant]:
     rule = "Mean of strict and loose accuracy, per prompt and per instruction, by 25 checks{}."
     return {
         KIMI: Variant(
-            lambda r: [IFEval(strip_tags=False, seed=_seed(r))], IFEVAL, rule.format(""), skip=skip_by_length
+            lambda r: [IFEval(strip_tags=False, seed=_seed(r))],
+            IFEVAL,
+            rule.format(""),
+            skip=skip_by_length,
+            missing=null_word,
         ),
         OFFICIAL: Variant(
             lambda r: [IFEval(strip_tags=True, seed=_seed(r))],
@@ -201,6 +214,7 @@ def _refusal_variants() -> dict[str, Variant]:
             (REFUSAL,),
             "Refused when the answer is blank or holds one of 71 strings as written.",
             skip=skip_by_length,
+            missing=null_word,
         ),
         OFFICIAL: Variant(
             lambda r: [Refusal(case_sensitive=False)],

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, Valida
 from evalkit.audio import AudioError, inside
 from evalkit.files import BOM, sha256_of
 from evalkit.interfaces import UsageError
-from evalkit.records import JSON, Audio, Failure, Response
+from evalkit.records import JSON, Audio, Failure, Gap, Response
 
 
 def _as_id(value: Any) -> Any:
@@ -45,6 +45,7 @@ class Prediction(BaseModel):
         judge: raw judge replies recorded earlier: a reply, a list (votes), or {metric: replies}.
         task: the task it answers, in a file that serves several.
         error: why there is no answer, as {kind, message}, where another format's file says so.
+        lacks: how the record it was converted from lacks its answer in words.
         at: file and line it was converted from, for messages.
     """
 
@@ -58,12 +59,20 @@ class Prediction(BaseModel):
     judge: Annotated[str | list[str] | dict[str, str | list[str]] | None, BeforeValidator(_as_replies)] = None
     task: str | None = None
     error: dict[str, str] | None = None
+    lacks: Gap | None = None
     at: tuple[str, int] | None = None
 
     @property
     def empty(self) -> bool:
         """True when there is nothing to score: no words, no speech, and nothing that was made of them."""
         return self.text is None and self.audio is None and self.transcript is None and self.judge is None
+
+    @property
+    def gap(self) -> Gap | None:
+        """How the answer is lacking; None when there is one, or `error` says why not."""
+        if self.error is not None or self.lacks is not None or not self.empty:
+            return None if self.error is not None else self.lacks
+        return "null" if "text" in self.model_fields_set else "absent"
 
     def response(self, folder: Path) -> Response:
         """The prediction as a response; speech is addressed by path.
@@ -242,7 +251,7 @@ class PredictionFile:
             return self._failed(
                 sample_id, kind, f"{sample_id}: {prediction.error.get('message', 'no answer')}"
             )
-        if prediction.empty:
+        if prediction.gap is not None:
             what = f"{self.shown.name} has neither text nor audio for {sample_id}"
             return self._failed(sample_id, "no-prediction", what)
         try:

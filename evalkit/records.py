@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 RECORD_VERSION = 1
 
@@ -353,6 +353,12 @@ class Transcript:
             language=obj.get("language"),
             error=Failure.from_json(obj["error"]) if obj.get("error") else None,
         )
+
+
+Gap = Literal["absent", "null"]
+"""How a prediction lacks its answer: its record has no such field, or nothing in it."""
+MISSING_PREDICTION = "missing_prediction"
+"""`touched` of a verdict on what the public scorer scores where a prediction lacks its answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalkit.interfaces import Judge, Roles, UsageError
-from evalkit.records import JSON, Modality, Sample
+from evalkit.records import JSON, Gap, Modality, Sample
 from evalkit.sources import HubData, Row, Source
 from evalkit.stats import MEAN, Pool, Strata
 
@@ -100,6 +100,8 @@ class Variant:
         rule: the rule in one or two sentences, for reports.
         skip: says why a sample is not run under this protocol (a published rule), else None. The
             prediction then is the text the second value gives.
+        missing: what the public scorer scores where a prediction made elsewhere lacks its answer, given how it
+            lacks it; None where that is an error, as it is without such a rule. Counted as `missing_prediction`.
         roles: roles it needs ("judge", "asr").
     """
 
@@ -107,6 +109,7 @@ class Variant:
     metrics: tuple[Metric, ...]
     rule: str
     skip: Callable[[Sample], tuple[str, str] | None] | None = None
+    missing: Callable[[Sample, Gap], str | None] | None = None
     roles: tuple[str, ...] = ()
 
     @property

@@ -49,7 +49,7 @@ from judges.choice_words import Text, key_of, normal, without_thoughts
 _TAGGED = re.compile(r"<answer>", re.IGNORECASE)
 _TAG_END = re.compile(r"</answer>", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\s{0,4}\{")
-_SAYS_ELSE = {
+_SAYS_ELSE: dict[tuple[str, ...], tuple[str, ...]] = {
     ("none",): ("of",),
     **{(word,): ("answer", "option", "choice", "one") for word in ("right", "correct")},
 }

@@ -451,10 +451,13 @@ def test_parquet_is_read_too(bench: Bench) -> None:
     records = [{**r, "kwargs": json.dumps(r["kwargs"])} for r in case("mmau-pro").records]
     records[1]["model_output"] = None
     pq.write_table(pa.Table.from_pylist(records), bench.tmp / "t.parquet")
-    assert score(bench, bench.tmp / "t.parquet", "--task", "mmau-pro/full").code == 1
+    assert (
+        "1 prediction lacks its answer"
+        in score(bench, bench.tmp / "t.parquet", "--task", "mmau-pro/full").err
+    )
     found = entries(bench)["tasks"]["mmau-pro/full"]
-    assert found["n"] == 2 and found["metrics"]["acc"]["n_errors"] == 1
-    assert responses(bench, "mmau-pro/full")["p2"]["error"]["kind"] == "no-prediction"
+    assert found["n"] == 2 and found["metrics"]["acc"]["touched"] == {"missing_prediction": 1}
+    assert responses(bench, "mmau-pro/full")["p2"]["text"] == "nan"
     (bench.tmp / "t.parquet").write_bytes((bench.tmp / "t.parquet").read_bytes()[:200])
     refused(
         score(bench, bench.tmp / "t.parquet", "--format", "mmau-pro", "--task", "mmau-pro/full"), "parquet"

@@ -22,6 +22,7 @@ from evalkit.engine.judging import (
     to_scores,
 )
 from evalkit.engine.loading import load, rows_of, sample_of
+from evalkit.engine.standin import stand_in
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Judge, UsageError
 from evalkit.predictions import Prediction, PredictionFile
@@ -134,11 +135,13 @@ def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predict
         scores: list[bytes] = []
         for sample, prediction in chunk:
             n += 1
-            response = predictions.answer(sample.id, prediction)
+            instead = stand_in(state, sample, predictions, prediction)
+            response = instead or predictions.answer(sample.id, prediction)
             answer = response.digest()
             told = judged(sample)
             digest = reference(answer, told)
-            input_digest = load(state, sample).input  # as a run would name it, so that both compare
+            loaded = load(state, sample)  # its input as a run would name it, so that both compare
+            input_digest = loaded.instead if instead else loaded.input
             mark = state.marks.get(sample.id)
             if mark is None or mark.input != input_digest or mark.digest != digest or not mark.ok:
                 line = response.to_json() | {
@@ -154,9 +157,8 @@ def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predict
             transcript = Transcript("", "given", str(given)) if given is not None else None
             found: list[Score] = []
             for judge in judges:
-                found += to_scores(
-                    state, judge, verdicts_of(judge, sample, response, transcript), sample.id, digest
-                )
+                verdicts = verdicts_of(judge, sample, response, transcript)
+                found += to_scores(state, judge, verdicts, response, digest)
             scores += [encode_line(s.to_json()) for s in fresh(state, found)]
         if responses:
             run.append_raw(state.name, RESPONSES, b"".join(responses))

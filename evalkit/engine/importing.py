@@ -249,6 +249,7 @@ class Importer:
             "transcript": found.transcript,
             "row": found.row if self.rows else None,
             "judge": judge,
+            "lacks": found.lacks,
             "error": error,
         }
         line |= {k: v for k, v in values.items() if v is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from evalkit.engine.standin import marked
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import Response, Sample, Score, Transcript, Verdict, digest_of
@@ -95,11 +96,12 @@ def drive(coroutine: Coroutine[Any, Any, list[Verdict]]) -> list[Verdict] | None
 
 
 def to_scores(
-    state: TaskState, judge: Judge, verdicts: list[Verdict], sample_id: str, response: str
+    state: TaskState, judge: Judge, verdicts: list[Verdict], response: Response, ref: str
 ) -> list[Score]:
-    """The verdicts as scores on record, signed by the judge."""
+    """The verdicts on a response as scores on record, signed by the judge; `ref` is what they refer to."""
     signed = state.plan.sign(judge)
-    return [Score.of(v, sample_id=sample_id, judge=signed, response=response) for v in verdicts]
+    told = marked(verdicts, response)
+    return [Score.of(v, sample_id=response.sample_id, judge=signed, response=ref) for v in told]
 
 
 def fresh(state: TaskState, scores: list[Score]) -> list[Score]:

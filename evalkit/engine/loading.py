@@ -36,6 +36,11 @@ class Item:
     ref: str = ""
 
     @property
+    def instead(self) -> str:
+        """Its input where a protocol says something in the model's place."""
+        return f"skipped:{self.input}"
+
+    @property
     def seconds(self) -> float:
         """Total audio in s, for bucketing."""
         return sum(a.seconds or 0.0 for a in self.sample.audios)

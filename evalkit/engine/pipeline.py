@@ -32,9 +32,11 @@ from evalkit.engine.loading import Item, items, take
 from evalkit.engine.opencache import replies_held
 from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry, attempt
+from evalkit.engine.standin import skipped, stand_in
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Judge, Runner, RunnerError, Transcriber
 from evalkit.records import Audio, Failure, Response, Transcript, Verdict
+from evalkit.runners.replay import ReplayRunner
 from evalkit.store import RunWriter
 
 T = TypeVar("T")
@@ -168,15 +170,9 @@ class Pipeline:
     async def _route(self, item: Item) -> None:
         """Where a loaded sample goes: nowhere (done), to its judges (answered), or to the runner."""
         state, sample = item.state, item.sample
-        if self.runner.name == "replay":  # the answer is there: nothing about the question's audio undoes it
-            item.broken = None
-            skip = None
-        else:
-            skip = state.plan.variant.skip
-        skipped = skip(sample) if skip and not item.broken else None
-        if skipped is not None:
+        if (instead := self._instead(item)) is not None:
             # What a protocol says in the model's place is no answer under another protocol.
-            item.input = f"skipped:{item.input}"
+            item.input = item.instead
         mark = state.marks.get(sample.id)
         if mark is not None and mark.ok and mark.input == item.input:
             item.ref = reference(mark.answer, judged(sample))
@@ -194,14 +190,20 @@ class Pipeline:
         self.progress.expect("generate")
         if item.broken is not None:
             await self._answered(item, Response(sample.id, error=item.broken))
-        elif skipped is not None:
-            text, why = skipped
-            await self._answered(item, Response(sample.id, text=text, meta={"skipped": why}))
+        elif instead is not None:
+            await self._answered(item, instead)
         elif self.answers and (known := self.answers.get(item)) is not None:
             self.cached += 1
             await self._answered(item, known, cached=True)
         else:
             await self.to_generate.put(item)
+
+    def _instead(self, item: Item) -> Response | None:
+        """What the protocol says in the model's place, if it does."""
+        if isinstance(self.runner, ReplayRunner):
+            item.broken = None  # the answer is there: nothing about the question's audio undoes it
+            return stand_in(item.state, item.sample, *self.runner.lookup(item.sample))
+        return skipped(item.state, item.sample) if item.broken is None else None
 
     # --- generate --------------------------------------------------------------------------------
 
@@ -346,7 +348,7 @@ class Pipeline:
             score
             for judge in item.state.plan.judges
             for score in to_scores(
-                item.state, judge, judge_now(judge, item.sample, response, None), item.sample.id, digest
+                item.state, judge, judge_now(judge, item.sample, response, None), response, digest
             )
         ]
         self.run.append_scores(item.state.name, fresh(item.state, scores))
@@ -365,7 +367,7 @@ class Pipeline:
                     continue
                 verdicts = await self._verdicts(judge, item, response, transcript)
                 failed |= any(v.value is None for v in verdicts)
-                scores = to_scores(item.state, judge, verdicts, item.sample.id, digest)
+                scores = to_scores(item.state, judge, verdicts, response, digest)
                 self.run.append_scores(item.state.name, fresh(item.state, scores))
             self.progress.step("judge", failed=failed)
             self._leave()

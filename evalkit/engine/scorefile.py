@@ -108,7 +108,7 @@ def score_file(job: Job, given: Mapping[str, Given]) -> Outcome:
             stream = pairs(state, found.predictions, rows=found.rows, limit=job.limits.samples)
             score_bulk(run, state, stream, found.predictions)
         results = results_of(run, states, card, job.overalls)
-        notes = (*(n for s in states for n in s.notes), *replaced(old, states))
+        notes = (*(n for s in states for n in s.remarks), *replaced(old, states))
         outcome = Outcome(results, seconds=time.monotonic() - started, notes=notes)
         session |= {"ended": now(), "interrupted": False, "seconds": round(outcome.seconds, 3)}
         run.write_manifest(manifest)

@@ -284,7 +284,7 @@ def execute(job: Job) -> Outcome:
             pipeline.cached,
             pipeline.requests,
             time.monotonic() - started,
-            (*(n for s in states for n in s.notes), *replaced(old, states)),
+            (*(n for s in states for n in s.remarks), *replaced(old, states)),
         )
         session |= {"ended": now(), "interrupted": interrupted, "seconds": round(outcome.seconds, 3)}
         session |= {"requests": outcome.requests, "cached": outcome.cached}

@@ -23,6 +23,7 @@ class TaskState:
         transcripts: transcripts on record, by (audio digest, ASR signature).
         seen: ids met in this pass, to find doubles, with their place in the data set from 0.
         notes: what the look at the data found that a reader of the numbers should know.
+        stood_in: predictions without an answer that this protocol has words for, met in this pass.
     """
 
     plan: ScoringPlan
@@ -34,10 +35,24 @@ class TaskState:
     seen: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     renamed: int = 0
+    stood_in: int = 0
 
     @property
     def name(self) -> str:
         return self.plan.task.name
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know: of the data, and of predictions that lack their answer."""
+        if not self.stood_in:
+            return self.notes
+        lack = (
+            "1 prediction lacks its answer"
+            if self.stood_in == 1
+            else f"{self.stood_in} predictions lack their answer"
+        )
+        what = f"{self.name}: {lack}, and {self.plan.protocol} scores something in its place; see touched"
+        return (*self.notes, what)
 
     @property
     def needs_transcript(self) -> bool:

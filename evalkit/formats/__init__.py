@@ -18,6 +18,7 @@ from evalkit.files import BOM
 from evalkit.formats._records import first_records, plain_columns
 from evalkit.formats._records import records as records  # for formats of other packages
 from evalkit.interfaces import UsageError
+from evalkit.records import Gap
 
 HEAD = 1 << 20
 """Bytes looked at to tell what a file is."""
@@ -83,6 +84,7 @@ class Converted:
         text, audio, transcript, judge: as in `Prediction`.
         row: the data set's row, in the column names that the benchmark reads; None when the record has none.
         error: why there is no answer, when the record says so.
+        lacks: how the record lacks its answer in words (`gap_in`), where the format is one of answers in words.
         left_out: why the public scorer passes the record over, in words that fit many; it is counted and told.
     """
 
@@ -95,6 +97,7 @@ class Converted:
     judge: Any = None
     row: dict[str, Any] | None = None
     error: str | None = None
+    lacks: Gap | None = None
     left_out: str | None = None
 
 
@@ -149,6 +152,14 @@ def replies_of(value: Any) -> Any:
     if isinstance(value, list) and all(v is None or isinstance(v, plain) for v in value):
         return value
     return value if isinstance(value, plain) else None
+
+
+def gap_in(record: Mapping[str, Any], reading: Reading, *names: str) -> Gap | None:
+    """How the record lacks the answer that `answer_of` looks for: no field, or nothing in it; None if it has one."""
+    there = reading.column in record if reading.column else any(n in record for n in names)
+    if not there:
+        return "absent"
+    return "null" if answer_of(record, reading, *names) is None else None
 
 
 def without(record: Mapping[str, Any], *names: str) -> dict[str, Any]:

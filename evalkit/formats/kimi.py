@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, replies_of, without
+from evalkit.formats import Converted, Format, Head, Reading, answer_of, gap_in, id_of, replies_of, without
 from evalkit.formats._records import bad, records
 from evalkit.formats.voicebench import REGIONS
 
@@ -60,7 +60,8 @@ def task_of(subset: Any) -> str | None:
 
 
 def read(path: Path, reading: Reading) -> Iterator[Converted]:
-    """Records of one or several tasks. A prediction `null` is the word that the toolkit judges; it stays.
+    """Records of one or several tasks. Where the toolkit has no prediction it judges the word null, and so do
+    the protocols that stand for it.
 
     Raises:
         UsageError: a subset that names no task we know, where --task names none either.
@@ -78,7 +79,8 @@ def read(path: Path, reading: Reading) -> Iterator[Converted]:
             id=_id(task, record),
             text=text,
             row=row_of(task, record),
-            judge=replies_of(reply) if text is not None else None,
+            judge=replies_of(reply),
+            lacks=gap_in(record, reading, "prediction"),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, without
+from evalkit.formats import Converted, Format, Head, Reading, answer_of, gap_in, id_of, without
 from evalkit.formats._records import records
 
 TASK = "mmau/test-mini"
@@ -26,7 +26,12 @@ def read(path: Path, reading: Reading) -> Iterator[Converted]:
     for line, record in records(path, REMEDY):
         row = without(record, *ANSWERS)
         yield Converted(
-            line, task=TASK, id=id_of(record.get("id")), text=answer_of(record, reading, *ANSWERS), row=row
+            line,
+            task=TASK,
+            id=id_of(record.get("id")),
+            text=answer_of(record, reading, *ANSWERS),
+            row=row,
+            lacks=gap_in(record, reading, *ANSWERS),
         )
 
 

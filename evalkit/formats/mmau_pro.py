@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, without
+from evalkit.formats import Converted, Format, Head, Reading, answer_of, gap_in, id_of, without
 from evalkit.formats._records import records
 from evalkit.interfaces import UsageError
 
@@ -41,7 +41,13 @@ def read(path: Path, reading: Reading) -> Iterator[Converted]:
     column = reading.column or next((a for a in ANSWERS if a in there), ANSWERS[0])
     for line, record in records(path, REMEDY):
         row = without(record, column)
-        yield Converted(line, id=id_of(record.get("id")), text=answer_of(record, reading, column), row=row)
+        yield Converted(
+            line,
+            id=id_of(record.get("id")),
+            text=answer_of(record, reading, column),
+            row=row,
+            lacks=gap_in(record, reading, column),
+        )
 
 
 FORMAT = Format(

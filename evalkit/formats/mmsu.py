@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, without
+from evalkit.formats import Converted, Format, Head, Reading, answer_of, gap_in, id_of, without
 from evalkit.formats._records import records
 
 TASK = "mmsu/all"
@@ -21,8 +21,14 @@ def read(path: Path, reading: Reading) -> Iterator[Converted]:
     """Rows as the data set has them, in the file's order (which the public scorer's defect depends on)."""
     for line, record in records(path, REMEDY):
         row = without(record, "response", "audio")
-        text = answer_of(record, reading, "response")
-        yield Converted(line, task=TASK, id=id_of(record.get("id")), text=text, row=row)
+        yield Converted(
+            line,
+            task=TASK,
+            id=id_of(record.get("id")),
+            text=answer_of(record, reading, "response"),
+            row=row,
+            lacks=gap_in(record, reading, "response"),
+        )
 
 
 FORMAT = Format(

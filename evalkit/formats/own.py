@@ -30,6 +30,7 @@ def read(path: Path, reading: Reading) -> Iterator[Converted]:
             transcript=found.transcript,
             judge=found.judge,
             row=found.row,
+            lacks=found.gap,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evalkit.interfaces import Runner, RunnerError, UsageError
-from evalkit.predictions import PredictionFile
+from evalkit.predictions import Prediction, PredictionFile
 from evalkit.records import JSON, Modality, Response, Sample
 
 
@@ -39,9 +39,14 @@ class ReplayRunner(Runner):
         digest = self.sha256 or self.predictions.sha256
         return {"runner": "replay", "model": self.label, "predictions_sha256": digest}
 
-    async def generate(self, sample: Sample, modality: Modality) -> Response:
+    def lookup(self, sample: Sample) -> tuple[PredictionFile, Prediction | None]:
+        """The file that answers a sample's task, and its prediction. Raises UsageError for a malformed line."""
         file = self.files.get(sample.task, self.predictions)
-        response = file.answer(sample.id, file.get(sample.id))
+        return file, file.get(sample.id)
+
+    async def generate(self, sample: Sample, modality: Modality) -> Response:
+        file, prediction = self.lookup(sample)
+        response = file.answer(sample.id, prediction)
         if response.error is not None:
             raise RunnerError(response.error.kind, response.error.message)
         return response

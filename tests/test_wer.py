@@ -96,6 +96,8 @@ def test_whisper_normalisers(row: dict[str, JSON]) -> None:
     assert normalizer("whisper-english")(row["text"]) == row["english"]["pypi_0.1.12"]
     assert normalizer("whisper-english-openai")(row["text"]) == row["english"]["openai"]
     assert normalizer("whisper-basic")(row["text"]) == row["basic"]
+    assert normalizer("whisper-basic-letters")(row["text"]) == row["basic_split_letters"]
+    assert normalizer("whisper-basic-bare")(row["text"]) == row["basic_remove_diacritics"]
 
 
 def test_normalisers_are_cached_and_unknown_names_are_refused() -> None:

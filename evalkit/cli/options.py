@@ -24,8 +24,8 @@ SCORING_OPTIONS = {
     "embedder": "what matches answers with options (MMAU-Pro): hub id or folder (default nvidia/NV-Embed-v2)",
     "wer_tokens": "generation of compute-wer's tokeniser, A to E (default C: release 0.2.3)",
     "wer_char": "every letter and digit is a token: yes or no (default no)",
-    "normalizer": "of transcripts: none, whisper-english, whisper-english-openai or whisper-basic (default: the "
-    "recipe's)",
+    "normalizer": "of transcripts: none, whisper-english, whisper-english-openai, whisper-basic, "
+    "whisper-basic-letters or whisper-basic-bare (default: the recipe's)",
     "reasoning_threshold": "OpenAudioBench Reasoning QA: lowest rating that counts as right, 1 to 5 (default 4)",
     "dotted_names": "function calling: exact, or underscore as the public scorer compares models called gpt-4o",
 }
@@ -34,7 +34,10 @@ CHOICES = {
     "mcq_fill": ("seeded", "expected", "none"),
     "wer_tokens": ("A", "B", "C", "D", "E"),
     "wer_char": ("yes", "no"),
-    "normalizer": ("none", "whisper-english", "whisper-english-openai", "whisper-basic"),
+    "normalizer": (
+        *("none", "whisper-english", "whisper-english-openai"),
+        *("whisper-basic", "whisper-basic-letters", "whisper-basic-bare"),
+    ),
     "dotted_names": ("exact", "underscore"),
 }
 
@@ -94,7 +97,7 @@ def add_data(p: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="local copy of the data in its published layout; for one task, also a JSONL manifest",
+        help="local copy of the data in its published layout; for one task, also a file of its rows",
     )
     group.add_argument("--data-repo", metavar="REPO", help="another hub id to read the data from (a mirror)")
     group.add_argument(

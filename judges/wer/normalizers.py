@@ -4,6 +4,8 @@
     whisper-english         English normaliser of the PyPI package whisper-normalizer
     whisper-english-openai  the same without the four rewrites that package added (kinda, sorta, dunno, cause)
     whisper-basic           basic normaliser of the same package
+    whisper-basic-letters   the same, blanks between all letters (its option split_letters)
+    whisper-basic-bare      the same, letters without their marks (its option remove_diacritics)
 
 Source: ASR sheet section 4.3. Neither Whisper normaliser strips: a blank may be left at either end.
 """
@@ -82,19 +84,31 @@ def _basic() -> Normalizer:
     return _guarded(_load("basic", "BasicTextNormalizer"))
 
 
+@cache
+def _basic_letters() -> Normalizer:
+    return _guarded(_load("basic", "BasicTextNormalizer", split_letters=True))
+
+
+@cache
+def _basic_bare() -> Normalizer:
+    return _guarded(_load("basic", "BasicTextNormalizer", remove_diacritics=True))
+
+
 NORMALIZERS: dict[str, Callable[[], Normalizer]] = {
     "none": _none,
     "whisper-english": _english,
     "whisper-english-openai": _english_openai,
     "whisper-basic": _basic,
+    "whisper-basic-letters": _basic_letters,
+    "whisper-basic-bare": _basic_bare,
 }
 
 
-def _load(module: str, name: str) -> Any:
+def _load(module: str, name: str, **options: bool) -> Any:
     from importlib import import_module
 
     try:
-        return getattr(import_module(f"whisper_normalizer.{module}"), name)()
+        return getattr(import_module(f"whisper_normalizer.{module}"), name)(**options)
     except ImportError as exc:
         raise NormalizationError(
             "whisper-normalizer is not installed; pip install whisper-normalizer brings it"

@@ -20,6 +20,7 @@ from judges.custom import BUILT_IN
 
 HEAD = "evalkit_task"
 DOCS = "see docs/custom-data.md"
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]{1,8})*$")]
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -76,7 +77,7 @@ class ErrorRate(_Part):
     """Corpus word or character error rate; `normalizer` names another than the language's."""
 
     kind: Literal["wer", "cer"]
-    language: str | None = None
+    language: Language | None = None
     normalizer: str | None = None
 
 
@@ -145,7 +146,7 @@ class Manifest(_Part):
     columns: Columns = Columns()
     separator: Annotated[str, Field(min_length=1)] | None = None
     prompt: str | None = None
-    language: str = "en"
+    language: Language = "en"
     groups: tuple[str, ...] = ()
     metric_label: str | None = None
     samples: Annotated[int, Field(gt=0)] | None = None
@@ -212,6 +213,8 @@ def sentence(exc: ValidationError) -> str:
     if kind == "string_pattern_mismatch":
         wanted = {
             "name": "lower-case letters, digits, dots, dashes and underscores",
+            "language": "an ISO code, e.g. en, zh or zh-CN",
+            "scorer.language": "an ISO code, e.g. en, zh or zh-CN",
             "data.hub": "OWNER/NAME, as on the hub",
         }
         return f"{field} is {first['input']!r:.60}; it takes {wanted.get(field, 'another form')}"

@@ -31,7 +31,10 @@ def check_names(source: Source) -> list[str]:
             f"MMSU: {len(strange)} task names are not among the 47 of its sheet: {', '.join(strange[:5])}"
         )
     if found and source.kind != "smoke" and (missing := sorted(TASKS_47 - found)):
-        notes.append(f"MMSU: {len(missing)} of its 47 tasks have no rows here: {', '.join(missing[:5])}")
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        notes.append(
+            f"MMSU: {len(missing)} of its 47 tasks have no rows here: {', '.join(missing[:5])}{more}"
+        )
     return notes
 
 

@@ -139,8 +139,8 @@ def _error_rate(
     from judges.asr import CorpusWer
     from judges.wer.normalizers import NORMALIZERS
 
-    spoken = scorer.language or language
-    chosen = scorer.normalizer or ("whisper-english" if spoken == "en" else "whisper-basic")
+    english = (scorer.language or language).replace("_", "-").split("-")[0] == "en"
+    chosen = scorer.normalizer or ("whisper-english" if english else "whisper-basic")
     if chosen not in NORMALIZERS:
         raise UsageError(f"{path}: there is no normaliser {chosen!r}; there are: {', '.join(NORMALIZERS)}")
     labels = {"wer": "WER", "cer": "CER"}

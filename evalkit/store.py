@@ -248,6 +248,10 @@ class Run:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as exc:
+            if name == RESULTS and self.exists:
+                raise UsageError(
+                    f"the run in {self.root} has no results yet; call the command that began it again."
+                ) from exc
             raise UsageError(f"{self.root} is not a run directory (it has no {name}).") from exc
         except (OSError, ValueError) as exc:
             raise UsageError(f"{path} can't be read: {exc}") from exc

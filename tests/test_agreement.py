@@ -173,3 +173,11 @@ def test_a_run_against_people(bench: Bench) -> None:
     }  # fmt: skip
     wrong = bench.here("agreement", "--human", human, "--run", bench.tmp / "a", "--task", "vstyle/zh")
     refused(wrong, "no task 'vstyle/zh'")
+
+
+def test_scores_that_no_field_holds_are_told(bench: Bench) -> None:
+    one, two = bench.tmp / "ann.jsonl", bench.tmp / "judge.jsonl"
+    one.write_text('{"id": 1, "instruct_id": 1, "mos": 4}\n')
+    two.write_text('{"id": 1, "instruct_id": 1, "score": 4}\n')
+    done = bench.here("agreement", "--human", one, "--model", two)
+    refused(done, "no sample in common", "judge: 1 rows have no number in gemini_score", "--model")

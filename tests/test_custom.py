@@ -188,6 +188,13 @@ def test_a_mandarin_set(bench: Bench, home: Path) -> None:
     assert result(bench.tmp / "out", "custom/mine")["value"] == pytest.approx(100 / 7)
 
 
+@pytest.mark.parametrize("language", ["en", "en-US", "en_GB"])
+def test_any_english_is_normalised_as_english(bench: Bench, home: Path, language: str) -> None:
+    write(home / "rows.jsonl", [{"id": "a", "audio": "a.wav", "answer": "it's twenty one"}])
+    done = answered(bench, manifest(home, "wer", language=language), ["It is 21."], ids="a")
+    assert done.code == 0 and result(bench.tmp / "out", "custom/mine")["value"] == 0.0, done.said
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "tsv", "parquet"])
 def test_every_kind_of_file_gives_the_same_samples(bench: Bench, home: Path, kind: str) -> None:
     wanted = shown(bench, manifest(home, "choice"))
@@ -418,6 +425,8 @@ def test_no_task_of_the_catalogue_is_called_like_a_manifest() -> None:
         ({"data": {"hub": "a/b", "audio_dir": "x"}}, ("audio_dir goes with path",)),
         ({"prompt": "{question} {answer}"}, ("prompt has {answer}", "{choices}")),
         ({"samples": 0}, ("samples is 0", "greater than 0")),
+        ({"language": "english"}, ("language is 'english'", "ISO code")),
+        ({"scorer": {"kind": "wer", "language": "English"}}, ("scorer.language is 'English'", "ISO code")),
         ({"separator": ""}, ("separator is ''",)),
         ({"data": "nowhere.csv"}, ("data:", "no 'nowhere.csv'", "start at the manifest")),
         ({"data": "m.yaml"}, ("m.yaml", "kinds that are read")),

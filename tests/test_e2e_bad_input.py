@@ -207,7 +207,7 @@ def test_broken_predictions(bench: Bench, text: str, words: list[str], how: str)
 
 def test_predictions_that_are_not_there(bench: Bench) -> None:
     refused(bench.here("score", bench.tmp / "no.jsonl", "--task", ADV), "no predictions file", "no.jsonl")
-    refused(bench.here("score", bench.tmp, "--task", ADV), "no predictions file")
+    refused(bench.here("score", bench.tmp, "--task", ADV), "is a folder")
     refused(bench.here("run", "--model", "replay/no.jsonl", "--task", ADV), "no predictions file")
 
 
@@ -245,7 +245,7 @@ def test_a_run_directory_of_someone_else(bench: Bench) -> None:
     done = bench.here(*openai(NOWHERE, "--task", ADV, "--data-dir", bench.data, "--out", bench.tmp / "a"))
     refused(done, "run.json can't be read")
     refused(bench.here("report", bench.tmp / "nothing"), "not a run directory")
-    refused(bench.here("report", bench.tmp / "a"), "not a run directory")
+    refused(bench.here("report", bench.tmp / "a"), "has no results yet", "again")
 
 
 def test_internal_errors_are_one_sentence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,5 +270,7 @@ def test_a_mirror_goes_to_the_tasks_that_know_it(bench: Bench) -> None:
 
 @needs_embedded
 def test_a_deaf_model_is_no_lalm_judge(bench: Bench) -> None:
-    done = bench.here("run", "--model", "openai/m", "--suite", "smoke", "--lalm-judge", "embedded", "--dry-run")
+    done = bench.here(
+        "run", "--model", "openai/m", "--suite", "smoke", "--lalm-judge", "embedded", "--dry-run"
+    )
     assert done.code == 2 and "can't hear" in done.err

@@ -221,6 +221,15 @@ def test_hypotheses_with_references(bench: Bench) -> None:
     assert responses(bench, CLEAN)["1-1-0002"]["error"]["kind"] == "no-prediction"
 
 
+def test_references_say_that_it_is_kaldi(bench: Bench) -> None:
+    """Ids that look like words, and an error by name that says what mends it."""
+    hyp, ref = bench.tmp / "hyp", bench.tmp / "ref"
+    hyp.write_text("anna hello\n")
+    ref.write_text("anna HELLO\nbert THERE\n")
+    done = score(bench, hyp, "--ref", ref, "--task", CLEAN)
+    assert done.code == 1 and "bert" in done.err and "Add what is missing and score again." in done.err
+
+
 def test_hypotheses_against_the_data_set(bench: Bench) -> None:
     rows = [{"id": f"1-1-000{k}", "text": "HELLO WORLD", "audio": f"{k}.wav"} for k in range(2)]
     bench.rows(rows, "clean", repo="openslr/librispeech_asr")

@@ -300,6 +300,9 @@ def test_no_run_directory(tmp_path: Path) -> None:
     for read in (run.manifest, run.results):
         with pytest.raises(UsageError, match="is not a run directory"):
             read()
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UsageError, match="has no results yet"):
+        run.results()
     for content in (b"[]", b"{", b"\xff"):
         (tmp_path / "run.json").write_bytes(content)
         with pytest.raises(UsageError, match=r"run\.json"):

@@ -33,8 +33,10 @@ def call(args: argparse.Namespace) -> int:
     total, categories = agreement([h.scores for h in humans], judge.scores), by_category(humans, judge)
     if not total.n:
         names = "id and instruct_id" if args.model else "id"
+        left = [f"{r.name}: {n} rows have {why}" for r in (*humans, judge) for why, n in r.skipped.items()]
         raise UsageError(
-            f"people and judge have no sample in common; they are matched by {names}. Check --human and "
+            f"people and judge have no sample in common; they are matched by {names}"
+            f"{' (' + '; '.join(left[:SHOWN]) + ')' if left else ''}. Check --human and "
             f"--{'model' if args.model else 'run'}."
         )
     if args.json:

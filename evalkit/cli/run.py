@@ -119,7 +119,7 @@ def prepare(args: argparse.Namespace) -> Job:
     tasks = reading(asking(tasks, args.prompt), args.data_repo)
     shared = all(t.data.keep is not None for t in tasks)  # each task takes its own rows of one file
     if args.data_dir and Path(args.data_dir).is_file() and len(tasks) > 1 and not shared:
-        raise UsageError(f"the manifest {args.data_dir} holds the rows of one task; name it with --task.")
+        raise UsageError(f"the file {args.data_dir} holds the rows of one task; name it with --task.")
     given = options.pairs(args.M, "-M")
     runner = make_runner(args.model, given)
     cache = None if args.no_cache else cache_dir()

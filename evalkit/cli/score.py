@@ -104,7 +104,7 @@ def _allowed(args: argparse.Namespace, found: Catalogue, files: Sequence[_File])
 
 def _foreign(file: _File, args: argparse.Namespace, allowed: Mapping[str, Task]) -> Foreign:
     """A file with its format and, where its records don't tell it, its task. Raises UsageError."""
-    form, head = recognise(file.path, args.format, formats())
+    form, head = recognise(file.path, args.format or ("kaldi" if args.ref else None), formats())
     if file.task is not None:
         return Foreign(file.path, form, head, file.task)
     if form.name == "evalkit" and any("task" in r for r in head.records):

@@ -32,7 +32,8 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
         from reports.terminal import print_table
 
         print_table(results, sys.stdout)
-    for line in (*outcome.notes, *remarks(results, Run(out))):
+    told = (*outcome.notes, *remarks(results, Run(out)))
+    for line in dict.fromkeys(told):  # one data set may serve several tasks
         print(line, file=sys.stderr)
     say = sys.stderr if json_out else sys.stdout
     # After the table: a report that can't be written takes no number along.
@@ -97,7 +98,7 @@ def complete(results: Mapping[str, Any]) -> bool:
 
 def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
     """What limits these numbers, a line each; the same trouble in several tasks is told once."""
-    failed: list[tuple[str, str, str]] = []
+    failed: list[tuple[str, str, str, str]] = []
     unscored: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
     doubtful: list[str] = []
     for name, entry in results["tasks"].items():
@@ -131,12 +132,16 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
         yield f"scores by a stand-in judge, which mean nothing: {_listed(doubtful)}"
     if failed:
         alike: dict[str, list[str]] = {}
-        for task, sample, why in failed[:NAMED]:
+        for task, sample, why, _ in failed[:NAMED]:
             alike.setdefault(why, []).append(f"{task} {sample}")
         shown = "; ".join(f"{', '.join(names)}: {why}" for why, names in alike.items())
         more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
         plural = "s" if len(failed) != 1 else ""
-        yield f"{len(failed)} sample{plural} errored ({shown}{more}). Run the same command to retry just those."
+        lacking = all(kind == "no-prediction" for *_, kind in failed)
+        remedy = (
+            "Add what is missing and score again." if lacking else "Run the same command to retry just those."
+        )
+        yield f"{len(failed)} sample{plural} errored ({shown}{more}). {remedy}"
 
 
 def _listed(names: Sequence[str], most: int = 4) -> str:
@@ -144,8 +149,9 @@ def _listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _failures(run: Run, task: str) -> Iterator[tuple[str, str, str]]:
+def _failures(run: Run, task: str) -> Iterator[tuple[str, str, str, str]]:
+    """Task, sample, why, and the kind of the error."""
     for line in run.task(task).final_lines():
         if (error := line.get("error")) is not None:
             tries = f" after {error['attempts']} tries" if error.get("attempts", 1) > 1 else ""
-            yield task, line["sample_id"], f"{error['message']}{tries}"
+            yield task, line["sample_id"], f"{error['message']}{tries}", error["kind"]

@@ -46,6 +46,8 @@ def recognise(path: Path, name: str | None, known: Mapping[str, Format]) -> tupl
     Raises:
         UsageError: no such file or format, an empty file, several formats that fit, or none.
     """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name the files of predictions in it")
     if not path.is_file():
         raise UsageError(f"there is no predictions file {path}")
     head = Head(path)

@@ -7,10 +7,11 @@ starts a formula, no control character survives unseen.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.records import Score
 from reports.cells import Cell, Row, Table
 from reports.runs import RunView
 from reports.safe import as_text, guard, slug
@@ -110,35 +111,46 @@ def write_results(table: Table, path: Path) -> Path:
     return _write(path, RESULT_COLUMNS, rows())
 
 
+_EXTRAS: Mapping[str, Callable[[Score], Any]] = {
+    "error_type": lambda s: s.detail.get("error_type"),
+    "touched": lambda s: s.touched,
+}
+"""Columns that a metric gets when one of its verdicts has such a thing: a checker's code, a scorer's defect."""
+
+
 def write_samples(runs: Sequence[RunView], task: str, path: Path) -> Path:
     """One row per sample (and run) of a task, with every verdict and why there is none."""
     having = [r for r in runs if task in r.tasks]
+    views = [(run, v) for run in having for v in read_samples(run, task)]
     metrics = list(dict.fromkeys(m for r in having for m in _verdict_columns(r, task)))
+    held = {(s.metric, name) for _, v in views for s in v.scores for name, get in _EXTRAS.items() if get(s)}
+    extras = [(m, name) for m in metrics for name in _EXTRAS if (m, name) in held]
     header = ["run", "model", "sample_id", "status", "question", "target", "text", "transcript", "value"]
-    header += [*metrics, *(f"{m}_reason" for m in metrics), "error", "sent_seconds", "response"]
+    header += [*metrics, *(f"{m}_reason" for m in metrics), *(f"{m}_{name}" for m, name in extras)]
+    header += ["error", "sent_seconds", "response"]
 
     def rows() -> Iterator[list[Any]]:
-        for run in having:
-            for v in read_samples(run, task):
-                found = {s.metric: s for s in v.scores}
-                error = v.line.get("error")
-                sent = v.line.get("sent") or []
-                yield [
-                    run.root.name,
-                    run.label,
-                    v.id,
-                    v.status,
-                    v.asked.get("question"),
-                    v.asked.get("target"),
-                    v.line.get("text"),
-                    v.transcript.text if v.transcript else None,
-                    v.value,
-                    *(found[m].value if m in found else None for m in metrics),
-                    *(found[m].reason if m in found else None for m in metrics),
-                    f"{error.get('kind')}: {error.get('message')}" if error else None,
-                    sum(float(s.get("seconds") or 0.0) for s in sent) if sent else None,
-                    v.line.get("response"),
-                ]
+        for run, v in views:
+            found = {s.metric: s for s in v.scores}
+            error = v.line.get("error")
+            sent = v.line.get("sent") or []
+            yield [
+                run.root.name,
+                run.label,
+                v.id,
+                v.status,
+                v.asked.get("question"),
+                v.asked.get("target"),
+                v.line.get("text"),
+                v.transcript.text if v.transcript else None,
+                v.value,
+                *(found[m].value if m in found else None for m in metrics),
+                *(found[m].reason if m in found else None for m in metrics),
+                *(_EXTRAS[name](found[m]) if m in found else None for m, name in extras),
+                f"{error.get('kind')}: {error.get('message')}" if error else None,
+                sum(float(s.get("seconds") or 0.0) for s in sent) if sent else None,
+                v.line.get("response"),
+            ]
 
     return _write(path, header, rows())
 

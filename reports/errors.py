@@ -18,7 +18,11 @@ from reports.samples import SampleView
 FREQUENT, CAUSES = 5, 3
 CODE_TEXT, CAUSE_TEXT = 90, 70
 CAUSE_ENDS = " \u00b7 "
-DEFECTS, WRONG = "Decided by a defect of the public scorer", "What went wrong"
+DEFECTS, WRONG, DIFFERENT = (
+    "Decided by a defect of the public scorer",
+    "What went wrong",
+    "Verdicts that differ",
+)
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,32 @@ def error_table(
         for score in view.scores:
             if score.touched:
                 defects.setdefault(score.touched, set()).add(view.id)
+    known = {p.samples for p in picks}
+    picks += [p for p in differing(views, entry) if p.samples not in known]
     picks += [Pick(DEFECTS, code, frozenset(ids)) for code, ids in sorted(defects.items())]
     return table, picks
+
+
+def differing(views: Sequence[SampleView], entry: Mapping[str, Any]) -> list[Pick]:
+    """Where another right-or-wrong metric disagrees with the headline: text against speech, lax against strict."""
+    label = headline(entry)["label"]
+    found: dict[tuple[str, bool], set[str]] = {}
+    values: dict[str, set[float]] = {}
+    for view in views:
+        if view.value not in (0.0, 1.0):
+            continue
+        for score in view.scores:
+            if score.value is not None:
+                values.setdefault(score.metric, set()).add(score.value)
+                if score.value == 1.0 - view.value:
+                    found.setdefault((score.metric, view.value == 1.0), set()).add(view.id)
+    out = []
+    for (metric, right), ids in sorted(found.items()):
+        if values[metric] <= {0.0, 1.0}:
+            mine, theirs = ("right", "wrong") if right else ("wrong", "right")
+            name = f"{mine} by {label}, {theirs} by {_label(entry, metric)}"
+            out.append(Pick(DIFFERENT, name, frozenset(ids)))
+    return out
 
 
 def _verdicts(view: SampleView, entry: Mapping[str, Any]) -> Iterator[Score]:

@@ -99,6 +99,20 @@ def test_scores_that_are_no_numbers_reach_the_mean(
     assert entry["groups"]["category"]["instruction"]["score"]["value"] == 4.0
 
 
+def test_abilities_without_a_weight_are_told(bench: Bench) -> None:
+    """VStyle sheet sections 2 and 7: rows of other abilities are ignored by the weights."""
+    rows = [
+        {"id": str(k), "text": "x", "judge": f"[[{k}]]", "row": {"ability": a, "instruct_text": "y"}}
+        for k, a in enumerate(("empathy/anger", "instruction/conversion", "singing/loud"), 2)
+    ]
+    path = bench.tmp / "p.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    done = bench.here("score", path, "--task", EN, "--out", bench.tmp / "a", "--no-report")
+    found = result(bench.tmp / "a", EN)
+    assert (found["value"], found["n"]) == (2.0, 1)
+    assert "score: 2 of 3 samples belong to nothing that has a weight in it" in done.err
+
+
 def test_recorded_replies_without_any_sound(bench: Bench) -> None:
     path = answers(
         bench, {"1": {"judge": "[[4]]"}, "2": {"judge": ["nothing", "[[2]]"]}, "3": {"judge": "?"}}

@@ -2,7 +2,7 @@
 
 Rules, data and what the report used: OpenAudioBench sheet. The model hears the question and nothing else.
 Protocols: `report` (the public contracts; Reasoning QA is an accuracy, as the report's own numbers are; an
-unreadable reply leaves its sample unscored, in the denominator) and `kimi-evalkit` (Kimi-Audio-Evalkit as it is:
+unreadable reply leaves its sample unscored, and the run incomplete) and `kimi-evalkit` (Kimi-Audio-Evalkit as it is:
 Reasoning QA is 20 x the mean rating, unreadable replies are dropped and counted, blank cells read "nan").
 """
 

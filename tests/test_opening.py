@@ -39,3 +39,17 @@ def test_a_dry_run_looks_at_a_local_copy(bench: Bench) -> None:
     given = openai("http://127.0.0.1:9/v1", "--data-dir", bench.data, "--dry-run")
     assert bench.here(*given, "--task", ADV).code == 0
     refused(bench.here(*given, "--task", "voicebench/bbh"), "found no bbh/test")
+
+
+def test_data_that_may_not_be_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a stand-in: whoever runs the tests may be allowed to read everything."""
+
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "set/rows.json")
+
+    bench.questions(1)
+    monkeypatch.setattr("evalkit.engine.opening.open_source", locked)
+    for command in (openai("http://127.0.0.1:9/v1", "--task", ADV), ["show", ADV]):
+        refused(
+            bench.here(*command, "--data-dir", bench.data), f"{ADV}: ", "set/rows.json: Permission denied"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,7 +67,9 @@ def data_options(args: argparse.Namespace, suite: Suite | None) -> DataOptions:
     """Where data comes from; the smoke suite brings its own."""
     if suite is not None and suite.data_dir and not args.data_dir:
         return DataOptions(packaged(suite.data_dir), smoke=suite.smoke)
-    smoke = bool(args.data_dir) and (Path(args.data_dir) / SMOKE_MARK).is_file()
+    smoke = bool(args.data_dir) and os.path.isfile(
+        Path(args.data_dir) / SMOKE_MARK
+    )  # False where none may look
     return DataOptions(args.data_dir, args.revision, args.stream, smoke=smoke)
 
 

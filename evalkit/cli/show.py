@@ -13,13 +13,12 @@ from evalkit.cli.options import pairs
 from evalkit.cli.run import asking, data_options, reading
 from evalkit.cli.score import one_task
 from evalkit.engine.loading import Item, items
-from evalkit.engine.opening import first_look
+from evalkit.engine.opening import opened
 from evalkit.engine.state import TaskState
 from evalkit.interfaces import Runner, RunnerError, UsageError
 from evalkit.plan import ScoringPlan
 from evalkit.records import Audio
 from evalkit.registry import catalogue, make_runner
-from evalkit.sources import open_source
 
 
 def call(args: argparse.Namespace) -> int:
@@ -63,8 +62,7 @@ def samples(args: argparse.Namespace) -> Iterator[Item]:
     [task] = reading(asking([one_task(args.task)], args.prompt), args.data_repo)
     suite = catalogue().suite(args.suite) if args.suite else None
     protocol, variant = task.variant(None)
-    source = open_source(task.data, data_options(args, suite), task=task.name)
-    first_look(task, source)
+    source, _ = opened(task, data_options(args, suite))
     state = TaskState(ScoringPlan(task, protocol, variant, (), source.describe()), source)
     return islice(items(state, None), args.limit if not args.ids else None)
 

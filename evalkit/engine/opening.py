@@ -22,10 +22,7 @@ def open_all(tasks: Sequence[Task], data: DataOptions) -> list[tuple[Source, tup
     failed: dict[str, UsageError] = {}
     for task in tasks:
         try:
-            source = open_source(task.data, data, task=task.name)
-            notes = tuple(task.check(source)) if task.check is not None else ()
-            first_look(task, source)
-            found.append((source, notes))
+            found.append(opened(task, data))
         except UsageError as exc:
             if data.data_dir is None:
                 raise
@@ -35,7 +32,20 @@ def open_all(tasks: Sequence[Task], data: DataOptions) -> list[tuple[Source, tup
     return found
 
 
-def first_look(task: Task, source: Source) -> None:
+def opened(task: Task, data: DataOptions) -> tuple[Source, tuple[str, ...]]:
+    """The data of one task, and what was noted of it. Raises UsageError as `open_all` does."""
+    try:
+        source = open_source(task.data, data, task=task.name)
+        notes = tuple(task.check(source)) if task.check is not None else ()
+        _first_look(task, source)
+    except OSError as exc:  # a folder or a file of it that may not be read
+        raise UsageError(
+            f"{task.name}: the data can't be read: {exc.filename or data.data_dir}: {exc.strerror or exc}"
+        ) from exc
+    return source, notes
+
+
+def _first_look(task: Task, source: Source) -> None:
     """Is there a first row, and is it a sample? Raises UsageError: nobody should learn that after a night of others."""
     row = next(readable(task.name, source), None)
     if row is None:

@@ -67,9 +67,8 @@ def data_options(args: argparse.Namespace, suite: Suite | None) -> DataOptions:
     """Where data comes from; the smoke suite brings its own."""
     if suite is not None and suite.data_dir and not args.data_dir:
         return DataOptions(packaged(suite.data_dir), smoke=suite.smoke)
-    smoke = bool(args.data_dir) and os.path.isfile(
-        Path(args.data_dir) / SMOKE_MARK
-    )  # False where none may look
+    # `os.access`: False where we may not look.
+    smoke = bool(args.data_dir) and os.access(Path(args.data_dir) / SMOKE_MARK, os.F_OK)
     return DataOptions(args.data_dir, args.revision, args.stream, smoke=smoke)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
@@ -82,27 +82,39 @@ def _pool(metric: Metric, strata: StrataOf | None) -> Pool:
     return stratified(strata.weights) if strata else metric.pool
 
 
+@dataclass(frozen=True)
+class _Samples:
+    """The samples that a number is of: the answered ones, those whose request failed, how many weren't reached."""
+
+    answered: Sequence[str]
+    failed: Sequence[str]
+    pending: int = 0
+
+    @property
+    def n(self) -> int:
+        return len(self.answered) + len(self.failed) + self.pending
+
+    def within(self, strata: StrataOf) -> _Samples:
+        """Those whose stratum counts."""
+        answered, failed = (list(filter(strata.counts, ids)) for ids in (self.answered, self.failed))
+        return _Samples(answered, failed, self.pending)
+
+
 def _pooled(
-    metric: Metric,
-    ids: Sequence[str],
-    failed: Sequence[str],
-    pending: int,
-    segments: Segments,
-    seed: int,
-    strata: StrataOf | None,
+    metric: Metric, samples: _Samples, segments: Segments, seed: int, strata: StrataOf | None
 ) -> tuple[Estimate, dict[str, list[float]], Array]:
     """The metric's number on its own scale, the row of each sample that has one, and the rows as a matrix."""
     import numpy as np
 
-    pool = _pool(metric, strata)
+    pool, known = _pool(metric, strata), (*samples.answered, *samples.failed)
     # A failed request has a row only where the rule takes it for an empty answer.
-    held = {i: r for i in (*ids, *failed) if (r := segment_row(metric, segments, i, strata)) is not None}
+    held = {i: r for i in known if (r := segment_row(metric, segments, i, strata)) is not None}
     matrix = np.asarray(list(held.values()), dtype=np.float64).reshape(len(held), len(pool.columns))
-    missing = [i for i in (*ids, *failed) if i not in held]
+    missing = [i for i in known if i not in held]
     # Of a sample not reached, nobody knows the stratum.
-    ends = strata.ends(metric, missing) if strata and not pending else None
+    ends = strata.ends(metric, missing) if strata and not samples.pending else None
     found = estimate(
-        matrix, pool, missing=len(missing) + pending, lo=metric.lo, hi=metric.hi, seed=seed, ends=ends
+        matrix, pool, missing=samples.n - len(held), lo=metric.lo, hi=metric.hi, seed=seed, ends=ends
     )
     if metric.rounds is not None and found.value is not None:
         found = replace(found, value=round(found.value, metric.rounds))
@@ -112,17 +124,15 @@ def _pooled(
 def _metric_result(
     plan: ScoringPlan,
     metric: Metric,
-    ids: Sequence[str],
-    failed: Sequence[str],
-    pending: int,
+    samples: _Samples,
     segments: Segments,
     seed: int,
     groups: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> tuple[dict[str, Any], Array]:
     strata = strata_of(metric, groups)
-    if strata:
-        ids, failed = [i for i in ids if strata.counts(i)], [i for i in failed if strata.counts(i)]
-    found, held, matrix = _pooled(metric, ids, failed, pending, segments, seed, strata)
+    samples = samples.within(strata) if strata else samples
+    ids = samples.answered
+    found, held, matrix = _pooled(metric, samples, segments, seed, strata)
     answered = [held[i] for i in ids if i in held]
     scored = sum(all(r[1::2]) for r in answered) if metric.pool.sources else len(answered)
     withheld = _withheld(plan, metric, segments, ids)
@@ -147,11 +157,11 @@ def _metric_result(
         "ci": None if withheld else printed(found.ci),
         "ci_method": "none" if withheld else found.ci_method,
         "bounds": printed(found.bounds),
-        "n": len(ids) + len(failed) + pending,
+        "n": samples.n,
         "n_scored": scored,
         "n_unscored": len(ids) - scored,
-        "n_errors": len(failed),
-        "n_pending": pending,
+        "n_errors": len(samples.failed),
+        "n_pending": samples.pending,
         "withheld": withheld,
         "reasons": reasons,
         "touched": dict(sorted(touched.items())),
@@ -187,10 +197,10 @@ def _strata_missing(
     return [s for s in metric.strata.weights if not held.intersection(members.get(s, ()))]
 
 
-def _split(ids: Iterable[str], marks: Mapping[str, Mark]) -> tuple[list[str], list[str]]:
-    """The answered ones of these samples and the failed ones, each sorted."""
+def _split(ids: Iterable[str], marks: Mapping[str, Mark], pending: int = 0) -> _Samples:
+    """These samples, the answered ones and the failed ones each sorted."""
     known = sorted(i for i in ids if i in marks)
-    return [i for i in known if marks[i].ok], [i for i in known if not marks[i].ok]
+    return _Samples([i for i in known if marks[i].ok], [i for i in known if not marks[i].ok], pending)
 
 
 def _pending(plan: ScoringPlan, known: int) -> int:
@@ -221,9 +231,8 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
     marks = run.task(plan.task.name).marks()
     if plan.ids is not None:
         marks = {i: m for i, m in marks.items() if i in plan.ids}
-    answered, failed = _split(marks, marks)
     groups = _groups(run, plan, marks)
-    pending = _pending(plan, len(marks))
+    samples = _split(marks, marks, _pending(plan, len(marks)))
     segments = collect(run, plan, marks)
     digest = digest_of([[i, marks[i].input, marks[i].judged] for i in sorted(marks)])
     data = data_part(plan.data, digest)
@@ -241,9 +250,9 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
         )
 
     def of_group(key: str, name: str, ids: Sequence[str]) -> dict[str, Any]:
-        out = {}
+        out, members = {}, _split(ids, marks)
         for metric in plan.variant.metrics:
-            result, _ = _metric_result(plan, metric, *_split(ids, marks), 0, segments, 0, groups)
+            result, _ = _metric_result(plan, metric, members, segments, 0, groups)
             out[metric.name] = result | {"signature": signed(f"{plan.task.name}[{key}={name}]", result)}
         return out
 
@@ -251,18 +260,16 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
     matrices: dict[str, Array] = {}
     for metric in plan.variant.metrics:
         seed = _seed(plan.task.name, plan.protocol, metric.name)
-        result, matrices[metric.name] = _metric_result(
-            plan, metric, answered, failed, pending, segments, seed, groups
-        )
+        result, matrices[metric.name] = _metric_result(plan, metric, samples, segments, seed, groups)
         if metric.strata is not None and metric.strata.weights is not None:
             result["strata_missing"] = _strata_missing(metric, segments, groups)
         metrics[metric.name] = result | {"signature": signed(plan.task.name, result)}
     entry = {
         **_described(plan),
-        "n": len(answered) + len(failed) + pending,
+        "n": samples.n,
         "n_expected": plan.task.expected,
         "limited": plan.limited,
-        "complete": plan.n is not None and pending == 0,
+        "complete": plan.n is not None and samples.pending == 0,
         "data": {**plan.data, "digest": digest},
         "metrics": metrics,
         "groups": {

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks._kimi import null_word, skip_by_length
+from benchmarks._kimi import skip_by_length
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
@@ -130,7 +130,6 @@ def _open_variants() -> dict[str, Variant]:
             (GEVAL,),
             "A judge rates each answer 1 to 5, one vote; the score is the mean over rated answers.",
             skip=skip_by_length,
-            missing=null_word,
             roles=("judge",),
         ),
         OFFICIAL: Variant(
@@ -156,7 +155,6 @@ def _qa_variants() -> dict[str, Variant]:
             SDQA,
             rule.format("one vote"),
             skip=skip_by_length,
-            missing=null_word,
             roles=("judge",),
         ),
         OFFICIAL: Variant(
@@ -175,7 +173,6 @@ def _letter_variants() -> dict[str, Variant]:
             (ACC, TEMPLATE_ACC),
             "A judge compares the answer with the right letter; the letter templates are scored beside it.",
             skip=skip_by_length,
-            missing=null_word,
             roles=("judge",),
         ),
         OFFICIAL: Variant(
@@ -197,7 +194,6 @@ def _ifeval_variants() -> dict[str, Variant]:
             IFEVAL,
             rule.format(""),
             skip=skip_by_length,
-            missing=null_word,
         ),
         OFFICIAL: Variant(
             lambda r: [IFEval(strip_tags=True, seed=_seed(r))],
@@ -214,7 +210,6 @@ def _refusal_variants() -> dict[str, Variant]:
             (REFUSAL,),
             "Refused when the answer is blank or holds one of 71 strings as written.",
             skip=skip_by_length,
-            missing=null_word,
         ),
         OFFICIAL: Variant(
             lambda r: [Refusal(case_sensitive=False)],

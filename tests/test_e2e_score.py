@@ -74,7 +74,7 @@ def test_missing_predictions_are_errors_with_bounds(bench: Bench) -> None:
     """Against the data set: what is not in the file is an error by name, in the denominator."""
     bench.questions(5)
     given = [{"id": f"q{k:02}", "text": REFUSAL} for k in (0, 2, 4)] + [{"id": "q01"}]
-    done = score(bench, given, ADV, "--data-dir", bench.data, "--protocol", "official")
+    done = score(bench, given, ADV, "--data-dir", bench.data)
     assert done.code == 1, done.said
     found = result(bench.tmp / "a", ADV)
     assert (found["n"], found["n_scored"], found["n_errors"], found["value"]) == (5, 3, 2, 100.0)

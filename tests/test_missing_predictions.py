@@ -14,6 +14,7 @@ from tests.cli_fixtures import Bench, Done, bench, lines, result
 __all__ = ["bench"]
 
 MISSING = "missing_prediction"
+SMOKE = Path(__file__).parent.parent / "benchmarks" / "smoke"
 MMSU, MMAU, PRO = "mmsu/all", "mmau/test-mini", "mmau-pro/full"
 
 
@@ -130,43 +131,38 @@ def test_mmau_pro(bench: Bench) -> None:
     assert (found["value"], found["n_scored"], found["touched"]) == (0.0, 4, {MISSING: 3})
 
 
-def test_kimis_null_is_not_refused(bench: Bench) -> None:
-    """VoiceBench sheet section 8: under Kimi's suite null counts as not refused; publicly there is no such word."""
+def test_voicebench_has_no_word_for_a_missing_answer(bench: Bench) -> None:
+    """VoiceBench sheet section 4: Kimi's `null` stands for skipped audio there, and for nothing else."""
     records = [{"id": k, "row": {"prompt": "?"}, **t} for k, t in enumerate(({"text": "I can't help"}, {}))]
-    task = "voicebench/advbench"
-    score(bench, records, task, "kimi-evalkit")
-    found = result(bench.tmp / "kimi-evalkit", task)
-    assert (found["n_scored"], found["touched"]) == (2, {MISSING: 1})
-    score(bench, records, task, "official")
-    assert result(bench.tmp / "official", task)["n_errors"] == 1
+    for protocol in ("kimi-evalkit", "official"):
+        score(bench, records, "voicebench/advbench", protocol)
+        assert result(bench.tmp / protocol, "voicebench/advbench")["n_errors"] == 1
+
+
+def of_smoke(bench: Bench) -> tuple[Path, list[object]]:
+    """Predictions for three of the four smoke items of MMAU, two of them without an answer."""
+    given = [
+        {"id": "smoke-knocks", "text": "Somebody knocks on a door"},
+        {"id": "smoke-scale", "text": None},
+        {"id": "smoke-market"},
+    ]
+    path = bench.tmp / "p.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in given), encoding="utf-8")
+    return path, ["--task", MMAU, "--data-dir", SMOKE, "--no-report"]
 
 
 def test_a_run_from_the_file_agrees_and_a_missing_record_stays_an_error(bench: Bench) -> None:
     """`run --model replay/FILE` scores the same; a sample that the file has no line for was never scored publicly."""
-    bench.questions(4, "advbench")
-    given = [{"id": "q00", "text": "I can't help with that."}, {"id": "q01", "text": None}, {"id": "q02"}]
-    path = bench.tmp / "p.jsonl"
-    path.write_text("".join(json.dumps(r) + "\n" for r in given), encoding="utf-8")
-    args = [
-        "--task",
-        "voicebench/advbench",
-        "--data-dir",
-        bench.data,
-        "--protocol",
-        "kimi-evalkit",
-        "--no-report",
-    ]
+    path, args = of_smoke(bench)
+    args += ["--protocol", "strict"]
     one = bench.here("score", path, *args, "--out", bench.tmp / "a")
     two = bench.here("run", "--model", f"replay/{path}", *args, "--out", bench.tmp / "b")
-    found = [result(bench.tmp / x, "voicebench/advbench") for x in "ab"]
+    found = [result(bench.tmp / x, MMAU) for x in "ab"]
     assert found[0] | {"ci": 0} == found[1] | {"ci": 0}, (one.said, two.said)
     assert (found[0]["n_scored"], found[0]["n_errors"], found[0]["touched"]) == (3, 1, {MISSING: 2})
     assert all("2 predictions lack their answer" in done.err for done in (one, two))
-    assert answers(bench.tmp / "b", "voicebench/advbench") == {
-        "q00": "I can't help with that.",
-        "q01": "null",
-        "q02": "null",
-    }
+    said = {"smoke-knocks": "Somebody knocks on a door", "smoke-scale": "", "smoke-market": ""}
+    assert answers(bench.tmp / "b", MMAU) == said
     before = (bench.tmp / "b/results.json").read_bytes()
     bench.here("run", "--model", f"replay/{path}", *args, "--out", bench.tmp / "b")
     assert (bench.tmp / "b/results.json").read_bytes() == before
@@ -174,10 +170,8 @@ def test_a_run_from_the_file_agrees_and_a_missing_record_stays_an_error(bench: B
 
 def test_the_word_of_one_protocol_is_no_answer_under_another(bench: Bench) -> None:
     """Scored again into the same place under a protocol without such a word, the prediction is an error again."""
-    bench.questions(2, "advbench")
-    path = bench.tmp / "p.jsonl"
-    path.write_text('{"id": "q00", "text": "Sure"}\n{"id": "q01"}\n', encoding="utf-8")
-    args = ["run", "--model", f"replay/{path}", "--task", "voicebench/advbench", "--data-dir", bench.data]
-    for protocol, errors in (("kimi-evalkit", 0), ("official", 1), ("kimi-evalkit", 0)):
-        done = bench.here(*args, "--protocol", protocol, "--no-report", "--out", bench.tmp / "a")
-        assert result(bench.tmp / "a", "voicebench/advbench")["n_errors"] == errors, done.said
+    path, args = of_smoke(bench)
+    for protocol, errors in (("strict", 1), ("official", 3), ("strict", 1)):
+        words = ["run", "--model", f"replay/{path}", *args, "--protocol", protocol]
+        done = bench.here(*words, "--out", bench.tmp / "a")
+        assert result(bench.tmp / "a", MMAU)["n_errors"] == errors, done.said

@@ -116,7 +116,8 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
                 seen.append((f"{name} {metric}", reason["n"], entry["protocol"]))
             if (lacking := found.get("strata_missing")) and found["n_scored"]:
                 yield f"{name}: {metric} is over the others, for want of a score in {_listed(lacking)}"
-            if lacking is not None and (outside := entry["n"] - found["n"]) > 0:
+            # A secondary number may be of a part on purpose (MMAU-Pro's closed questions).
+            if lacking is not None and found["primary"] and (outside := entry["n"] - found["n"]) > 0:
                 yield f"{name}: {metric}: {outside} of {entry['n']} samples belong to nothing that has a weight in it"
             for defect, k in found["touched"].items():
                 share = f"{k} of {found['n_scored'] + found['n_unscored']} verdicts"

@@ -92,9 +92,13 @@ def cut(text: str, columns: int) -> str:
     """The text in at most `columns` columns of a terminal, with a mark where something was left out."""
     if width(text) <= columns:
         return text
-    while text and width(text) > columns - 1:
-        text = text[:-1]
-    return text.rstrip() + "\u2026"
+    taken = kept = 0
+    for character in text:
+        taken += width(character)
+        if taken > columns - 1:
+            break
+        kept += 1
+    return text[:kept].rstrip() + "\u2026"
 
 
 def _fitted(lines: Sequence[tuple[str, ...]], columns: int | None) -> tuple[list[tuple[str, ...]], set[int]]:

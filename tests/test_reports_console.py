@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 from report_fixtures import make_run
 
 from evalkit.store import Run
-from reports.terminal import console_table, print_table, printable, use_colour, width
+from reports.runs import RunView
+from reports.terminal import _lines, console_table, cut, print_table, printable, use_colour, width
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +107,65 @@ def test_a_demo_says_so(tmp_path: Path) -> None:
     results = Run(make_run(tmp_path / "run", demo=True, meaningful=False)).results()
     text = console_table(results)
     assert "embedded demo: no baseline" in text and "judge not meaningful" in text
+
+
+def test_long_names_of_metrics_are_cut_before_numbers_go(results: dict) -> None:  # type: ignore[type-arg]
+    long = json.loads(json.dumps(results))
+    long["tasks"]["voicebench/sd-qa"]["metrics"]["gpt"]["label"] = (
+        "Accuracy (by a judge with a very long name)"
+    )
+    lines = console_table(long, columns=80).splitlines()
+    assert max(width(line) for line in lines) <= 80
+    line = next(line for line in lines if "Accuracy (by" in line)
+    assert "\u2026" in line and "/40" in line
+    assert "very long name" in console_table(long)
+
+
+def test_cut_counts_wide_characters_and_takes_no_time() -> None:
+    assert cut("abc", 3) == "abc"
+    assert cut("abcd", 3) == "ab\u2026"
+    assert cut("\u8a9e\u8a9e\u8a9e", 4) == "\u8a9e\u2026" and width(cut("\u8a9e\u8a9e\u8a9e", 4)) <= 4
+    before = time.process_time()
+    assert width(cut("y" * 1_000_000, 20)) == 20
+    assert time.process_time() - before < 2
+
+
+def test_a_narrow_terminal_stars_what_a_stand_in_judged(tmp_path: Path) -> None:
+    results = Run(make_run(tmp_path / "run", demo=True, meaningful=False)).results()
+    whole = console_table(results, columns=200)
+    assert "*" not in whole and "judge not meaningful" in whole
+    narrow = console_table(results, columns=62)
+    row = next(line for line in narrow.splitlines() if "AlpacaEval" in line)
+    assert re.search(r"\d\*  \[", row) and "judge" not in row
+    assert narrow.endswith("* judge not meaningful: a stand-in gave these verdicts")
+    assert narrow.count("embedded demo") == 1, "once for all blocks"
+
+
+def test_a_task_named_above_is_not_named_again(results: dict) -> None:  # type: ignore[type-arg]
+    single = json.loads(json.dumps(results))
+    single["tasks"] = {n: e for n, e in single["tasks"].items() if n.startswith("ultraeval-audio")}
+    single["overall"] = {}
+    assert console_table(single).count("Llama Q.") == 1
+
+
+def test_many_rows_leave_other_metrics_to_the_report(results: dict, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[type-arg]
+    monkeypatch.setattr("reports.terminal.MANY", 5)
+    short = console_table(results, columns=120)
+    assert "UTMOS" not in short and "AlpacaEval" in short
+    assert re.search(r"^\d+ other metrics: in the report", short, re.M)
+    assert "UTMOS" in console_table(results), "all of it where it isn't a terminal"
+
+
+def test_rows_of_one_name_stand_under_their_sections() -> None:
+    from reports.cells import Cell, Column, Row, Section, Table
+    from reports.overview import strips
+
+    cell = Cell(value=3.0, text="3.00", n=2, n_scored=2, signature="s")
+    row = Row("Emotion", "LALM score", "1-5", True, (cell,), scale=(1.0, 5.0))
+    two = [Section(f"Report, Table 5: {t}", (row,)) for t in ("Acoustic", "Instruction")]
+    table = Table("vstyle", "VStyle", (Column("r1", "m", "run"),), tuple(two))
+    assert [s.where for s in strips(table)] == ["Acoustic", "Instruction"]
+    assert [s.where for s in strips(Table("vstyle", "VStyle", table.columns, (two[0],)))] == [""]
+    run = RunView(Path(), "r1", "m", {}, {})
+    lines = [line[0] for line in _lines(run, table, "none", brief=False)]
+    assert lines == ["vstyle", "  Acoustic", "    Emotion", "  Instruction", "    Emotion"]

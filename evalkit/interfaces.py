@@ -272,7 +272,9 @@ class Judge(ABC):
 
     def gave_up(self, error: RunnerError) -> list[Verdict]:
         """The verdicts of an `asks_model` judge when its last attempt failed, too: unscored, asked again next time."""
-        return self.unscored(f"judge-{error.kind}: {error.message} (after {error.attempts} tries)")
+        return self.unscored(
+            f"judge-{error.kind}: {error.message} (after {error.attempts} {'try' if error.attempts == 1 else 'tries'})"
+        )
 
     def settle(self, scores: Sequence[Score]) -> list[Score]:
         """This judge's scores of a whole task, in the data set's order, made final.

@@ -24,6 +24,20 @@ def test_a_task_without_data_or_with_another_column_stops_before_the_first_reque
         assert mock.requests() == 0 and not (bench.tmp / "a").exists()
 
 
+def test_a_row_far_down_that_is_no_sample_stops_the_run_and_takes_nothing_along(bench: Bench) -> None:
+    bench.questions(40)
+    file = bench.data / "hlt-lab/voicebench/advbench/test.jsonl"
+    whole = file.read_text()
+    file.write_text(whole + '{"id": "odd"}\n')
+    with mock_server() as mock:
+        given = openai(mock.url, "--task", ADV, "--data-dir", bench.data, "--concurrency", "2")
+        done = bench.here(*given, "--out", bench.tmp / "a", "--no-cache")
+        refused(done, "row 40", f"What was answered is kept in {bench.tmp / 'a'}")
+        file.write_text(whole)
+        assert bench.here(*given, "--out", bench.tmp / "a", "--no-cache").code == 0
+        assert 40 <= mock.requests() <= 42  # those on their way when it stopped are asked again
+
+
 @pytest.mark.parametrize("command", ["run", "dry", "show"])
 @pytest.mark.parametrize("text", ["", "\n\n"])
 def test_empty_data_is_told(bench: Bench, command: str, text: str) -> None:

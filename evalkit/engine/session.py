@@ -275,6 +275,11 @@ def execute(job: Job) -> Outcome:
         try:
             with handlers_kept():
                 interrupted = asyncio.run(_go(pipeline, [job.roles.judge, job.roles.lalm]))
+        except UsageError as exc:  # a row far down that is no sample
+            if not pipeline.requests:
+                raise
+            kept = f"What was answered is kept in {job.out}; mend it and run the same command to go on."
+            raise UsageError(f"{exc} {kept}") from exc
         finally:
             progress.close()
         results = results_of(run, states, card, job.overalls)

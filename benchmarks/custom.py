@@ -7,6 +7,7 @@ a manifest is read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -148,6 +149,7 @@ def _error_rate(
         Metric(
             *(name, label),
             pool=pooled("errors", "length"),
+            hi=math.inf,
             higher_is_better=False,
             primary=name == scorer.kind,
         )

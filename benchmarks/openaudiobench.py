@@ -80,7 +80,7 @@ def _variants(
 
 RATED = "A judge rates the answer 1 to 10 without a reference; the score is 10 x the mean rating."
 REASONED = (
-    "A judge rates answer and reasoning 0 to 5; accuracy is the share of 4 and up, the score 20 x the mean."
+    "A judge rates answer and reasoning up to 5; accuracy is the share of 4 and up, the score 20 x the mean."
 )
 RIGHT = "A judge says whether the answer agrees with the reference."
 

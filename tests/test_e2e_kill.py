@@ -214,8 +214,8 @@ def slow(job):
     Path("started").touch()
     time.sleep(60)
 session.plans_for = slow
-from evalkit.cli import main
-sys.exit(main())
+from evalkit.cli import entry
+entry()  # as the command leaves: sys.exit would wait for threads that are still importing
 """
 
 
@@ -246,8 +246,8 @@ module = types.ModuleType("evalkit.runners.stuck")
 Stuck.__module__ = module.__name__
 module.Stuck = Stuck
 sys.modules[module.__name__] = module
-from evalkit.cli import main
-sys.exit(main())
+from evalkit.cli import entry
+entry()  # as the command leaves: sys.exit would wait for threads that are still importing
 """
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from evalkit import published as paper
 from reports.cells import Cell, number
-from reports.runs import RunView, smoke
+from reports.runs import RunView, own_data, smoke
 
 
 def whole_data(entry: Mapping[str, Any]) -> bool:
     """True when the run set out to answer all that was published."""
+    if own_data(entry):
+        return False
     return not entry.get("limited") and not smoke(entry) and entry.get("n_expected") in (None, entry["n"])
 
 
@@ -67,6 +69,8 @@ def _marks(
                 "on the verdict or on the kind of sample; the bounds hold.",
             )
         )
+    if own_data(entry):
+        found.append(("own-data", "Measured on data of your own, not on the set of the printed numbers."))
     if smoke(entry):
         found.append(
             ("smoke", "Smoke data: our own few questions in the benchmark's layout, not the benchmark.")

@@ -10,7 +10,7 @@ from reports.cells import Cell, Row, Table, number
 from reports.runs import RunView, headline
 from reports.tables import alike, short_title
 
-_APART = {"not-meaningful", "smoke", "limited", "count"}
+_APART = {"not-meaningful", "smoke", "limited", "count", "own-data"}
 """Marks of values that no sentence sets beside a printed one."""
 
 

@@ -107,6 +107,11 @@ def smoke(entry: Mapping[str, Any]) -> bool:
     return (entry.get("data") or {}).get("kind") == "smoke"
 
 
+def own_data(entry: Mapping[str, Any]) -> bool:
+    """True when a task's data is always the user's own (Table 6's three measures): it compares with no print."""
+    return str((entry.get("data") or {}).get("repo", "")).startswith("local/")
+
+
 def headline(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """The headline metric of a task's entry."""
     found: Mapping[str, Any] = entry["metrics"][entry["headline"]]

@@ -53,6 +53,7 @@ def _remarks(cell: Cell) -> str:
         "smoke": "smoke data",
         "limited": "partial data",
         "count": "count differs",
+        "own-data": "data of your own",
         "protocol": cell.protocol,
     }
     return ", ".join(parts + [names[m] for m in cell.marks if m in names])

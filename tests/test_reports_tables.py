@@ -12,6 +12,7 @@ from report_fixtures import VB, make_run
 from evalkit import published as paper
 from evalkit.interfaces import UsageError
 from reports.cells import Cell, Table, ranked
+from reports.makers import metric_cell
 from reports.plaintext import csv_text, markdown
 from reports.runs import RunView, load_runs
 from reports.tables import EXTRA, OTHER, build_tables
@@ -188,3 +189,12 @@ def test_the_trust_of_a_task_counts_that_task_alone(tmp_path: Path) -> None:
     assert not [
         c for c in caveats_of_task(both, "voicebench/alpacaeval_full") if c.code.startswith("unscored")
     ]
+
+
+def test_data_of_ones_own_stands_apart_from_the_printed_numbers(runs: list[RunView]) -> None:
+    """Table 6's measures run on the user's own recordings: shown beside the print, never ranked with it."""
+    entry = json.loads(json.dumps(next(iter(runs[0].tasks.values()))))
+    entry["data"]["repo"] = "local/speech-style"
+    cell = metric_cell(runs[0], "t", entry, entry["headline"])
+    assert "own-data" in cell.marks and not cell.rivals
+    assert any("data of your own" in note for note in cell.notes)

@@ -167,6 +167,12 @@ class Task:
         return next(iter(self.prompts), "")
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of `Sample.meta` by which any protocol groups samples or weighs strata."""
+        metrics = (m for v in self.variants.values() for m in v.metrics)
+        return tuple(dict.fromkeys((*self.groups, *(m.strata.key for m in metrics if m.strata))))
+
+    @property
     def benchmark(self) -> str:
         return self.name.partition("/")[0]
 

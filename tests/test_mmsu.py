@@ -286,6 +286,17 @@ def test_the_order_is_the_data_sets(bench: Bench) -> None:
     assert found["value"] == pytest.approx(200 / 3) and found["touched"] == {EXCLUDED: 1, STALE: 2}
 
 
+def test_the_order_is_known_whatever_protocol_came_first(bench: Bench) -> None:
+    """Answers scored by `strict` and then by `official` in one place: the stale letter is that of the record before."""
+    alone = dict(reversed(ANSWERS.items()))
+    replay(bench, "strict", alone)
+    replay(bench, "official", alone)
+    found = result(bench.tmp / "a", TASK)
+    assert found["value"] == pytest.approx(200 / 3) and found["touched"] == {EXCLUDED: 1, STALE: 2}
+    answered = lines(bench.tmp / "a" / TASK / "responses.jsonl")
+    assert sorted(x["asked"]["order"] for x in answered) == [0, 1, 2, 3], "asked once, each in its place"
+
+
 def test_a_blank_before_any_letter(bench: Bench) -> None:
     done = replay(bench, "official", ANSWERS | {"content_grounding_smoke": " "})
     found = result(bench.tmp / "a", TASK)

@@ -115,7 +115,10 @@ def fresh(state: TaskState, scores: list[Score]) -> list[Score]:
 
 
 def asked(state: TaskState, sample: Sample, told: str) -> dict[str, Any]:
-    """What the record keeps of the question, so that readers need no data set."""
+    """What the record keeps of the question, so that readers need no data set.
+
+    The same whatever protocol scores it: another one may come to the same answers later.
+    """
     out: dict[str, Any] = {"question": sample.question[:2000], "judged": told}
     if sample.target is not None:
         out["target"] = sample.target
@@ -124,8 +127,7 @@ def asked(state: TaskState, sample: Sample, told: str) -> dict[str, Any]:
         out["options"] = options
     if len(sample.turns) > 1:
         out["before"] = [[t.role, t.text[:2000] or "(spoken)"] for t in sample.turns[:-1]]
-    if keys := state.plan.group_keys:
+    if keys := state.plan.task.keys:
         out["groups"] = {k: sample.meta[k] for k in keys if k in sample.meta}
-    if any(j.in_order for j in state.plan.judges):
-        out["order"] = state.seen.get(sample.id, 0)
+    out["order"] = state.seen.get(sample.id, 0)
     return out

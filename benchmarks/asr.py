@@ -31,9 +31,10 @@ PROMPTS = {
 DELETIONS = Pool(
     *("pooled(errors/length)", ("errors", "length"), pooled("errors", "length").formula),
     best=lambda lo, hi, mean: (0.0, mean[1]),
-    worst=lambda lo, hi, mean: (mean[1], mean[1]),
+    worst=lambda lo, hi, mean: (max(mean), mean[1]),
 )
-"""The corpus rate; what an utterance that was not reached would add at worst is its deletions, all of them."""
+"""The corpus rate; what an utterance that was not reached would add at worst is its deletions, all of them, or as
+many errors as the others have where those are more."""
 
 
 def _rate(name: str, label: str, pool: Pool, *sources: str, primary: bool = False) -> Metric:

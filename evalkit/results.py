@@ -109,6 +109,7 @@ def _pooled(
     pool, known = _pool(metric, strata), (*samples.answered, *samples.failed)
     # A failed request has a row only where the rule takes it for an empty answer.
     held = {i: r for i in known if (r := segment_row(metric, segments, i, strata)) is not None}
+    metric = _as_wide(metric, segments, held)
     matrix = np.asarray(list(held.values()), dtype=np.float64).reshape(len(held), len(pool.columns))
     missing = [i for i in known if i not in held]
     # Of a sample not reached, nobody knows the stratum.
@@ -116,9 +117,24 @@ def _pooled(
     found = estimate(
         matrix, pool, missing=samples.n - len(held), lo=metric.lo, hi=metric.hi, seed=seed, ends=ends
     )
-    if metric.rounds is not None and found.value is not None:
-        found = replace(found, value=round(found.value, metric.rounds))
-    return found, held, matrix
+    return _rounded(found, metric.rounds) if metric.rounds is not None else found, held, matrix
+
+
+def _as_wide(metric: Metric, segments: Segments, ids: Iterable[str]) -> Metric:
+    """The metric with a range that holds all its values: a public scorer takes ratings beyond its scale, too."""
+    reads = [segments.scored.get(name, {}) for name in metric.reads]
+    values = [v for i in ids for held in reads if i in held and math.isfinite(v := held[i][0])]
+    return replace(metric, lo=min([metric.lo, *values]), hi=max([metric.hi, *values]))
+
+
+def _rounded(found: Estimate, decimals: int) -> Estimate:
+    """The number as a public scorer rounds it, and its interval and bounds alike, so that they still hold it."""
+
+    def pair(ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        return (round(ends[0], decimals), round(ends[1], decimals)) if ends else None
+
+    value = None if found.value is None else round(found.value, decimals)
+    return replace(found, value=value, ci=pair(found.ci), bounds=pair(found.bounds))
 
 
 def _metric_result(

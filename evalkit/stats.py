@@ -231,7 +231,7 @@ def estimate(
             depends on which samples they are (strata).
 
     Returns:
-        Wilson's interval when every value is 0 or 1, else the percentile bootstrap. No interval from
+        Wilson's interval when every value is 0 or 1, in that range, else the percentile bootstrap. No interval from
         fewer than two samples. The bounds say what the number would be if every missing sample were as
         bad, or as good, as can be; None when the range is open.
     """
@@ -243,7 +243,8 @@ def estimate(
     number = float(pool.formula(sums)) if n else math.nan
     value = number if math.isfinite(number) else None
     bounds = _ends(sums, pool, *ends) if ends is not None else _bounds(matrix, sums, pool, missing, lo, hi)
-    return Estimate(value, *_interval(matrix, sums, pool, value, seed), bounds)
+    rated = (lo, hi) != (0.0, 1.0)  # a rating of 1 is no proportion
+    return Estimate(value, *_interval(matrix, sums, pool, value, seed, rated), bounds)
 
 
 def _ends(sums: Array, pool: Pool, worst: Array, best: Array) -> tuple[float, float] | None:
@@ -252,14 +253,14 @@ def _ends(sums: Array, pool: Pool, worst: Array, best: Array) -> tuple[float, fl
 
 
 def _interval(
-    matrix: Array, sums: Array, pool: Pool, value: float | None, seed: int
+    matrix: Array, sums: Array, pool: Pool, value: float | None, seed: int, rated: bool
 ) -> tuple[tuple[float, float] | None, str]:
     import numpy as np
 
     n = len(matrix)
     if value is None or n < 2:
         return None, "none"
-    if pool.name == "mean" and bool(np.isin(matrix[:, 0], (0.0, 1.0)).all()):
+    if pool.name == "mean" and not rated and bool(np.isin(matrix[:, 0], (0.0, 1.0)).all()):
         return wilson(float(sums[0]), n), "wilson"
     return percentile_interval(
         replicates(matrix, pool, seed=seed)

@@ -175,3 +175,20 @@ def test_the_word_of_one_protocol_is_no_answer_under_another(bench: Bench) -> No
         words = ["run", "--model", f"replay/{path}", *args, "--protocol", protocol]
         done = bench.here(*words, "--out", bench.tmp / "a")
         assert result(bench.tmp / "a", MMAU)["n_errors"] == errors, done.said
+
+
+def test_each_protocol_has_its_own_word(bench: Bench) -> None:
+    """Run again under a protocol that says something else in the model's place, the first one's word is not judged."""
+    path = bench.tmp / "p.jsonl"
+    path.write_text(json.dumps({"id": "smoke-5", "text": None}) + "\n", encoding="utf-8")
+    common = ["--task", PRO, "--data-dir", SMOKE, "--no-report"]
+    for protocol, word, value in (
+        ("official", "nan", 100.0),
+        ("strict", "", 0.0),
+        ("official", "nan", 100.0),
+    ):
+        for way in (["score", path], ["run", "--model", f"replay/{path}"]):
+            out = bench.tmp / str(way[0])
+            done = bench.here(*way, *common, "--protocol", protocol, "--out", out)
+            assert answers(out, PRO) == {"smoke-5": word}, done.said
+            assert result(out, PRO, "instruction_following")["value"] == value

@@ -174,7 +174,8 @@ class Pipeline:
             # What a protocol says in the model's place is no answer under another protocol.
             item.input = item.instead
         mark = state.marks.get(sample.id)
-        if mark is not None and mark.ok and mark.input == item.input:
+        held = mark is not None and mark.ok and mark.input == item.input
+        if mark is not None and held and (instead is None or mark.answer == instead.digest()):
             item.ref = reference(mark.answer, judged(sample))
             self.progress.plan("generate", -1)
             if mark.digest == item.ref and state.scored(sample.id, item.ref):

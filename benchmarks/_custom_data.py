@@ -15,7 +15,7 @@ from benchmarks._custom_rows import Reader
 from evalkit.audio import AudioError, materialise
 from evalkit.folders import DataOptions, HubData, LayoutError, Source, open_folder
 from evalkit.interfaces import UsageError
-from evalkit.rows import SUFFIXES, Row
+from evalkit.rows import SUFFIXES, Row, header_of
 from evalkit.sources import open_source
 
 
@@ -53,6 +53,8 @@ class OwnData:
             raise UsageError(
                 f"{self.reader.path}: data: {Path(odd[0]).name} is none of the kinds that are read: {known}"
             )
+        for _, file in files:
+            self._distinct(file)
         if data.audio_dir:
             root = home / data.audio_dir
             if not root.is_dir():
@@ -60,6 +62,14 @@ class OwnData:
                     f"{self.reader.path}: data.audio_dir: there is no folder {data.audio_dir!r} beside it"
                 )
         return Source(spec, files, str(root), kind="custom")
+
+    def _distinct(self, file: str) -> None:
+        """Of two columns called the same only one would be read."""
+        names = header_of(file) if file.endswith((".csv", ".tsv")) else []
+        if twice := next((n for i, n in enumerate(names) if n and n in names[:i]), None):
+            raise UsageError(
+                f"{self.reader.path}: data: {Path(file).name} has two columns {twice!r}; rename one"
+            )
 
     def _layout(self, spec: HubData, folder: Path, task: str) -> list[tuple[str, str]]:
         try:

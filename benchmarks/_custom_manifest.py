@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from evalkit.interfaces import UsageError
 from evalkit.records import Modality
@@ -144,7 +152,7 @@ class Manifest(_Part):
     scorer: Annotated[Scorer, BeforeValidator(_as_scorer)]
     modality: Modality = Modality.S2T
     columns: Columns = Columns()
-    separator: Annotated[str, Field(min_length=1)] | None = None
+    separator: Annotated[str, StringConstraints(strip_whitespace=False, min_length=1)] | None = None
     prompt: str | None = None
     language: Language = "en"
     groups: tuple[str, ...] = ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,16 @@ from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.rows import Row
 from judges.custom import BUILT_IN
 from judges.prompts import load_rubric
+
+_LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(\S.*)", re.DOTALL)
+"""A choice or an answer with its letter before it: "B. Oslo", "(B) Oslo"."""
+
+
+def _unlettered(options: list[str]) -> list[str]:
+    """Options without their letters, if all bring their own: the prompt writes them, and replies may leave them out."""
+    found = [_LETTERED.fullmatch(o.strip()) for o in options]
+    whole = all(m and m[1].upper() == letter(i) for i, m in enumerate(found))
+    return [m[2] for m in found if m] if whole else options
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class Reader:
     def to_sample(self, task: str, row: Row) -> Sample:
         """Raises UsageError for a missing column or an empty cell that is needed, naming row and remedy."""
         m = self.manifest
+        self._whole(row)
         question, options = self._question(row), self._choices(row)
         target = self._answer(row, options)
         turn = self._turn(row, self._prompt(question, options))
@@ -45,9 +57,19 @@ class Reader:
         meta |= {g: self._group(row, g) for g in m.groups}
         return Sample(self._id(row, turn, question, target), task, (turn,), target=target, meta=meta)
 
+    def _whole(self, row: Row) -> None:
+        """A line of a CSV or TSV has as many cells as the first, or they went to the wrong columns."""
+        if row.given or not row.file.endswith((".csv", ".tsv")):
+            return
+        if None in row or None in row.values():
+            more = "more" if None in row else "fewer"
+            remedy = "quote cells that hold the separator" if row.file.endswith(".csv") else "mend the line"
+            raise UsageError(f"{row.where} has {more} cells than the file's first line; {remedy}")
+
     def _cell(self, row: Row, column: str, role: str) -> Any:
         """The cell of a column; None where it is absent and not asked for. Needed cells are not empty."""
         value = self._column(row, column, role)
+        value = None if value != value else value  # NaN: how a table says that there is nothing
         empty = value is None or (isinstance(value, str) and not value.strip())
         if empty and role in self.needed and not row.given:
             raise self._error(row, f"has nothing in column {column!r}; fill it in, or name another", role)
@@ -65,9 +87,23 @@ class Reader:
     def _error(self, row: Row, what: str, role: str) -> UsageError:
         return UsageError(f"{row.where} {what} under columns.{role} in {self.path.name}")
 
+    def _plain(self, row: Row, value: Any, role: str) -> str:
+        """A text, number or truth value as text. Raises UsageError for anything nested, or nothing in a list."""
+        if value is None or value != value or isinstance(value, Mapping | list | tuple | bytes):
+            kind = (
+                "an object"
+                if isinstance(value, Mapping)
+                else "a list"
+                if isinstance(value, list | tuple)
+                else None
+            )
+            what = kind or ("bytes" if isinstance(value, bytes) else "null")
+            raise self._error(row, f"has {what} where a text belongs; give texts or numbers", role)
+        return str(value)
+
     def _question(self, row: Row) -> str | None:
         value = self._cell(row, self.manifest.columns.question, "question")
-        return None if value is None else str(value)
+        return None if value is None else self._plain(row, value, "question")
 
     def _choices(self, row: Row) -> list[str]:
         column = self.manifest.columns.choices
@@ -75,7 +111,7 @@ class Reader:
             column, tuple
         ):  # an option a column: where a question has fewer, the last cells are empty
             cells = [self._column(row, c, "choices") for c in column]
-            found = ["" if c is None else str(c) for c in cells]
+            found = ["" if c is None or c != c else self._plain(row, c, "choices") for c in cells]
             while found and not found[-1].strip():
                 found.pop()
             if not row.given and not all(c.strip() for c in found):
@@ -84,11 +120,13 @@ class Reader:
                 )
         else:
             value = self._list(self._cell(row, column, "choices"))
-            found = [str(v) for v in value] if isinstance(value, list) else []
+            found = [self._plain(row, v, "choices") for v in value] if isinstance(value, list) else []
+            if not row.given and not all(c.strip() for c in found):
+                raise self._error(row, "has an empty choice; fill it in, or leave it out", "choices")
         if "choices" in self.needed and not row.given and len(found) < 2:
             remedy = "a list, several columns, or a separator is what gives them"
             raise self._error(row, f"has fewer than two choices ({remedy})", "choices")
-        return found
+        return _unlettered(found)
 
     def _list(self, value: Any) -> Any:
         """A cell that holds a list, in JSON or by the separator, as that list; other cells as they are."""
@@ -116,32 +154,48 @@ class Reader:
         if kind in ("wer", "cer"):
             if isinstance(value, list | tuple):
                 raise self._error(row, f"has several answers, and {kind} takes one; give one", "answer")
-            return str(value)
+            return self._plain(row, value, "answer")
         if kind == "choice":
-            return self._option(row, str(value), options)
+            several = self._list(value) if not isinstance(value, str) else value
+            if isinstance(several, list) and len(several) == 1:
+                value = several[0]
+            elif isinstance(several, list):
+                raise self._error(row, "has several answers, and choice takes one; give one", "answer")
+            return self._option(row, self._plain(row, value, "answer"), options)
         found = self._list(value)
         if not isinstance(found, list):
-            return str(found)
+            return self._plain(row, found, "answer")
         if not found and "answer" in self.needed:
             raise self._error(row, "has an empty list of answers; fill it in, or name another", "answer")
-        return [str(v) for v in found]
+        texts = [self._plain(row, v, "answer") for v in found]
+        if "answer" in self.needed and not row.given and not all(t.strip() for t in texts):
+            raise self._error(row, "has an empty text among its answers; leave it out", "answer")
+        return texts
 
     def _option(self, row: Row, answer: str, options: Sequence[str]) -> str:
-        """The right option's words: the answer is these words, else the option's letter."""
+        """The right option's words: the answer is these words, or the option's letter, or both ("B. Oslo")."""
         wanted = answer.strip()
-        for same in (str, str.casefold):
-            for option in options:
-                if same(option.strip()) == same(wanted):
-                    return option
+        worded = next(
+            (o for same in (str, str.casefold) for o in options if same(o.strip()) == same(wanted)), None
+        )
         bare = wanted.strip("().: ").upper()
         lettered = {letter(i): option for i, option in enumerate(options)}
-        if bare in lettered:
-            return lettered[bare]
+        by_letter = lettered.get(bare)
+        if worded is not None and by_letter not in (None, worded) and not row.given:
+            i = options.index(worded)
+            what = f"has the answer {answer!r:.60}, the words of one choice and the letter of another"
+            raise self._error(
+                row, f"{what}; write the right one's letter in brackets, e.g. ({letter(i)})", "answer"
+            )
+        if worded is not None or by_letter is not None:
+            return worded or by_letter or ""
+        both = _LETTERED.fullmatch(wanted)
+        if both and lettered.get(both[1].upper(), "").strip().casefold() == both[2].casefold():
+            return lettered[both[1].upper()]
         if row.given and not options:
             return answer
-        raise self._error(
-            row, f"has the answer {answer!r:.60}, which is none of its {len(options)} choices", "answer"
-        )
+        what = f"has the answer {answer!r:.60}, which is none of its {len(options)} choices"
+        raise self._error(row, f"{what}; give the right one's letter or its words (no number)", "answer")
 
     def _group(self, row: Row, column: str) -> str:
         if column not in row and not row.given:
@@ -179,7 +233,7 @@ class Reader:
     def _id(self, row: Row, turn: Turn, question: str | None, target: Any) -> str:
         value = self._cell(row, self.manifest.columns.id, "id")
         if value is not None and str(value).strip():
-            return str(value)
+            return self._plain(row, value, "id")
         if row.given:
             return row.file_id
         try:

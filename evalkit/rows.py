@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Turn, digest_of
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,15}://")
 MAX_CELL = 1 << 30
 """Characters one CSV cell may hold; the csv module's own limit is too small for a long prompt."""
 
@@ -76,11 +78,14 @@ class Row(dict[str, Any]):
             if data and isinstance(data, bytes | bytearray):
                 suffix = Path(path).suffix.lstrip(".").lower() if path else None
                 return Audio(data=bytes(data), format=suffix or None, origin=self._origin(column))
-            value = path
+            value = path if {"bytes", "path"} & value.keys() else value
         if value and isinstance(value, bytes | bytearray):
             return Audio(data=bytes(value), origin=self._origin(column))
-        if not value or not isinstance(value, str):
+        if not value:
             raise UsageError(f"{self.where}: the audio column {column!r} is empty")
+        if not isinstance(value, str):
+            what = "holds neither a path nor encoded audio ({bytes, path})"
+            raise UsageError(f"{self.where}: the audio column {column!r} {what}")
         return self._at(value)
 
     def audio_near(self, value: Any, column: str = "audio") -> Audio:
@@ -104,8 +109,12 @@ class Row(dict[str, Any]):
         return next(there, found[0])
 
     def _at(self, relative: str) -> Audio:
+        if _ADDRESS.match(relative):
+            what = f"the audio {relative!r:.80} is an address; fetch it, and name the file"
+            raise UsageError(f"{self.where}: {what}")
         try:
-            found = inside(self.root, relative)
+            given, root = Path(relative), os.path.abspath(self.root)
+            found = inside(root, str(given.relative_to(root)) if given.is_relative_to(root) else relative)
         except AudioError as exc:
             raise UsageError(f"{self.where}: {exc}") from exc
         return Audio(path=str(found), format=found.suffix.lstrip(".").lower() or None, origin=str(found))
@@ -187,7 +196,7 @@ def _read_jsonl(file: str) -> Iterator[dict[str, Any]]:
     for number, line in numbered_lines(file):
         try:
             yield _object(json.loads(line))
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise UsageError(f"{file}:{number}: {_not_json(exc)}") from exc
 
 
@@ -197,7 +206,7 @@ def _read_json(file: str) -> Iterator[dict[str, Any]]:
         if not isinstance(values, list):
             raise _Misplaced(f"expected a list of objects, found {type(values).__name__}")
         rows = [_object(v) for v in values]
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise UsageError(f"{file}: {_not_json(exc)}") from exc
     yield from rows
 
@@ -212,7 +221,9 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _not_json(exc: ValueError) -> str:
+def _not_json(exc: Exception) -> str:
+    if isinstance(exc, RecursionError):
+        return "nested too deeply"
     if isinstance(exc, UnicodeDecodeError):
         return f"not UTF-8 ({exc.reason} at byte {exc.start})"
     return str(exc) if isinstance(exc, _Misplaced) else f"not JSON ({exc})"
@@ -227,13 +238,46 @@ class _Tabs(csv.excel_tab):
 def _read_csv(file: str) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(MAX_CELL)
     with Path(file).open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, dialect=_Tabs if file.endswith(".tsv") else csv.excel)
+        past: list[str] = []
+        reader = csv.DictReader(_and_end(lines, past), dialect=_Tabs if file.endswith(".tsv") else csv.excel)
         try:
-            yield from reader
+            before = 1  # the header
+            for values in reader:
+                if past:
+                    break
+                yield values
+                before = reader.line_num
+            else:
+                values, before = dict.fromkeys(reader.fieldnames or ()), 0
+            if past[0] not in (
+                *values,
+                *values.values(),
+            ):  # it stands inside a cell that took all that follows
+                what = "a quotation mark opens a cell here, and none closes it"
+                raise UsageError(f"{file}:{before + 1}: {what}")
         except UnicodeDecodeError as exc:
-            raise UsageError(f"{file}: not UTF-8 (after line {reader.line_num})") from exc
+            raise UsageError(f"{file}: not UTF-8 (after line {reader.line_num}); save it as UTF-8") from exc
         except csv.Error as exc:
             raise UsageError(f"{file}:{reader.line_num}: {exc}") from exc
+
+
+def _and_end(lines: Iterable[str], past: list[str]) -> Iterator[str]:
+    """The lines and one more, put into `past` when it is reached: it is a row of its own if all quotes are closed."""
+    yield from lines
+    past.append("(the end of the file)")
+    yield past[0]
+
+
+def header_of(file: str) -> list[str]:
+    """The names in the first line of a CSV or TSV file. Raises UsageError: it is no text."""
+    csv.field_size_limit(MAX_CELL)
+    try:
+        with Path(file).open(encoding="utf-8-sig", newline="") as lines:
+            return next(csv.reader(lines, dialect=_Tabs if file.endswith(".tsv") else csv.excel), [])
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{file}: not UTF-8; save it as UTF-8") from exc
+    except csv.Error as exc:
+        raise UsageError(f"{file}:1: {exc}") from exc
 
 
 def _read_transcripts(file: str) -> Iterator[dict[str, Any]]:

@@ -288,9 +288,11 @@ def _bounds(
 
 
 def round_half_up(value: float, decimals: int) -> float:
-    """Decimal half-up rounding, as printed tables do it (42.785 -> 42.79)."""
+    """Decimal half-up rounding, as printed tables do it (42.785 -> 42.79); what has no decimals stays as it is."""
     from decimal import ROUND_HALF_UP, Decimal
 
+    if not abs(value) < 2**53:  # no float beyond has a fraction; infinities and NaN neither
+        return value
     # repr of a float sum may read 42.784999999999997: settle that first at 9 decimals.
     settled = Decimal(repr(round(value, 9)))
     return float(settled.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP))

@@ -7,6 +7,7 @@ fences, and the form of the reply is asked for at the end, so that its contract 
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -17,7 +18,7 @@ from judges.contracts import CONTRACTS, Contract, Reading
 from judges.llm import LLMJudge
 from judges.llm_presets import SYSTEM
 from judges.prompts import Rubric, load_rubric
-from judges.qa_match import qa_exact_match
+from judges.qa_match import normalize_answer, qa_exact_match
 
 Scale = tuple[int, int] | Literal["right-wrong"]
 
@@ -28,6 +29,7 @@ BUILT_IN: Mapping[str, tuple[str, Scale]] = {
 """Our rubrics by the name that a manifest gives them: file, and scale."""
 
 _PLACEHOLDER = re.compile(r"\{(question|answer|reference)\}")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _FIELDS = {"question": "question", "answer": "response", "reference": "reference"}
 _RATING = re.compile(r"\[\[([0-9]{1,9})\]\]")
 _FRAME = (
@@ -45,7 +47,8 @@ _REPLIES = {
 class ExactMatch(Judge):
     """Accuracy by `qa_exact_match`: equal to a reference, apart from case, punctuation, articles and blanks.
 
-    UltraEval-Audio sheet section 8. Unscored: "no-reference".
+    UltraEval-Audio sheet section 8. Of a reference that is nothing else ("A", "%") these count: else no answer
+    at all would be right. Unscored: "no-reference".
     """
 
     def __init__(self, reads: Literal["text", "speech"] = "text", metric: str = "acc") -> None:
@@ -53,14 +56,25 @@ class ExactMatch(Judge):
 
     @property
     def signature(self) -> str:
-        return f"qa-exact-match:{self.reads}"
+        return f"qa-exact-match@2:{self.reads}"
 
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
         if sample.target in (None, "", []):
             return self.unscored("no-reference: this sample has no reference answer; give it one")
-        found = qa_exact_match(sample.target, answer.text)
-        detail = {"match": int(found.match), "matched_reference": found.matched}
-        return [Verdict(self.metrics[0], float(found.match), detail=detail)]
+        references = sample.target if isinstance(sample.target, list) else [sample.target]
+        bare = [r for r in references if not normalize_answer(r)]
+        found = qa_exact_match([r for r in references if r not in bare], answer.text)
+        said = _spelled(answer.text)
+        matched = found.matched if found.match else next((r for r in bare if _spelled(r) == said), None)
+        detail = {"match": int(matched is not None), "matched_reference": matched}
+        return [Verdict(self.metrics[0], float(matched is not None), detail=detail)]
+
+
+def _spelled(value: JSON) -> str:
+    """Lower-case, without punctuation if anything else is there; blanks squeezed."""
+    text = str(value).lower()
+    words = text.translate(_NO_PUNCTUATION).split()
+    return " ".join(words or text.split())
 
 
 def own_rubric(text: str, scale: Scale) -> Rubric:

@@ -331,11 +331,16 @@ def test_ids_are_the_column_or_the_content(bench: Bench, home: Path) -> None:
         ("B", ["a stone", "an alloy"], "an alloy"),
         ("(b)", ["a stone", "an alloy"], "an alloy"),
         ("AN ALLOY ", ["a stone", "an alloy"], "an alloy"),
-        ("A", ["B", "A"], "A"),  # words come before letters
+        ("(A)", ["B", "A"], "B"),  # a bare A would be either
+        ("A", ["A", "B"], "A"),
+        ("B. an alloy", ["a stone", "an alloy"], "an alloy"),
+        ("an alloy", ["A. a stone", "B. an alloy"], "an alloy"),
+        ("(A) a stone", ["(A) a stone", "(B) an alloy"], "a stone"),
+        (["B"], ["a stone", "an alloy"], "an alloy"),
         ("2", ["1", "2"], "2"),
     ],
 )
-def test_the_right_option(bench: Bench, home: Path, answer: str, choices: list[str], target: str) -> None:
+def test_the_right_option(bench: Bench, home: Path, answer: Any, choices: list[str], target: str) -> None:
     write(home / "rows.jsonl", [{**ROWS[0], "answer": answer, "choices": choices}])
     assert shown(bench, manifest(home, "choice"))[0]["target"] == target
 
@@ -488,6 +493,32 @@ def without(column: str) -> list[dict[str, Any]]:
         ),
         ([{**ROWS[0], "answer": ["a", "b"]}], {"scorer": "wer"}, ("several answers", "wer takes one")),
         ([{**ROWS[0], "answer": "C"}], {"scorer": "choice"}, ("answer 'C'", "none of its 2 choices")),
+        ([{**ROWS[0], "answer": 2}], {"scorer": "choice"}, ("answer '2'", "letter or its words (no number)")),
+        (
+            [{**ROWS[0], "answer": ["Rome", "Bonn"]}],
+            {"scorer": "choice"},
+            ("several answers", "choice takes one"),
+        ),
+        (
+            [{**ROWS[0], "answer": "A", "choices": ["B", "A"]}],
+            {"scorer": "choice"},
+            ("in brackets, e.g. (B)",),
+        ),
+        ([{**ROWS[0], "choices": ["Rome", ""]}], {"scorer": "choice"}, ("an empty choice",)),
+        (
+            [{**ROWS[0], "choices": [{"text": "Rome"}, "x"]}],
+            {"scorer": "choice"},
+            ("has an object", "choices"),
+        ),
+        (
+            [{**ROWS[0], "answer": {"value": "Rome"}}],
+            {},
+            ("has an object where a text belongs", "columns.answer"),
+        ),
+        ([{**ROWS[0], "answer": ["Rome", None]}], {}, ("has null where a text belongs",)),
+        ([{**ROWS[0], "answer": ["Rome", " "]}], {}, ("an empty text among its answers",)),
+        ([{**ROWS[0], "answer": float("nan")}], {}, ("row 0", "nothing in column 'answer'")),
+        ([{**ROWS[0], "id": ["a"]}], {}, ("has a list where a text belongs", "columns.id")),
         ([], {}, ("rows.jsonl holds no rows",)),
         ([ROWS[0], ROWS[1], {**ROWS[2], "id": "a"}], {}, ("row 2", "id 'a'", "row 0", "must be unique")),
         ([without("id")[0]] * 2, {}, ("row 1", "as has row 0", "go by their content")),
@@ -509,6 +540,27 @@ def test_a_mistake_in_the_rows(
     line = refused(answered(bench, manifest(home, **more), ("x", "y", "z")), "custom/mine", *words)
     assert len(line) < 500
     assert not (bench.tmp / "out" / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id,audio,answer,answer\na,a.wav,Rome,Bonn\n", "rows.csv has two columns 'answer'"),
+        ("id,audio,answer\na,a.wav,Rome, Italy\n", "row 0 of rows.csv has more cells"),
+        ("id,audio,answer,room\na,a.wav,Rome\n", "row 0 of rows.csv has fewer cells"),
+        ('id,audio,answer\na,a.wav,"Rome\nb,b.wav,Lima\n', "rows.csv:2: a quotation mark"),
+    ],
+)
+def test_a_table_whose_cells_would_go_astray(bench: Bench, home: Path, text: str, words: str) -> None:
+    (home / "rows.csv").write_text(text)
+    refused(bench.here("show", manifest(home, data="rows.csv")), words)
+
+
+def test_a_separator_may_be_blank(bench: Bench, home: Path) -> None:
+    for separator in ("\n", " - "):
+        write(home / "rows.jsonl", [{**ROWS[0], "choices": separator.join(["Rome", "Bonn-Süd"])}])
+        [first] = shown(bench, manifest(home, "choice", separator=separator))
+        assert first["meta"]["choices"] == ["Rome", "Bonn-Süd"]
 
 
 NAMES = st.sampled_from([*Manifest.model_fields, "kind", "rubric", "path", "hub", "x"])
@@ -594,6 +646,22 @@ def test_signatures_follow_the_rubric() -> None:
         )
     }
     assert len(signed) == 6 and not any("|" in s for s in signed)
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "value"),
+    [
+        ("A", "", 0),
+        ("A", "the", 0),
+        ("A", "a.", 1),
+        ("%", "", 0),
+        ("%", " % ", 1),
+        (["the", "Rome"], "rome", 1),
+    ],
+)
+def test_a_reference_of_articles_or_marks_alone(target: Any, text: str, value: float) -> None:
+    [found] = ExactMatch().score(Sample("a", "x", (), target=target), Answer(text, Response("a")))
+    assert found.value == value
 
 
 def test_exact_match_needs_a_reference() -> None:

@@ -105,7 +105,7 @@ def test_tables() -> None:
         (4, {"a": "2", "b": "z"}),
     ]
     assert read("a\tb\n1\tx\n", "x.tsv") == [(2, {"a": "1", "b": "x"})]
-    for text in ("a,b\n1\n", "a,b\n1,2,3\n", 'a,b\n1,"x\n'):
+    for text in ("a,b\n1\n", "a,b\n1,2,3\n", 'a,b\n1,"x\n', "a,a\n1,2\n"):
         with pytest.raises(UsageError, match=r"x\.csv:\d+"):
             read(text, "x.csv")
 

@@ -252,6 +252,8 @@ def test_hypotheses_that_are_wrong(bench: Bench) -> None:
         refused(score(bench, *args), *words)
     hyp.write_bytes(b"u-1 a\nu-2 \xff\n")
     refused(score(bench, *args), "hyp:2", "not UTF-8")
+    hyp.write_bytes(b"u-1 a\ru-2 b\r")
+    refused(score(bench, *args), "hyp:1", "carriage return")
     hyp.write_text("u-1 a\n")
     refused(score(bench, hyp, "--ref", ref), "which task", "asr/librispeech-clean")
     refused(score(bench, hyp, "--ref", bench.tmp / "no", "--task", CLEAN), "can't be read")

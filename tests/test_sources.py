@@ -193,11 +193,54 @@ def test_audio_as_struct_path_or_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "empty", [None, "", b"", {"bytes": None, "path": None}, {"bytes": b"", "path": ""}, 7, []]
+    "empty", [None, "", b"", {"bytes": None, "path": None}, {"bytes": b"", "path": ""}, []]
 )
 def test_an_empty_audio_cell_is_told(tmp_path: Path, empty: Any) -> None:
     with pytest.raises(UsageError, match=r"row 17 of x-1\.jsonl: the audio column 'audio' is empty"):
         row(tmp_path, audio=empty).audio()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (7, "neither a path nor encoded audio"),
+        (["a/x.wav"], "neither a path nor encoded audio"),
+        ({"array": [0.1], "sampling_rate": 16000}, "neither a path nor encoded audio"),
+        ("https://example.org/x.wav", "is an address; fetch it"),
+    ],
+)
+def test_what_is_no_audio_is_told(tmp_path: Path, value: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=rf"row 17 of x-1\.jsonl: the audio .*{words}"):
+        row(tmp_path, audio=value).audio()
+
+
+def test_an_absolute_path_inside_the_folder_is_inside(tmp_path: Path) -> None:
+    assert row(tmp_path, audio=f"{tmp_path}/a/x.wav").audio() == row(tmp_path, audio="a/x.wav").audio()
+    with pytest.raises(UsageError, match="leaves its folder"):
+        row(tmp_path, audio=f"{tmp_path}/../x.wav").audio()
+
+
+@pytest.mark.parametrize("tail", ['b,"y\n', 'b,"y\nc,z\n', 'b,"y', '"b,y\nc,z'])
+def test_a_quotation_mark_that_nothing_closes_swallows_no_rows(tmp_path: Path, tail: str) -> None:
+    (tmp_path / "x.csv").write_text("id,text\na,x\n" + tail)
+    with pytest.raises(UsageError, match=r"x\.csv:3: a quotation mark opens a cell"):
+        list(read_rows(str(tmp_path / "x.csv"), split="test", root=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("text", "n"), [("", 0), ("id,text\n", 0), ("id,text\na,x", 1), ('id,text\r\n\r\na,"x\ny"\r\n\n', 1)]
+)
+def test_tables_end_where_they_end(tmp_path: Path, text: str, n: int) -> None:
+    (tmp_path / "x.csv").write_bytes(text.encode())
+    found = list(read_rows(str(tmp_path / "x.csv"), split="test", root=str(tmp_path)))
+    assert len(found) == n and all(set(r) == {"id", "text"} for r in found)
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
+def test_what_is_nested_too_deeply_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("[" * 100_000)
+    with pytest.raises(UsageError, match="nested too deeply"):
+        list(read_rows(str(tmp_path / name), split="test", root=str(tmp_path)))
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x.wav", "a/../../x.wav"])

@@ -202,6 +202,11 @@ def test_half_up_after_a_sum_of_floats() -> None:
     assert round_half_up(sum(cells) / 4, 2) == 42.79
 
 
+@pytest.mark.parametrize("value", [1e28, -1e300, math.inf])
+def test_what_has_no_decimals_is_not_rounded(value: float) -> None:
+    assert round_half_up(value, 2) == value
+
+
 @given(st.integers(-(10**7), 10**7), st.integers(0, 3))
 def test_rounding_agrees_with_decimal_arithmetic(thousandths: int, decimals: int) -> None:
     exact = Decimal(thousandths) / 1000

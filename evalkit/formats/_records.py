@@ -162,6 +162,9 @@ def _csv(path: Path) -> Iterator[tuple[int, Record]]:
         tabs = path.suffix.lower() == ".tsv"
         reader = csv.DictReader(lines, delimiter="\t" if tabs else ",", strict=True)
         try:
+            names = reader.fieldnames or ()
+            if twice := next((n for i, n in enumerate(names) if n in names[:i]), None):
+                raise bad(path, 1, f"two columns are called {twice!r}", "Rename one of them.")
             for value in reader:
                 if None in value or None in value.values():
                     what = f"{len(reader.fieldnames or ())} cells expected, found more or fewer"

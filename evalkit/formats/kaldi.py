@@ -38,6 +38,8 @@ def pairs(path: Path) -> Iterator[tuple[int, str, str]]:
         key, _, words = text_of(line, path, number, REMEDY).strip().replace("\t", " ").partition(" ")
         if "\x00" in key:
             raise bad(path, number, "the id holds a NUL character", REMEDY)
+        if "\r" in words:
+            raise bad(path, number, "a carriage return inside the line; end lines with a line feed", REMEDY)
         yield number, key, words.strip()
 
 

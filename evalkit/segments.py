@@ -28,24 +28,24 @@ class Segments:
     doubtful: set[str] = field(default_factory=set)
 
     def add(self, score: Score) -> None:
-        """Take a score in; a later one for the same sample and metric displaces an earlier one."""
-        if score.value is None:
-            if score.touched and score.sample_id not in self.scored.get(score.metric, ()):
-                self.touched.setdefault(score.metric, {})[score.sample_id] = score.touched
-            if score.sample_id not in self.scored.get(score.metric, ()):
-                self.reasons.setdefault(score.metric, {})[score.sample_id] = (
-                    score.reason or "unscored: no reason given"
-                )
-            return
-        self.scored.setdefault(score.metric, {})[score.sample_id] = (score.value, score.counts)
+        """Take a score in; a later one for the same sample and metric displaces an earlier one, but no verdict
+        gives way to a failure."""
         touched = self.touched.setdefault(score.metric, {})
+        if score.value is None:
+            if score.sample_id in self.scored.get(score.metric, ()):
+                return
+            self.reasons.setdefault(score.metric, {})[score.sample_id] = (
+                score.reason or "unscored: no reason given"
+            )
+        else:
+            self.scored.setdefault(score.metric, {})[score.sample_id] = (score.value, score.counts)
+            self.reasons.get(score.metric, {}).pop(score.sample_id, None)
+            if score.detail.get("meaningful") is False:
+                self.doubtful.add(score.metric)
         if score.touched:
             touched[score.sample_id] = score.touched
         else:
             touched.pop(score.sample_id, None)
-        self.reasons.get(score.metric, {}).pop(score.sample_id, None)
-        if score.detail.get("meaningful") is False:
-            self.doubtful.add(score.metric)
 
 
 def collect(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> Segments:

@@ -190,3 +190,19 @@ def test_short_votes_are_asked_for_again_not_read_from_the_cache(bench: Bench) -
         )
         done = bench.here(*args, "--no-report", "--retries", 4, "--out", bench.tmp / "a")
         assert done.code == 0, done.said
+
+
+def test_the_last_try_is_the_one_that_is_told(bench: Bench) -> None:
+    """Unreadable, then out of reach, then unreadable again: the results are an unbroken run's."""
+    task = "voicebench/alpacaeval_full"
+    bench.questions(2, "alpacaeval_full")
+    with mock_server() as model, mock_server(texts=["no idea"]) as odd, mock_server(status=500) as down:
+        words = openai(model.url, "--task", task, "--data-dir", bench.data, "--retries", 1, "--no-report")
+        for judge, code in ((odd, "judge-unparseable"), (down, "judge-http-500"), (odd, "judge-unparseable")):
+            bench.here(*words, "--no-cache", *judged(judge.url), "--out", bench.tmp / "a")
+            assert list(result(bench.tmp / "a", task)["reasons"]) == [code]
+        kept = len(lines(bench.tmp / "a" / task / "scores.jsonl"))
+        bench.here(*words, "--no-cache", *judged(odd.url), "--out", bench.tmp / "a")
+        assert len(lines(bench.tmp / "a" / task / "scores.jsonl")) == kept == 6
+        bench.here(*words, "--no-cache", *judged(odd.url), "--out", bench.tmp / "b")
+    assert (bench.tmp / "a/results.json").read_bytes() == (bench.tmp / "b/results.json").read_bytes()

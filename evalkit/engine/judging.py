@@ -106,12 +106,7 @@ def to_scores(
 
 def fresh(state: TaskState, scores: list[Score]) -> list[Score]:
     """Those scores that the run doesn't hold yet; notes them as held."""
-    out = []
-    for score in scores:
-        if (key := state.key(score)) not in state.done:
-            state.done.add(key)
-            out.append(score)
-    return out
+    return [score for score in scores if state.note(score)]
 
 
 def asked(state: TaskState, sample: Sample, told: str) -> dict[str, Any]:

@@ -19,7 +19,8 @@ class TaskState:
         source: its rows.
         language: language forced on the ASR engine, or None for detection.
         marks: responses on record when the run was opened.
-        done: keys of verdicts on record: scored ones, and unscored ones with their reason.
+        done: keys of the verdicts on record.
+        lacking: why the last try at a verdict gave none, as a key, by the verdict's key.
         transcripts: transcripts on record, by (audio digest, ASR signature).
         seen: ids met in this pass, to find doubles, with their place in the data set from 0.
         notes: what the look at the data found that a reader of the numbers should know.
@@ -31,6 +32,7 @@ class TaskState:
     language: str | None = None
     marks: dict[str, Mark] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
+    lacking: dict[int, int] = field(default_factory=dict)
     transcripts: dict[tuple[str, str], Transcript] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -68,18 +70,26 @@ class TaskState:
         """Read what earlier sessions left."""
         files = run.task(self.name)
         self.marks = files.marks()
-        self.done = {self.key(s) for s in files.scores()}
+        for score in files.scores():
+            self.note(score)
         self.transcripts = {(t.audio_sha256, t.asr): t for t in files.transcripts() if t.error is None}
 
-    @staticmethod
-    def key(score: Score) -> int:
-        """What makes a stored verdict final, or a stored failure not worth storing again."""
-        reason = score.reason if score.value is None else ""
-        return score_key(score.sample_id, score.metric, f"{score.judge}\x01{reason}", score.response)
+    def note(self, score: Score) -> bool:
+        """Hold a score; False when the run holds it already. Of failures, only the same one twice running is held:
+        the last word on a sample has to be the last on record."""
+        key = score_key(score.sample_id, score.metric, score.judge, score.response)
+        if score.value is None:
+            why = score_key(score.reason or "", score.touched or "", "", "")
+            new = self.lacking.get(key) != why
+            self.lacking[key] = why
+            return new
+        new = key not in self.done
+        self.done.add(key)
+        return new
 
     def has(self, sample_id: str, metric: str, judge: str, response: str) -> bool:
         """Is there a verdict (not a failure) on record?"""
-        return score_key(sample_id, metric, f"{judge}\x01", response) in self.done
+        return score_key(sample_id, metric, judge, response) in self.done
 
     def scored(self, sample_id: str, response: str) -> bool:
         """Are all verdicts on record?"""

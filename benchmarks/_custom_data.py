@@ -40,7 +40,9 @@ class OwnData:
             # An absolute pattern has to start at its anchor; `home` falls out of the join then.
             anchor = Path(place.anchor) if place.is_absolute() else Path()
             named = (
-                sorted(anchor.glob(str(place.relative_to(anchor)))) if has_magic(str(data.path)) else [place]
+                sorted(anchor.glob(str(place.relative_to(anchor))))
+                if has_magic(str(data.path)) and not place.exists()
+                else [place]
             )
             files = [(data.split, str(f)) for f in named if f.is_file()]
             if not files:
@@ -75,6 +77,11 @@ class OwnData:
         try:
             return open_folder(replace(spec, opener=None), folder, task).files
         except LayoutError as exc:
+            if any((folder / name).exists() for name in ("dataset_dict.json", "state.json")):
+                what = f"{self.reader.manifest.data.path!r} was written by save_to_disk, which is not read"
+                raise UsageError(
+                    f"{self.reader.path}: data: {what}; write each split with to_parquet"
+                ) from exc
             raise UsageError(
                 f"{self.reader.path}: data: the folder {self.reader.manifest.data.path!r} has no files of split "
                 f"{self.reader.manifest.data.split!r}; name a file, or give config and split"
@@ -90,7 +97,8 @@ class OwnData:
             try:
                 sample = self.reader.to_sample(name, row)
                 for audio in sample.audios:
-                    materialise(audio)
+                    if materialise(audio).seconds == 0:
+                        raise AudioError(f"{audio.path or audio.origin}: the audio holds no sound (0 s)")
             except AudioError as exc:
                 raise UsageError(f"{name}: {row.where}: {exc}; mend the file, or leave the row out") from exc
             except UsageError as exc:

@@ -232,6 +232,8 @@ class Reader:
 
     def _id(self, row: Row, turn: Turn, question: str | None, target: Any) -> str:
         value = self._cell(row, self.manifest.columns.id, "id")
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # a column of whole numbers, some of which are missing
         if value is not None and str(value).strip():
             return self._plain(row, value, "id")
         if row.given:

@@ -139,6 +139,7 @@ def _error_rate(
 ) -> tuple[Build, tuple[Metric, ...], str, bool]:
     from judges.asr import CorpusWer
     from judges.wer.normalizers import NORMALIZERS
+    from judges.wer.words import Words
 
     english = (scorer.language or language).replace("_", "-").split("-")[0] == "en"
     chosen = scorer.normalizer or ("whisper-english" if english else "whisper-basic")
@@ -157,4 +158,4 @@ def _error_rate(
     ]
     rates.sort(key=lambda m: not m.primary)
     rule = f"Errors in {{}} over the tokens of the reference, summed over all samples, after {chosen}."
-    return lambda r: [_reading(CorpusWer(chosen), reads)], tuple(rates), rule, False
+    return lambda r: [_reading(CorpusWer(chosen, Words()), reads)], tuple(rates), rule, False

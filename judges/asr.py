@@ -27,6 +27,7 @@ from judges.wer.counts import ErrorCounts, align
 from judges.wer.normalizers import NormalizationError, normalizer, normalizer_version
 from judges.wer.runs import alignment_detail
 from judges.wer.suites import kimi_tokens, ue_tokens
+from judges.wer.words import Words
 
 EMPTY_REFERENCE, NULL_SKIPPED, NORMALIZER_CRASH = "empty_reference", "null_skipped", "normalizer_crash"
 """Defects of the public recipes: the rate is 0 whatever was inserted; `null` leaves the total; a text of
@@ -40,7 +41,7 @@ class CorpusWer(Judge):
 
     Args:
         normalize: name of the normaliser (`judges.wer.NORMALIZERS`).
-        options: of compute-wer.
+        options: of compute-wer; or `Words`, which are those of any language.
         simplify: fold traditional characters to simplified first, on both sides (package OpenCC).
         metrics: names of the word error rate and, if wanted, of the rate with every letter and digit a token.
 
@@ -53,12 +54,13 @@ class CorpusWer(Judge):
     def __init__(
         self,
         normalize: str = "whisper-english",
-        options: ComputeWer | None = None,
+        options: ComputeWer | Words | None = None,
         *,
         simplify: bool = False,
         metrics: tuple[str, ...] = ("wer", "cer"),
     ) -> None:
-        self.normalize, self.options, self.simplify = normalize, options or ComputeWer(), simplify
+        self.normalize, self.simplify = normalize, simplify
+        self.options: ComputeWer | Words = options or ComputeWer()
         self.metrics = metrics
         self._chars = replace(self.options, char=True)
 

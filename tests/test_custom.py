@@ -23,6 +23,7 @@ from evalkit.registry import catalogue
 from evalkit.sources import DataOptions, open_source
 from judges.custom import ExactMatch, custom_judge, own_rubric
 from judges.prompts import fence_for, load_rubric
+from judges.wer.words import Words
 from tests.cli_fixtures import Bench, Done, bench, judged, refused, result
 from tests.mock_fixtures import mock_server
 from tests.mock_openai import tone_wav
@@ -188,6 +189,34 @@ def test_a_mandarin_set(bench: Bench, home: Path) -> None:
     assert result(bench.tmp / "out", "custom/mine")["value"] == pytest.approx(100 / 7)
 
 
+@pytest.mark.parametrize(
+    ("language", "reference", "answer", "wer", "cer"),
+    [
+        ("de", "Die schöne Straße über Köln", "die schöne Straße über Bonn", 1 / 5, 3 / 23),
+        ("ru", "Привет, мир!", "привет мор", 1 / 2, 1 / 9),
+        ("fr", "L'été à Noël", "l'été à la Noël", 1 / 4, 2 / 9),
+        ("ko", "안녕하세요 세계", "안녕하세요 세상", 1 / 2, 1 / 7),
+        ("ja", "東京はスーパー", "東京はスーパ", 1 / 7, 1 / 7),
+    ],
+)
+def test_words_of_any_language(
+    bench: Bench, home: Path, language: str, reference: str, answer: str, wer: float, cer: float
+) -> None:
+    """A letter beyond ASCII ends no word."""
+    write(home / "rows.jsonl", [{"id": "a", "audio": "a.wav", "answer": reference}])
+    done = answered(bench, manifest(home, "wer", language=language), [answer], ids="a")
+    assert done.code == 0, done.said
+    task = json.loads((bench.tmp / "out/results.json").read_text())["tasks"]["custom/mine"]
+    found = {m: v["value"] for m, v in task["metrics"].items()}
+    assert found == pytest.approx({"wer": 100 * wer, "cer": 100 * cer})
+
+
+@given(st.lists(st.text(st.characters(categories=["Ll", "Lu"], max_codepoint=0x24F), min_size=1), min_size=1))
+def test_words_are_what_blanks_part(words: list[str]) -> None:
+    assert Words().tokens("  ".join(words)) == words
+    assert Words(char=True).tokens(" ".join(words)) == list("".join(words))
+
+
 @pytest.mark.parametrize("language", ["en", "en-US", "en_GB"])
 def test_any_english_is_normalised_as_english(bench: Bench, home: Path, language: str) -> None:
     write(home / "rows.jsonl", [{"id": "a", "audio": "a.wav", "answer": "it's twenty one"}])
@@ -241,6 +270,19 @@ def test_a_folder_in_a_layout_of_the_hub(bench: Bench, home: Path) -> None:
     path = manifest(home, data={"path": "set", "config": "en", "split": "dev"})
     assert [s["id"] for s in shown(bench, path)] == ["a", "b", "c"]
     refused(bench.here("show", manifest(home, data={"path": "set"})), "m.yaml", "'set'", "split 'test'")
+
+
+def test_a_file_may_be_called_like_a_pattern(bench: Bench, home: Path) -> None:
+    write(home / "rows[1].jsonl", [{**ROWS[0], "id": 7.0}])
+    assert [s["id"] for s in shown(bench, manifest(home, data="rows[1].jsonl"))] == ["7"]
+
+
+def test_a_folder_of_save_to_disk_is_told(bench: Bench, home: Path) -> None:
+    (home / "saved").mkdir()
+    (home / "saved/state.json").write_text("{}")
+    refused(
+        bench.here("show", manifest(home, data="saved")), "'saved' was written by save_to_disk", "to_parquet"
+    )
 
 
 @pytest.mark.parametrize("absolute", [False, True])
@@ -523,6 +565,7 @@ def without(column: str) -> list[dict[str, Any]]:
         ([ROWS[0], ROWS[1], {**ROWS[2], "id": "a"}], {}, ("row 2", "id 'a'", "row 0", "must be unique")),
         ([without("id")[0]] * 2, {}, ("row 1", "as has row 0", "go by their content")),
         ([{**ROWS[0], "audio": "gone.wav"}], {}, ("row 0", "gone.wav", "No such file")),
+        ([{**ROWS[0], "audio": "silent.wav"}], {}, ("row 0", "silent.wav", "holds no sound (0 s)")),
         ([{**ROWS[0], "audio": "broken.wav"}], {}, ("row 0", "broken.wav", "can't be read")),
         ([{**ROWS[0], "audio": "pointer.wav"}], {}, ("pointer.wav", "git lfs pull")),
         ([{**ROWS[0], "audio": "../outside.wav"}], {}, ("row 0", "leaves its folder")),
@@ -534,6 +577,7 @@ def test_a_mistake_in_the_rows(
 ) -> None:
     """Told before anything is asked or written."""
     (home / "broken.wav").write_bytes(b"not audio at all")
+    (home / "silent.wav").write_bytes(tone_wav(0.0))
     (home / "pointer.wav").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
     (home.parent / "outside.wav").write_bytes(tone_wav(0.2))
     write(home / "rows.jsonl", rows)

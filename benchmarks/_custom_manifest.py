@@ -30,6 +30,14 @@ HEAD = "evalkit_task"
 DOCS = "see docs/custom-data.md"
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]{1,8})*$")]
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_NEARLY = re.compile(r"\{\s{0,9}(question|answer|reference|choices)\b[^{}\n]{0,20}\}", re.IGNORECASE)
+
+
+def _misspelled(text: str) -> None:
+    """Raises ValueError for `{Answer}` or `{ answer }`, which would stay as it is and be read by the model."""
+    for found in _NEARLY.finditer(text):
+        if not PLACEHOLDER.fullmatch(found[0]):
+            raise ValueError(f"{found[0]} is not filled in; write {{{found[1].lower()}}}")
 
 
 class _Part(BaseModel):
@@ -115,6 +123,7 @@ class Judged(_Part):
             raise ValueError(
                 f"there is no rubric {self.rubric!r}; write right-wrong, rating, or your own text"
             )
+        _misspelled(self.rubric)
         named = set(PLACEHOLDER.findall(self.rubric))
         if unknown := sorted(named - {"question", "answer", "reference"}):
             raise ValueError(
@@ -146,7 +155,7 @@ class Manifest(_Part):
     """A task of one's own, as its file declares it. `name` becomes custom/<name>."""
 
     evalkit_task: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._\-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._\-]*$", max_length=100)]
     title: str | None = None
     data: Annotated[Data, BeforeValidator(_as_data)]
     scorer: Annotated[Scorer, BeforeValidator(_as_scorer)]
@@ -164,6 +173,7 @@ class Manifest(_Part):
     @model_validator(mode="after")
     def _prompt_is_known(self) -> Manifest:
         if self.prompt is not None and self.prompt != "choices":
+            _misspelled(self.prompt)
             for found in PLACEHOLDER.findall(self.prompt):
                 if found not in ("question", "choices"):
                     raise ValueError(
@@ -188,7 +198,7 @@ def read_manifest(path: Path) -> Manifest:
             f"the manifest {path} can't be read: {getattr(exc, 'strerror', None) or exc}."
         ) from exc
     try:
-        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        found = _json(text) if path.suffix == ".json" else yaml.load(text, _Loader)
     except (ValueError, yaml.YAMLError, RecursionError) as exc:
         what = "JSON" if path.suffix == ".json" else "YAML"
         raise UsageError(f"{path} is not {what}: {' '.join(str(exc).split())[:200]}.") from exc
@@ -198,6 +208,31 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest.model_validate(found)
     except ValidationError as exc:
         raise UsageError(f"{path}: {sentence(exc)}; {DOCS}.") from exc
+
+
+def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A mapping of these; of a field that stands twice the last would win unseen. Raises ValueError."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [k for k, _ in pairs]
+        raise ValueError(f"the field {next(k for k in names if names.count(k) > 1)!r} stands twice")
+    return found
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_once)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without code and without fields that stand twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node. Raises yaml.YAMLError or ValueError."""
+        if isinstance(node, yaml.MappingNode):
+            _once(
+                [(k.value, None) for k, _ in node.value if isinstance(k, yaml.ScalarNode) and k.value != "<<"]
+            )
+        return super().construct_mapping(node, deep)
 
 
 def sentence(exc: ValidationError) -> str:
@@ -216,6 +251,12 @@ def sentence(exc: ValidationError) -> str:
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         given = first["input"].get("kind") if isinstance(first["input"], dict) else first["input"]
         return f"there is no scorer {given!r}; the scorers are {', '.join(KINDS)}"
+    if field.startswith("scorer.scale"):
+        return "scorer.scale is right-wrong, or two whole numbers, the lower first, as [1, 5]"
+    if kind == "string_type" and not isinstance(first["input"], list | dict | None):
+        return f"{field} is {first['input']!r:.60}; it takes a text: put it in quotes"
+    if kind == "tuple_type":
+        return f"{field} is {first['input']!r:.60}; it takes a list"
     if kind == "value_error":
         return f"{field}: {first['msg'].removeprefix('Value error, ')}"
     if kind == "string_pattern_mismatch":
@@ -226,7 +267,8 @@ def sentence(exc: ValidationError) -> str:
             "data.hub": "OWNER/NAME, as on the hub",
         }
         return f"{field} is {first['input']!r:.60}; it takes {wanted.get(field, 'another form')}"
-    return f"{field} is {first['input']!r:.60}: {first['msg'].lower()}"
+    said = first["msg"]
+    return f"{field} is {first['input']!r:.60}: {said[:1].lower()}{said[1:]}"
 
 
 def _fields(place: list[str]) -> tuple[str, ...]:

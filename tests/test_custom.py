@@ -465,7 +465,7 @@ def test_no_task_of_the_catalogue_is_called_like_a_manifest() -> None:
         ({"columns": {"anwser": "x"}}, ("no field 'columns.anwser'", "did you mean 'answer'")),
         ({"name": "My Set"}, ("name is 'My Set'", "lower-case")),
         ({"name": None}, ("'name' is missing",)),
-        ({"modality": "S2X"}, ("modality is 'S2X'", "s2t")),
+        ({"modality": "S2X"}, ("modality is 'S2X'", "'S2T'")),
         ({"evalkit_task": 2}, ("evalkit_task is 2",)),
         ({"data": {"config": "x"}}, ("data:", "either path, or hub")),
         ({"data": {"hub": "museum"}}, ("data.hub is 'museum'", "OWNER/NAME")),
@@ -490,10 +490,30 @@ def test_a_mistake_in_the_manifest(
 
 
 @pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"name": "a" * 101}, ("at most 100",)),
+        ({"language": False}, ("language is False", "put it in quotes")),  # what YAML makes of Norwegian
+        ({"modality": "s2t"}, ("'S2T'",)),
+        ({"groups": "room"}, ("groups is 'room'", "a list")),
+        ({"scorer": {"kind": "llm-judge", "rubric": "x {answer}", "scale": "1-5"}}, ("two whole numbers",)),
+        ({"scorer": {"kind": "llm-judge", "rubric": "{Question}: {answer}"}}, ("write {question}",)),
+        ({"prompt": "{ question }"}, ("write {question}",)),
+    ],
+)
+def test_a_slip_in_the_manifest(
+    bench: Bench, home: Path, more: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    refused(bench.here("show", manifest(home, **{"scorer": "exist-match", **more})), "m.yaml", *words)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("a: [", ("is not YAML",)),
         ("hello", ("no evalkit manifest", "evalkit_task: 1")),
+        ("evalkit_task: 1\nscorer: wer\nscorer: cer\n", ("the field 'scorer' stands twice",)),
+        ("evalkit_task: 1\ncolumns: {id: a, id: b}\n", ("the field 'id' stands twice",)),
         ("[]", ("no evalkit manifest",)),
         ("name: x\nscorer: wer\n", ("no evalkit manifest",)),
         ("evalkit_task: !!python/object/apply:os.system ['true']\n", ("is not YAML",)),

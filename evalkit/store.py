@@ -82,10 +82,11 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as exc:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise _store_error(path, exc) from exc
+        raise store_error(path, exc) from exc
 
 
-def _store_error(path: Path, exc: OSError) -> StoreError:
+def store_error(path: Path, exc: OSError) -> StoreError:
+    """What to tell of a file that couldn't be written."""
     if exc.errno in FULL:
         return StoreError(
             f"no space left on the disk that holds {path.parent}. Free some and run the same command again."
@@ -103,7 +104,7 @@ class Appender:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             self._mend()
         except OSError as exc:
-            raise _store_error(path, exc) from exc
+            raise store_error(path, exc) from exc
 
     def _mend(self) -> None:
         """End a line that a kill left torn, so that the next one starts fresh."""
@@ -124,7 +125,7 @@ class Appender:
                 done += os.write(self._fd, data[done:])
         except OSError as exc:
             os.ftruncate(self._fd, before)
-            raise _store_error(self.path, exc) from exc
+            raise store_error(self.path, exc) from exc
 
     def close(self) -> None:
         os.close(self._fd)
@@ -277,7 +278,7 @@ class RunWriter(Run):
             lock = (self.root / ".lock").open("a+")
         except OSError as exc:
             if exc.errno in FULL:
-                raise _store_error(self.root, exc) from exc
+                raise store_error(self.root, exc) from exc
             raise UsageError(
                 f"the run directory {self.root} can't be written: {exc.strerror or exc}. Choose another --out."
             ) from exc
@@ -379,4 +380,4 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as exc:
         temporary.unlink(missing_ok=True)
-        raise _store_error(path, exc) from exc
+        raise store_error(path, exc) from exc

@@ -20,7 +20,7 @@ from evalkit.interfaces import UsageError
 from evalkit.predictions import PredictionFile
 from evalkit.registry import suggestion
 from evalkit.rows import Row
-from evalkit.store import encode_line
+from evalkit.store import encode_line, store_error
 from evalkit.task import Task
 
 IMPORTED = "imported"
@@ -127,6 +127,16 @@ class _Out:
     folders: set[Path] = field(default_factory=set)
     places: Sequence[str] | None = None
 
+    @property
+    def new(self) -> Path:
+        """The file while it is written."""
+        return _new(self.path)
+
+
+def _new(path: Path) -> Path:
+    """Where this process writes a file before it takes its place: no two processes write the same."""
+    return path.with_suffix(f".{os.getpid()}.new")
+
 
 @dataclass
 class Importer:
@@ -163,6 +173,7 @@ class Importer:
 
         Raises:
             UsageError: a malformed line or an id that occurs twice, by file and line; no prediction for any task.
+            StoreError: full disk.
         """
         with self._opened():
             for foreign in files:
@@ -177,17 +188,31 @@ class Importer:
         """Files under construction: put in place at the end, removed when something went wrong."""
         try:
             yield
-            for o in self._outs.values():
-                o.file.close()
-                os.replace(o.path.with_suffix(".new"), o.path)  # noqa: PTH105
+            self._place()
         except BaseException:
             for o in self._outs.values():
-                o.file.close()
-                o.path.with_suffix(".new").unlink(missing_ok=True)
+                with suppress(OSError):  # full disk: what it still holds is not wanted
+                    o.file.close()
+                o.new.unlink(missing_ok=True)
             with suppress(OSError):  # not empty, or not there
                 (self.out / IMPORTED).rmdir()
                 self.out.rmdir()
             raise
+
+    def _place(self) -> None:
+        """Put the finished files where they belong, and clear away what killed processes left half done."""
+        for o in self._outs.values():
+            try:
+                o.file.close()
+                os.replace(o.new, o.path)  # noqa: PTH105
+            except FileNotFoundError as exc:  # another process was done first, and cleared this away
+                raise UsageError(
+                    f"another process is writing {self.out}. Wait for it, or choose another --out."
+                ) from exc
+            except OSError as exc:
+                raise store_error(o.path, exc) from exc
+        for stale in (self.out / IMPORTED).glob("*.new"):
+            stale.unlink(missing_ok=True)
 
     def _settled(self, o: _Out, files: Sequence[Foreign]) -> PredictionFile:
         folder = Path(os.path.commonpath(sorted(map(str, o.folders))))
@@ -230,7 +255,7 @@ class Importer:
             path = self.out / IMPORTED / f"{task.name.replace('/', '_')}.jsonl"
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                file = path.with_suffix(".new").open("wb", buffering=BUFFER)
+                file = _new(path).open("wb", buffering=BUFFER)
             except OSError as exc:
                 raise UsageError(
                     f"{path} can't be written: {exc.strerror or exc}. Choose another --out."
@@ -256,7 +281,10 @@ class Importer:
         }
         line |= {k: v for k, v in values.items() if v is not None}
         line["at"] = [str(foreign.path), found.line]
-        o.file.write(encode_line(line))
+        try:
+            o.file.write(encode_line(line))
+        except OSError as exc:
+            raise store_error(o.path, exc) from exc
 
     def _id(self, o: _Out, found: Converted, foreign: Foreign, folder: Path) -> str:
         """The record's id, or the one that the benchmark gives its row; what repeats one is x~2, x~3, as in a run.

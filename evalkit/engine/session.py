@@ -196,8 +196,12 @@ def open_run(job: Job, card: ModelCard) -> tuple[RunWriter, dict[str, Any]]:
 
 
 def refuse_others(out: Path, runner: Runner) -> None:
-    """Raises UsageError when the run directory holds somebody else's answers. For before anything is written."""
-    _checked(Run(out), _signed(runner, _label(runner)))
+    """Raises UsageError when the run directory holds somebody else's answers, or somebody is writing it. For before
+    anything is written."""
+    run = Run(out)
+    _checked(run, _signed(runner, _label(runner)))
+    if run.exists:
+        RunWriter(out).close()
 
 
 def _checked(run: Run, runner: str) -> dict[str, Any]:

@@ -103,6 +103,8 @@ def from_run(folder: Path, task: str) -> Rater:
         mark = marks.get(score.sample_id)
         current = mark is not None and score.response == mark.digest
         if current and score.metric in head["reads"] and score.judge in head["judges"]:
+            if score.value is None and score.sample_id in rows:
+                continue  # as in results: no verdict gives way to a later failure
             ability = (asked.get(score.sample_id, {}).get("groups") or {}).get("ability")
             rows[score.sample_id] = {"id": score.sample_id, "ability": ability, "score": score.value}
     return rater(f"{folder.name} {task}", rows.values(), "score", ("id",))

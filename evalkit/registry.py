@@ -13,13 +13,15 @@ import inspect
 import pkgutil
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
-from evalkit.formats import Format
+from evalkit.formats import Converted, Format, Head, Reading
 from evalkit.interfaces import ChatModel, Runner, Transcriber, UsageError
 from evalkit.task import Overall, Suite, Task
 
@@ -33,15 +35,23 @@ def _modules(package: str, group: str) -> Iterator[ModuleType]:
     for info in sorted(pkgutil.iter_modules(home.__path__), key=lambda i: i.name):
         if not info.name.startswith("_") and not (package == BENCHMARKS and info.ispkg):
             yield importlib.import_module(f"{package}.{info.name}")
+    seen = set()
     for point in entry_points(group=group):
         try:
             loaded = point.load()
-            yield loaded if isinstance(loaded, ModuleType) else importlib.import_module(loaded.__module__)
-        except Exception as exc:  # somebody else's broken plug-in must not take everything down
-            warnings.warn(
-                f"the plug-in {point.value!r} ({group}) can't be imported and is left out: {exc}",
-                stacklevel=2,
-            )
+            if not isinstance(loaded, ModuleType | type):
+                raise TypeError("the entry point has to name the module that holds it")
+            module = loaded if isinstance(loaded, ModuleType) else importlib.import_module(loaded.__module__)
+        except (Exception, SystemExit) as exc:  # somebody else's broken plug-in must not take everything down
+            _leave_out(point.value, group, f"can't be imported ({type(exc).__name__}: {exc})")
+        else:
+            if module.__name__ not in seen:
+                seen.add(module.__name__)
+                yield module
+
+
+def _leave_out(plugin: str, group: str, why: str) -> None:
+    warnings.warn(f"the plug-in {plugin!r} ({group}) {why}: it is left out", stacklevel=3)
 
 
 def suggestion(name: str, known: list[str]) -> str:
@@ -71,8 +81,8 @@ def runner_modules() -> dict[str, ModuleType]:
     """Every module that holds a runner, by the runner's name."""
     found: dict[str, ModuleType] = {}
     for module in _modules(RUNNERS, "evalkit.runners"):
-        if (cls := runner_class(module)) is not None:
-            found.setdefault(cls.name, module)
+        if (cls := runner_class(module)) is not None and found.setdefault(cls.name, module) is not module:
+            _leave_out(module.__name__, "evalkit.runners", f"has a runner {cls.name!r}, and so has another")
     return found
 
 
@@ -103,7 +113,12 @@ def make_runner(spec: str, options: Mapping[str, str]) -> Runner:
         inspect.signature(cls).bind(model, **options)
     except TypeError as exc:
         raise UsageError(f"the runner {name!r} doesn't take these model arguments (-M): {exc}.") from exc
-    return cls(model, **options)  # type: ignore[call-arg]
+    try:
+        return cls(model, **options)  # type: ignore[call-arg]
+    except (ValueError, TypeError, KeyError, OSError, ImportError) as exc:
+        raise UsageError(
+            f"the runner {name!r} can't be made of these model arguments (-M): {_told(exc)}."
+        ) from exc
 
 
 def make_chat(spec: str, options: Mapping[str, str]) -> ChatModel:
@@ -138,11 +153,54 @@ def default_transcriber() -> str | None:
 def formats() -> dict[str, Format]:
     """Every format of predictions, by name."""
     found: dict[str, Format] = {}
+    known: dict[str, Format] = {}
     for module in _modules(FORMATS, "evalkit.formats"):
-        for value in vars(module).values():
-            if isinstance(value, Format):
-                found.setdefault(value.name, value)
+        foreign = not module.__name__.startswith(f"{FORMATS}.")
+        for value in [v for v in vars(module).values() if isinstance(v, Format)]:
+            if known.setdefault(value.name, value) is not value:
+                _leave_out(
+                    module.__name__, "evalkit.formats", f"has a format {value.name!r}, and so has another"
+                )
+            else:
+                found[value.name] = _guarded(value) if foreign else value
     return found
+
+
+def _guarded(form: Format) -> Format:
+    """A format of another package, whose failures are told by its name and its file, and end no other's reading."""
+
+    def sniff(head: Head) -> bool:
+        try:
+            return bool(form.sniff(head))
+        except UsageError:
+            raise
+        except Exception as exc:
+            warnings.warn(f"the format {form.name!r} can't look at {head.path} ({_told(exc)})", stacklevel=2)
+            return False
+
+    def read(path: Path, reading: Reading) -> Iterator[Converted]:
+        line = 0
+        try:
+            for found in form.read(path, reading):
+                line = found.line
+                for field in ("id", "text", "audio", "transcript"):
+                    if not isinstance(value := getattr(found, field), str | None):
+                        what = f"the format {form.name!r} gives a {type(value).__name__} for {field}"
+                        raise UsageError(f"{path}:{line}: {what}, not a text")
+                yield found
+        except UsageError:
+            raise
+        except Exception as exc:
+            place = f"after line {line}" if line else "at its beginning"
+            raise UsageError(
+                f"{path} can't be read {place} by the format {form.name!r} ({_told(exc)})"
+            ) from exc
+
+    return replace(form, sniff=sniff, read=read)
+
+
+def _told(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {' '.join(str(exc).split())[:200]}"
 
 
 # --- benchmarks ----------------------------------------------------------------------------------
@@ -204,12 +262,33 @@ def catalogue() -> Catalogue:
     overalls: dict[str, Overall] = {}
     suites: dict[str, Suite] = {}
     for module in _modules(BENCHMARKS, "evalkit.benchmarks"):
-        for task in getattr(module, "TASKS", ()):
-            if task.name in tasks:
-                raise UsageError(
-                    f"two benchmark files declare the task {task.name!r} ({module.__name__} is one)"
-                )
-            tasks[task.name] = task
-        overalls |= {o.name: o for o in getattr(module, "OVERALLS", ())}
-        suites |= {s.name: s for s in getattr(module, "SUITES", ())}
+        ours = module.__name__.startswith(f"{BENCHMARKS}.")
+        try:
+            new_tasks = _declared(module, "TASKS", Task, tasks)
+            new_overalls = _declared(module, "OVERALLS", Overall, overalls)
+            new_suites = _declared(module, "SUITES", Suite, suites)
+        except (TypeError, ValueError) as exc:
+            if ours:
+                raise UsageError(f"{module.__name__} {exc}") from exc
+            _leave_out(module.__name__, "evalkit.benchmarks", str(exc))
+            continue
+        tasks |= new_tasks
+        overalls |= new_overalls
+        suites |= new_suites
     return Catalogue(tasks, overalls, suites)
+
+
+_T = TypeVar("_T", Task, Overall, Suite)
+
+
+def _declared(module: ModuleType, what: str, kind: type[_T], known: Mapping[str, _T]) -> dict[str, _T]:
+    """What a benchmark file declares under one of its names. Raises TypeError or ValueError, which say why not."""
+    values = getattr(module, what, ())
+    if not isinstance(values, list | tuple) or not all(isinstance(v, kind) for v in values):
+        raise TypeError(f"has {what} that are no tuple of {kind.__name__}")
+    found: dict[str, _T] = {}
+    for value in values:
+        if value.name in known or value.name in found:
+            raise ValueError(f"declares the {kind.__name__.lower()} {value.name!r}, which is there already")
+        found[value.name] = value
+    return found

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -253,3 +254,33 @@ def test_a_wrong_sample_id_does_not_move_an_answer(bench: Bench) -> None:
     assert run(bench, Mixed).code == 0
     assert answers(bench) == {"q00": "q00", "q01": "q01"}
     assert json.loads((bench.tmp / "a/run.json").read_text())["sessions"][0]["requests"] == 2
+
+
+def test_a_batch_in_another_order_moves_no_answer(bench: Bench) -> None:
+    bench.questions(4)
+
+    class Sorted(Batches):
+        name = "sorted"
+        sizes: list[int] = []  # noqa: RUF012 - as the other toys
+
+        def generate_batch(self, samples: Sequence[Sample], modality: Modality) -> list[Response]:
+            found = super().generate_batch(samples, modality)
+            named = [replace(r, text=s.id) for r, s in zip(found, samples, strict=True)]
+            return named[::-1]
+
+    assert run(bench, Sorted).code == 0
+    assert answers(bench) == {f"q0{k}": f"q0{k}" for k in range(4)}
+
+
+@pytest.mark.parametrize("answer", [None, "la", Response("q00", text=7)])  # type: ignore[arg-type]
+def test_what_is_no_response_is_one_failed_sample(bench: Bench, answer: Any) -> None:
+    bench.questions(1)
+
+    class Odd(ToyRunner):
+        name = "odd"
+
+        async def generate(self, sample: Sample, modality: Modality) -> Response:
+            return answer  # type: ignore[no-any-return]
+
+    done = run(bench, Odd)
+    assert done.code == 1 and "the runner gave a" in done.err, done.said

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import registry
+from evalkit.formats import Head, Reading
 from evalkit.interfaces import UsageError
 from evalkit.registry import catalogue, make_chat, make_runner, make_transcriber, runner_modules
 
@@ -61,6 +62,7 @@ def fresh() -> Iterator[None]:
     def forget() -> None:
         catalogue.cache_clear()
         runner_modules.cache_clear()
+        registry.formats.cache_clear()
         for name in [m for m in sys.modules if m.startswith("their_")]:
             del sys.modules[name]
 
@@ -104,10 +106,78 @@ def test_a_benchmark_of_another_package(tmp_path: Path, monkeypatch: pytest.Monk
 def test_two_benchmarks_may_not_share_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clash = BENCHMARK.replace("theirs/one", "voicebench/mmsu")
     install(tmp_path, monkeypatch, "[evalkit.benchmarks]\ntheirs = their_bench\n", their_bench=clash)
-    with pytest.raises(
-        UsageError, match=r"two benchmark files declare the task 'voicebench/mmsu'.*their_bench"
+    with pytest.warns(
+        UserWarning, match=r"their_bench.* declares the task 'voicebench/mmsu', which is there"
     ):
-        catalogue()
+        found = catalogue()
+    assert "theirs" not in found.suites and found.tasks["voicebench/mmsu"].title != "One"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("TASKS = 5", "TASKS that are no tuple of Task"),
+        ("TASKS = ('a',)", "TASKS that are no tuple of Task"),
+        ("from benchmarks.suites import SUITES", "which is there already"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+    ],
+)
+def test_what_a_plug_in_declares_amiss_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
+) -> None:
+    install(tmp_path, monkeypatch, "[evalkit.benchmarks]\ntheirs = their_bench\n", their_bench=text)
+    with pytest.warns(UserWarning, match=f"their_bench.*{words}"):
+        assert "voicebench/mmsu" in catalogue().tasks
+
+
+FORMAT = """
+from evalkit.formats import Converted, Format
+
+def read(path, reading):
+    yield Converted(1, id="a", text="x")
+    {read}
+
+FORMAT = Format("{name}", "about", "files", "marks", ("*",), lambda head: {sniff}, read)
+"""
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        ("{}['utt']", r"x\.jsonl can't be read after line 1 by the format 'theirs' \(KeyError"),
+        ("yield Converted(2, id='b', text=5)", r"x\.jsonl:2: the format 'theirs' gives a int for text"),
+    ],
+)
+def test_a_format_of_theirs_that_fails_is_told_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str, words: str
+) -> None:
+    body = FORMAT.format(name="theirs", sniff="1 / 0", read=read)
+    install(tmp_path, monkeypatch, "[evalkit.formats]\ntheirs = their_format\n", their_format=body)
+    (tmp_path / "x.jsonl").write_text("{}")
+    head = Head(tmp_path / "x.jsonl")
+    form = registry.formats()["theirs"]
+    with pytest.warns(UserWarning, match="'theirs' can't look at .*ZeroDivisionError"):
+        assert form.sniff(head) is False
+    with pytest.raises(UsageError, match=words):
+        list(form.read(head.path, Reading(head)))
+
+
+def test_a_format_called_like_ours_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = FORMAT.format(name="kaldi", sniff="True", read="")
+    install(tmp_path, monkeypatch, "[evalkit.formats]\ntheirs = their_format\n", their_format=body)
+    with pytest.warns(UserWarning, match="their_format.*'kaldi', and so has another"):
+        assert registry.formats()["kaldi"].about != "about"
+
+
+def test_a_runner_that_cannot_take_its_arguments_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = RUNNER.replace(
+        "self.model, self.options", "self.n = float(options.get('n', '1'))\n        self.model, self.options"
+    )
+    install(tmp_path, monkeypatch, "[evalkit.runners]\nparrot = their_runner\n", their_runner=body)
+    with pytest.raises(UsageError, match=r"'parrot' can't be made of .*ValueError: could not convert"):
+        make_runner("parrot/x", {"n": "many"})
 
 
 @pytest.mark.parametrize("broken", ["1 / 0", "import no_such_module_of_theirs", "raise SystemError('no')"])

@@ -19,6 +19,14 @@ from evalkit.store import RunWriter
 T = TypeVar("T")
 
 
+def _check(response: object) -> None:
+    """Raises RunnerError for what is no answer: a runner may be anybody's."""
+    if not isinstance(response, Response):
+        raise RunnerError("bad-response", f"the runner gave a {type(response).__name__}, not a Response")
+    if not isinstance(response.text, str):
+        raise RunnerError("bad-response", f"the runner gave a {type(response.text).__name__} for a text")
+
+
 class Generator:
     """Asks the runner; every failure comes back as a response with an error, except fatal ones."""
 
@@ -43,6 +51,7 @@ class Generator:
         modality = item.state.plan.task.modality
         try:
             response, tries = await attempt(lambda: self.runner.generate(item.sample, modality), self.retry)
+            _check(response)
         except RunnerError as error:
             if error.fatal:
                 raise
@@ -66,6 +75,14 @@ class Generator:
             got = await self._in_thread(lambda: self.runner.generate_batch(samples, modality))
             if len(got) != len(items):
                 raise RunnerError("bad-batch", f"the runner gave {len(got)} answers for {len(items)} samples")
+            for response in got:
+                _check(response)
+            if len(items) > 1 and [r.sample_id for r in got] != [
+                s.id for s in samples
+            ]:  # asked again one by one
+                raise RunnerError(
+                    "bad-batch", "the answers of a batch stand in another order than its samples"
+                )
         except UsageError:
             raise
         except Exception as exc:

@@ -65,9 +65,8 @@ def collect(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> Segments:
         else:
             segments.add(score)
     if settled:
-        places = _places(run, plan)
         for signed, judge in settled.items():
-            found = sorted(kept[signed].values(), key=lambda s: (places.get(s.sample_id, 0), s.sample_id))
+            found = sorted(kept[signed].values(), key=lambda s: (marks[s.sample_id].order, s.sample_id))
             for score in judge.settle(found):
                 segments.add(score)
     if (failing := [j for j in plan.judges if j.judges_failure]) and not all(m.ok for m in marks.values()):
@@ -87,12 +86,6 @@ def _add_failures(
         for judge in judges:
             for verdict in judge.score(sample, Answer("", Response(sample_id))):
                 segments.add(Score.of(verdict, sample_id=sample_id, judge=plan.sign(judge), response=""))
-
-
-def _places(run: Run, plan: ScoringPlan) -> dict[str, int]:
-    """Where each sample stands in its data set, as recorded for judges that need the order."""
-    lines = run.task(plan.task.name).final_lines()
-    return {line["sample_id"]: int((line.get("asked") or {}).get("order") or 0) for line in lines}
 
 
 def segment_row(

@@ -136,7 +136,7 @@ class Mark:
     """Where a response stands in its file, and what it answers; enough to resume without reading it.
 
     `digest` is what scores refer to; `answer` is the digest of the answer alone, `judged` of
-    what judges were told of the sample.
+    what judges were told of the sample, `order` its place in the data set.
     """
 
     input: str
@@ -145,6 +145,7 @@ class Mark:
     ok: bool
     answer: str = ""
     judged: str = ""
+    order: int = 0
 
 
 class TaskFiles:
@@ -166,9 +167,10 @@ class TaskFiles:
         out: dict[str, Mark] = {}
         for offset, line in self.response_lines():
             digest = line.get("response", "")
-            told = (line.get("asked") or {}).get("judged", "")
+            asked = line.get("asked") or {}
+            told, order = asked.get("judged", ""), int(asked.get("order") or 0)
             ok = "error" not in line
-            new = Mark(line.get("input", ""), digest, offset, ok, line.get("answer", digest), told)
+            new = Mark(line.get("input", ""), digest, offset, ok, line.get("answer", digest), told, order)
             old = out.get(line["sample_id"])
             if old is None or new.ok or not old.ok or old.input != new.input:
                 out[line["sample_id"]] = new

@@ -142,8 +142,8 @@ def score_bulk(run: RunWriter, state: TaskState, source: Iterable[Pair], predict
             digest = reference(answer, told)
             loaded = load(state, sample)  # its input as a run would name it, so that both compare
             input_digest = loaded.instead if instead else loaded.input
-            mark = state.marks.get(sample.id)
-            if mark is None or mark.input != input_digest or mark.digest != digest or not mark.ok:
+            mark = state.answered(sample.id, input_digest)
+            if mark is None or mark.digest != digest or state.moved(sample.id):
                 line = response.to_json() | {
                     "input": input_digest,
                     "answer": answer,

@@ -173,19 +173,16 @@ class Pipeline:
         if (instead := self._instead(item)) is not None:
             # What a protocol says in the model's place is no answer under another protocol.
             item.input = item.instead
-        mark = state.marks.get(sample.id)
-        held = mark is not None and mark.ok and mark.input == item.input
-        if mark is not None and held and (instead is None or mark.answer == instead.digest()):
+        mark = state.answered(sample.id, item.input)
+        if mark is not None and (instead is None or mark.answer == instead.digest()):
             item.ref = reference(mark.answer, judged(sample))
             self.progress.plan("generate", -1)
-            if mark.digest == item.ref and state.scored(sample.id, item.ref):
-                return
-            self.outstanding += 1
             files = self.run.task(state.name)
-            response = files.response_at(mark)
-            if mark.digest != item.ref:  # the question or its target changed since: judged anew
-                self._record(item, files.relative(response))
-            await self._onward(item, response)
+            if mark.digest != item.ref or state.moved(sample.id):  # question, target or place changed since
+                self._record(item, files.relative(files.response_at(mark)))
+            if mark.digest != item.ref or not state.scored(sample.id, item.ref):
+                self.outstanding += 1
+                await self._onward(item, files.response_at(mark))
             return
         self.outstanding += 1
         self.progress.expect("generate")

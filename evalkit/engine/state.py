@@ -87,6 +87,17 @@ class TaskState:
         self.done.add(key)
         return new
 
+    def answered(self, sample_id: str, input: str) -> Mark | None:
+        """The answer on record to this input, if there is one."""
+        mark = self.marks.get(sample_id)
+        return mark if mark is not None and mark.ok and mark.input == input else None
+
+    def moved(self, sample_id: str) -> bool:
+        """Does it stand elsewhere in the data set than is on record, and does a judge go by that?"""
+        mark = self.marks.get(sample_id)
+        ordered = any(j.in_order for j in self.plan.judges)
+        return ordered and mark is not None and mark.order != self.seen.get(sample_id, 0)
+
     def has(self, sample_id: str, metric: str, judge: str, response: str) -> bool:
         """Is there a verdict (not a failure) on record?"""
         return score_key(sample_id, metric, judge, response) in self.done

@@ -14,7 +14,7 @@ from evalkit.audio import encode_wav
 from evalkit.interfaces import OutOfMemory, RunnerError, UsageError
 from evalkit.records import Audio, Modality, Response, Sample
 from evalkit.store import write_bytes
-from tests.cli_fixtures import Bench, Done, ToyRunner, bench, lines, result, sent
+from tests.cli_fixtures import Bench, Done, ToyRunner, bench, lines, refused, result, sent
 
 __all__ = ["bench"]
 
@@ -284,3 +284,15 @@ def test_what_is_no_response_is_one_failed_sample(bench: Bench, answer: Any) -> 
 
     done = run(bench, Odd)
     assert done.code == 1 and "the runner gave a" in done.err, done.said
+
+
+def test_a_runner_that_lacks_its_weights_is_told_in_one_sentence(bench: Bench) -> None:
+    bench.questions(1)
+
+    class Bare(ToyRunner):
+        name = "bare"
+
+        def prepare(self, modality: Modality) -> None:
+            raise OSError("no weights\nhere")
+
+    refused(run(bench, Bare), "the runner 'bare' can't be made ready (OSError: no weights here)")

@@ -21,13 +21,13 @@ from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry
 from evalkit.engine.signals import handlers_kept, listen
 from evalkit.engine.state import TaskState
-from evalkit.interfaces import Roles, Runner, UsageError
+from evalkit.interfaces import Roles, Runner, RunnerError, UsageError
 from evalkit.plan import ModelCard, ScoringPlan
-from evalkit.records import JSON, digest_of
+from evalkit.records import JSON, Modality, digest_of
 from evalkit.results import build_results
 from evalkit.signature import fingerprint
 from evalkit.sources import DataOptions, Source
-from evalkit.store import Run, RunWriter
+from evalkit.store import Run, RunWriter, StoreError
 from evalkit.task import Overall, Task
 
 
@@ -241,6 +241,17 @@ def results_of(
     return results
 
 
+def _ready(runner: Runner, modality: Modality) -> None:
+    """Let a runner load what it needs. Raises UsageError when it can't: it may be anybody's, and lack its weights."""
+    try:
+        runner.prepare(modality)
+    except (UsageError, RunnerError, StoreError):
+        raise
+    except Exception as exc:
+        what = f"{type(exc).__name__}: {' '.join(str(exc).split())[:300]}"
+        raise UsageError(f"the runner {runner.name!r} can't be made ready ({what}).") from exc
+
+
 def execute(job: Job) -> Outcome:
     """Do the job: everything not yet on record is generated and judged, then results are written.
 
@@ -260,7 +271,7 @@ def execute(job: Job) -> Outcome:
     try:
         run.write_manifest(manifest)
         for modality in dict.fromkeys(t.modality for t in job.tasks):
-            job.runner.prepare(modality)
+            _ready(job.runner, modality)
         for helper in (job.roles.asr, job.roles.judge, job.roles.lalm):
             getattr(helper, "prepare", lambda: None)()
         for state in states:

@@ -21,6 +21,9 @@ _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(\S.*)", re.DOTALL)
 """A choice or an answer with its letter before it: "B. Oslo", "(B) Oslo"."""
 
 
+_NESTED: dict[Any, str] = {Mapping: "an object", (list, tuple): "a list", bytes: "bytes"}
+
+
 def _unlettered(options: list[str]) -> list[str]:
     """Options without their letters, if all bring their own: the prompt writes them, and replies may leave them out."""
     found = [_LETTERED.fullmatch(o.strip()) for o in options]
@@ -88,17 +91,11 @@ class Reader:
         return UsageError(f"{row.where} {what} under columns.{role} in {self.path.name}")
 
     def _plain(self, row: Row, value: Any, role: str) -> str:
-        """A text, number or truth value as text. Raises UsageError for anything nested, or nothing in a list."""
-        if value is None or value != value or isinstance(value, Mapping | list | tuple | bytes):
-            kind = (
-                "an object"
-                if isinstance(value, Mapping)
-                else "a list"
-                if isinstance(value, list | tuple)
-                else None
-            )
-            what = kind or ("bytes" if isinstance(value, bytes) else "null")
-            raise self._error(row, f"has {what} where a text belongs; give texts or numbers", role)
+        """A text, number or truth value as text. Raises UsageError for what is nested, or nothing, and needed."""
+        kind = next((name for kinds, name in _NESTED.items() if isinstance(value, kinds)), "")
+        kind = "null" if value is None or value != value else kind
+        if kind and (role == "id" or role in self.needed):
+            raise self._error(row, f"has {kind} where a text belongs; give texts or numbers", role)
         return str(value)
 
     def _question(self, row: Row) -> str | None:
@@ -121,7 +118,7 @@ class Reader:
         else:
             value = self._list(self._cell(row, column, "choices"))
             found = [self._plain(row, v, "choices") for v in value] if isinstance(value, list) else []
-            if not row.given and not all(c.strip() for c in found):
+            if "choices" in self.needed and not row.given and not all(c.strip() for c in found):
                 raise self._error(row, "has an empty choice; fill it in, or leave it out", "choices")
         if "choices" in self.needed and not row.given and len(found) < 2:
             remedy = "a list, several columns, or a separator is what gives them"

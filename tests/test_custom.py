@@ -606,6 +606,12 @@ def test_a_mistake_in_the_rows(
     assert not (bench.tmp / "out" / "run.json").exists()
 
 
+def test_what_is_not_asked_for_may_be_anything(bench: Bench, home: Path) -> None:
+    odd = {"question": {"text": "?"}, "choices": ["x", ""]}
+    write(home / "rows.jsonl", [{**ROWS[0], **odd}])
+    assert [s["target"] for s in shown(bench, manifest(home, "wer"))] == ["Rome"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

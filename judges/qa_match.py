@@ -139,8 +139,9 @@ class ExistMatch(Judge):
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
         try:
             found = qa_exist_match(sample.target, answer.text)
-        except TypeError as exc:
-            return self.unscored(f"bad-reference: {exc}; mend the target of this sample")
+        except TypeError:
+            what = f"must be text or a list of texts, but it is {sample.target!r:.60}"
+            return self.unscored(f"bad-reference: the reference {what}; mend the target of this sample")
         if self.empty_reference == "unscored" and isinstance(found.ref, list) and not found.ref:
             return self.unscored(NO_REFERENCE)
         if not found.match or _reference_line(found.matched):

@@ -252,6 +252,20 @@ def _ready(runner: Runner, modality: Modality) -> None:
         raise UsageError(f"the runner {runner.name!r} can't be made ready ({what}).") from exc
 
 
+def _answered(job: Job, pipeline: Pipeline, progress: Progress) -> bool:
+    """Run the pipeline to its end; True when it was interrupted. Raises as `execute`."""
+    try:
+        with handlers_kept():
+            return asyncio.run(_go(pipeline, [job.roles.judge, job.roles.lalm]))
+    except UsageError as exc:  # a row far down that is no sample
+        if not pipeline.requests:
+            raise
+        kept = f"What was answered is kept in {job.out}; mend it and run the same command to go on."
+        raise UsageError(f"{exc} {kept}") from exc
+    finally:
+        progress.close()
+
+
 def execute(job: Job) -> Outcome:
     """Do the job: everything not yet on record is generated and judged, then results are written.
 
@@ -287,16 +301,7 @@ def execute(job: Job) -> Outcome:
             retry=job.retry,
             progress=progress,
         )
-        try:
-            with handlers_kept():
-                interrupted = asyncio.run(_go(pipeline, [job.roles.judge, job.roles.lalm]))
-        except UsageError as exc:  # a row far down that is no sample
-            if not pipeline.requests:
-                raise
-            kept = f"What was answered is kept in {job.out}; mend it and run the same command to go on."
-            raise UsageError(f"{exc} {kept}") from exc
-        finally:
-            progress.close()
+        interrupted = _answered(job, pipeline, progress)
         results = results_of(run, states, card, job.overalls)
         outcome = Outcome(
             results,

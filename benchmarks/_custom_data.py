@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks._custom_rows import Reader
 from evalkit.audio import AudioError, materialise
+from evalkit.errors import UsageError
 from evalkit.folders import DataOptions, HubData, LayoutError, Source, open_folder
-from evalkit.interfaces import UsageError
 from evalkit.rows import SUFFIXES, Row, header_of
 from evalkit.sources import open_source
 

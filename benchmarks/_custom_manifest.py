@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import Modality
 from judges.custom import BUILT_IN
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks._choices import letter, report_prompt
 from benchmarks._custom_manifest import PLACEHOLDER, Judged, Manifest
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.rows import Row
 from judges.custom import BUILT_IN

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._choices import has_prefixes, kimi_prompt, without_prefix, without_prefixes
+from evalkit.errors import UsageError
 from evalkit.files import sha256_of
-from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Sample, Turn
 from evalkit.sources import Row, Source
 

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from evalkit.audio import AudioError, decode, inside, probe
+from evalkit.errors import UsageError
 from evalkit.files import numbered_lines, sha256_of
-from evalkit.interfaces import UsageError
 from evalkit.records import Audio
 from judges.lalm_presets import TRACK_FIELDS, Track
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks._style_manifest import Item
-from evalkit.interfaces import ChatModel, ChatRequest
+from evalkit.chat import ChatModel, ChatRequest
 from judges.prompts import load_rubric
 
 RUNS = 5

@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evalkit.interfaces import Judge, Roles, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality
 from evalkit.sources import HubData
 from evalkit.stats import pooled
 from evalkit.task import Metric, Task, Variant
+from judges.manner import manner_of
 
 if TYPE_CHECKING:
     from benchmarks._custom_manifest import ErrorRate, Judged, Manifest
@@ -121,9 +123,7 @@ def _judged(scorer: Judged, reads: Reads) -> tuple[Build, tuple[Metric, ...], st
     from judges.custom import BUILT_IN, custom_judge
 
     def build(roles: Roles) -> Sequence[Judge]:
-        return [
-            custom_judge(scorer.rubric, scorer.scale, roles.judge, reads=reads, recorded=roles.recorded())
-        ]
+        return [custom_judge(scorer.rubric, scorer.scale, roles.judge, reads=reads, manner=manner_of(roles))]
 
     _, scale = BUILT_IN.get(scorer.rubric, (None, scorer.scale))
     if isinstance(scale, str):

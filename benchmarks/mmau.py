@@ -19,6 +19,7 @@ from evalkit.sources import HubData
 from evalkit.stats import Strata
 from evalkit.task import Cell, Metric, Suite, Task, Variant
 from judges.choices import StrictChoice
+from judges.manner import manner_of
 from judges.mmau_choice import mmau_judge
 from judges.token_set import TokenSet
 
@@ -36,7 +37,7 @@ LETTER_AWARE = Metric("letter_aware", "Accuracy (letter or option, not official)
 
 def kimi(roles: Roles) -> list[Judge]:
     """The judge, and beside it the two rules that need none."""
-    return [mmau_judge(roles.judge, recorded=roles.recorded()), TokenSet(), StrictChoice("letter_aware")]
+    return [mmau_judge(roles.judge, manner=manner_of(roles)), TokenSet(), StrictChoice("letter_aware")]
 
 
 VARIANTS = {

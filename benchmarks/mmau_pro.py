@@ -26,6 +26,7 @@ from judges.branch import Branch
 from judges.choices import StrictChoice
 from judges.embedders import open_embedder
 from judges.embedding_match import EmbeddingMatch
+from judges.manner import manner_of
 from judges.missing import OrMissing
 from judges.mmau_pro_if import MISSING, InstructionRules
 from judges.mmau_pro_open import mmau_pro_open_judge
@@ -74,7 +75,7 @@ def _turn(row: Row, paths: list[Any], text: str) -> Turn:
 
 
 def _by_kind(closed: Judge, roles: Roles, *, official: bool) -> Branch:
-    opened: Judge = mmau_pro_open_judge(roles.judge, official=official, recorded=roles.recorded())
+    opened: Judge = mmau_pro_open_judge(roles.judge, official=official, manner=manner_of(roles))
     opened = opened if official else OrMissing(opened, 0.0)
     return Branch("kind", {CLOSED: closed, OPEN: opened, INSTRUCTION: InstructionRules(official=official)})
 

@@ -15,6 +15,7 @@ from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
 from evalkit.task import Cell, Metric, Overall, Part, Suite, Task, Variant
+from judges.manner import manner_of
 from judges.openaudiobench import THRESHOLD, OABProtocol, oab_judge
 
 SECTION = "OpenAudioBench (S2T)"
@@ -57,7 +58,7 @@ def _variants(
             threshold = int(roles.options.get("reasoning_threshold", THRESHOLD))
             return [
                 oab_judge(
-                    subset, roles.judge, CONTRACTS[protocol], threshold=threshold, recorded=roles.recorded()
+                    subset, roles.judge, CONTRACTS[protocol], threshold=threshold, manner=manner_of(roles)
                 )
             ]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import JSON, Modality, Sample, Turn
 from evalkit.sources import HubData, Row
 from evalkit.task import Cell, Metric, Overall, Part, Suite, Task, Variant

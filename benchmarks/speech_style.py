@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import _lalm
-from evalkit.interfaces import Judge, Roles, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Judge, Roles
 from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.sources import HubData, Row, Source
 from evalkit.stats import WEIGHTED
 from evalkit.task import Cell, Suite, Task, Variant
 from judges.lalm import DROPPED, SCORED_1
 from judges.lalm_presets import Track, runs_of, speech_style_judge, user_audio_of
+from judges.manner import manner_of
 
 if TYPE_CHECKING:
     from benchmarks._style_manifest import Found, Item
@@ -115,7 +117,7 @@ def _judges(track: Track, protocol: str) -> Callable[[Roles], list[Judge]]:
                 runs=runs_of(roles.options),
                 user_audio=protocol != "control" and (track == HEARD if wished is None else wished),
                 control=protocol == "control",
-                recorded=roles.recorded("lalm-judge"),
+                manner=manner_of(roles, "lalm-judge"),
             )
         ]
 

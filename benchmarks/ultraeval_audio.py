@@ -19,6 +19,7 @@ from evalkit.task import Cell, Metric, Overall, Part, Suite, Task, Variant
 from judges.asr_wer import AsrWer
 from judges.dnsmos import Dnsmos
 from judges.llm_presets import chatbot_judge
+from judges.manner import manner_of
 from judges.qa_match import ExistMatch
 from judges.utmos import Utmos
 
@@ -99,7 +100,7 @@ def _match(roles: Roles, reads: Reads, protocol: str) -> Judge:
 
 
 def _rating(roles: Roles, reads: Reads, protocol: str) -> Judge:
-    judge = chatbot_judge(roles.judge, reads=reads, recorded=roles.recorded())
+    judge = chatbot_judge(roles.judge, reads=reads, manner=manner_of(roles))
     judge.judges_silence = protocol == "strict"
     return judge
 

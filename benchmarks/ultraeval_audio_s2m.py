@@ -17,6 +17,7 @@ from evalkit.records import Modality
 from evalkit.sources import HubData
 from evalkit.task import Cell, Metric, Overall, Part, Suite, Task, Variant
 from judges.llm_presets import chatbot_judge
+from judges.manner import manner_of
 from judges.missing import OrMissing
 from judges.qa_match import ExistMatch
 
@@ -36,7 +37,7 @@ def _matches(roles: Roles, protocol: str) -> list[Judge]:
 def _ratings(roles: Roles, protocol: str) -> list[Judge]:
     missing = None if protocol == "official" else 1.0
     return [
-        OrMissing(chatbot_judge(roles.judge, reads=reads, recorded=roles.recorded(), metric=name), missing)
+        OrMissing(chatbot_judge(roles.judge, reads=reads, manner=manner_of(roles), metric=name), missing)
         for name, _, reads in COLUMNS
     ]
 

@@ -22,6 +22,7 @@ from judges.fill import Fill
 from judges.ifeval import IFEval
 from judges.ifeval.pools import FINAL, LOOSE_INSTRUCTION, LOOSE_PROMPT, STRICT_INSTRUCTION, STRICT_PROMPT
 from judges.llm_presets import JudgeProtocol, mcq_judge, open_judge, qa_judge
+from judges.manner import manner_of
 from judges.mcq import ChoiceTemplates
 from judges.pedant import Pedant
 from judges.refusal import Refusal
@@ -122,7 +123,7 @@ IFEVAL = (
 
 def _open_variants() -> dict[str, Variant]:
     def judged(protocol: JudgeProtocol) -> Callable[[Roles], list[Judge]]:
-        return lambda r: [open_judge(protocol, r.judge, recorded=r.recorded())]
+        return lambda r: [open_judge(protocol, r.judge, manner=manner_of(r))]
 
     return {
         KIMI: Variant(
@@ -144,7 +145,7 @@ def _open_variants() -> dict[str, Variant]:
 def _qa_variants() -> dict[str, Variant]:
     def judged(protocol: JudgeProtocol) -> Callable[[Roles], list[Judge]]:
         return lambda r: [
-            qa_judge(protocol, r.judge, recorded=r.recorded()),
+            qa_judge(protocol, r.judge, manner=manner_of(r)),
             Pedant(weights=r.options.get("pedant_weights")),
         ]
 
@@ -169,7 +170,7 @@ def _letter_variants() -> dict[str, Variant]:
 
     return {
         KIMI: Variant(
-            lambda r: [mcq_judge(r.judge, recorded=r.recorded()), ChoiceTemplates("template_acc", "none")],
+            lambda r: [mcq_judge(r.judge, manner=manner_of(r)), ChoiceTemplates("template_acc", "none")],
             (ACC, TEMPLATE_ACC),
             "A judge compares the answer with the right letter; the letter templates are scored beside it.",
             skip=skip_by_length,

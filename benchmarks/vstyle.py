@@ -13,12 +13,14 @@ from dataclasses import replace
 from functools import partial
 
 from benchmarks import _lalm
-from evalkit.interfaces import Judge, Roles, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
 from evalkit.stats import Strata
 from evalkit.task import Cell, Suite, Task, Variant
 from judges.lalm_presets import NAMED_AUDIO, runs_of, user_audio_of, vstyle_judge
+from judges.manner import manner_of
 from judges.vstyle_votes import INFINITE, NOT_A_NUMBER
 
 ROWS = {
@@ -92,7 +94,7 @@ def _variants(language: str) -> dict[str, Variant]:
                     on_failure="drop" if official else "score_1",
                     runs=runs_of(roles.options),
                     user_audio=user_audio_of(roles.options),
-                    recorded=roles.recorded("lalm-judge"),
+                    manner=manner_of(roles, "lalm-judge"),
                 )
             ]
 

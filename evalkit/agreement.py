@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import JSON
 
 Scores = Mapping[str, float]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from evalkit.errors import UsageError
 from evalkit.files import sha256_of
-from evalkit.interfaces import UsageError
 from evalkit.records import JSON
 from evalkit.rows import SUFFIXES, Row, read_rows
 

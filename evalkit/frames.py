@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.store import MANIFEST, RESPONSES, RESULTS, Mark, Run, TaskFiles
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.config import offline
+from evalkit.errors import UsageError
 from evalkit.folders import DataOptions, HubData, LayoutError, Source, open_folder, roots
-from evalkit.interfaces import UsageError
 from evalkit.rows import Row
 
 BATCH_ROWS = 8

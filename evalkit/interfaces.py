@@ -11,47 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
+from evalkit.chat import ChatModel
+from evalkit.errors import RunnerError
 from evalkit.records import JSON, Audio, Modality, Response, Sample, Score, Transcript, Verdict
-
-
-class UsageError(Exception):
-    """The user can mend this: one sentence that says what is wrong and what to do. Exit code 2."""
-
-
-class RunnerError(Exception):
-    """One request failed.
-
-    Args:
-        kind: short code for counting ("http-429", "timeout", "bad-reply").
-        message: one sentence for a person; never contains a key.
-        retryable: try again (rate limit, server error, lost connection)?
-        retry_after: seconds the server asked us to wait, if it did.
-        fatal: no other request can succeed either (bad key, unreachable endpoint): stop the run.
-    """
-
-    def __init__(
-        self,
-        kind: str,
-        message: str,
-        *,
-        retryable: bool = False,
-        retry_after: float | None = None,
-        fatal: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.retryable = retryable
-        self.retry_after = retry_after
-        self.fatal = fatal
-        self.attempts = 1
-
-
-class OutOfMemory(RunnerError):
-    """A batch did not fit: the engine halves it and goes on."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("out-of-memory", message, retryable=True)
 
 
 class Runner(ABC):
@@ -106,85 +68,6 @@ class Runner(ABC):
     async def close(self) -> None:
         """Free what was opened (connections, processes). Called once, also after an interrupt."""
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """A text request to a model that helps to score.
-
-    `messages` is a tuple of (role, content); content is text, or parts of text and audio in order for a model
-    that hears (``--lalm-judge``). `n` is the number of independent replies wanted. `choices` are
-    replies the reader surely understands; a model that is too weak to keep to a form may be held to them
-    (the embedded one is), others ignore them. A `temperature` of None leaves it to the endpoint.
-    """
-
-    messages: tuple[tuple[str, str | tuple[str | Audio, ...]], ...]
-    temperature: float | None = 0.0
-    top_p: float | None = None
-    max_tokens: int | None = None
-    n: int = 1
-    seed: int | None = None
-    choices: tuple[str, ...] = ()
-
-    def texts(self) -> tuple[tuple[str, str], ...]:
-        """The messages for a model that reads. Raises RunnerError when one holds audio."""
-        out = []
-        for role, content in self.messages:
-            parts = (content,) if isinstance(content, str) else content
-            words = [p for p in parts if isinstance(p, str)]
-            if len(words) < len(parts):
-                raise RunnerError("no-ears", "this model can't hear; bind one that can with --lalm-judge")
-            out.append((role, "\n".join(words)))
-        return tuple(out)
-
-    def to_json(self) -> dict[str, JSON]:
-        return {
-            "messages": [[role, _told(content)] for role, content in self.messages],
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "max_tokens": self.max_tokens,
-            "n": self.n,
-            "seed": self.seed,
-            "choices": list(self.choices),
-        }
-
-
-def _told(content: str | tuple[str | Audio, ...]) -> JSON:
-    """Content of a message for a digest: audio by its own digest."""
-    if isinstance(content, str):
-        return content
-    return [p if isinstance(p, str) else {"audio": p.digest()} for p in content]
-
-
-@dataclass(frozen=True, slots=True)
-class ChatReply:
-    """`texts` holds one reply per vote asked for; `model` is the name the server says it used."""
-
-    texts: tuple[str, ...]
-    model: str = ""
-    usage: Mapping[str, JSON] = field(default_factory=dict)
-
-
-@runtime_checkable
-class ChatModel(Protocol):
-    """A model bound to a role: a text model (``--judge``), or one that hears (``--lalm-judge``).
-
-    A model that takes no audio may say so with ``hears = False``; then it can't be bound as a LALM judge.
-    """
-
-    @property
-    def label(self) -> str:
-        """Short name for signatures and tables, e.g. "gpt-4o-mini"."""
-        ...
-
-    @property
-    def meaningful(self) -> bool:
-        """False for stand-ins whose verdicts only exercise the plumbing; tables must say so."""
-        ...
-
-    async def chat(self, request: ChatRequest) -> ChatReply:
-        """Reply. Raises `RunnerError`."""
-        ...
 
 
 @runtime_checkable
@@ -256,6 +139,11 @@ class Judge(ABC):
     role: JudgeRole = "judge"
     recorded: bool = False
     in_order: bool = False
+
+    async def ready(self) -> None:
+        """Find out what the signature depends on (what the judge's model can do). Called once, before anything is
+        judged or signed. Raises RunnerError, UsageError."""
+        return None
 
     @property
     @abstractmethod

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from evalkit.audio import AudioError, inside
+from evalkit.errors import UsageError
 from evalkit.files import BOM, sha256_of
-from evalkit.interfaces import UsageError
 from evalkit.records import JSON, Audio, Failure, Gap, Response
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 
 OVERALLS = ("Overall", "Avg.")
 

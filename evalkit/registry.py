@@ -21,8 +21,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from evalkit.chat import ChatModel
+from evalkit.errors import UsageError
 from evalkit.formats import Converted, Format, Head, Reading
-from evalkit.interfaces import ChatModel, Runner, Transcriber, UsageError
+from evalkit.interfaces import Runner, Transcriber
 from evalkit.task import Overall, Suite, Task
 
 RUNNERS, BENCHMARKS, FORMATS = "evalkit.runners", "benchmarks", "evalkit.formats"

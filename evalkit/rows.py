@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from evalkit.audio import LFS_POINTER, AudioError, inside
+from evalkit.errors import UsageError
 from evalkit.files import numbered_lines
-from evalkit.interfaces import UsageError
 from evalkit.records import Audio, Turn, digest_of
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".tsv")

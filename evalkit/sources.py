@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from evalkit import hub
+from evalkit.errors import UsageError
 from evalkit.folders import DataOptions, HubData, LayoutError, Source, open_folder
-from evalkit.interfaces import UsageError
 from evalkit.rows import Row, read_rows
 
 __all__ = [

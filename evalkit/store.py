@@ -19,7 +19,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import JSON, Audio, Response, Score, Transcript
 
 RESPONSES, TRANSCRIPTS, SCORES = "responses.jsonl", "transcripts.jsonl", "scores.jsonl"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from evalkit.interfaces import Judge, Roles, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Judge, Roles
 from evalkit.records import JSON, Gap, Modality, Sample
 from evalkit.sources import HubData, Row, Source
 from evalkit.stats import MEAN, Pool, Strata

@@ -9,9 +9,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.interfaces import Answer, ChatModel, ChatReply, ChatRequest, Judge, RunnerError
+from evalkit.chat import ChatModel, ChatReply, ChatRequest
+from evalkit.errors import RunnerError
+from evalkit.interfaces import Answer, Judge
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
 from judges.contracts import Contract
+from judges.manner import PLAIN, Manner
 
 REPLY_LIMIT = 8000
 """Characters of a raw reply that go on record; of a longer one the middle is cut out."""
@@ -65,7 +68,7 @@ class ModelJudge(Judge):
         contract: reads the replies.
         model: whom to ask; None leaves samples unscored, except where replies were recorded.
         asking: how it is asked.
-        recorded: replies recorded earlier are what this judge reads, and its signature says so.
+        manner: how the model is asked and read.
     """
 
     asks_model = True
@@ -78,13 +81,14 @@ class ModelJudge(Judge):
         contract: Contract,
         model: ChatModel | None,
         asking: Asking | None = None,
-        recorded: bool = False,
+        manner: Manner = PLAIN,
     ) -> None:
         self.metrics = (metric,)
         self.contract = contract
         self.model = model
         self.asking = asking or Asking()
-        self.recorded = recorded
+        self.manner = manner
+        self.recorded = manner.recorded
 
     @property
     @abstractmethod

@@ -20,7 +20,8 @@ from typing import Literal
 
 from rapidfuzz.distance import Levenshtein
 
-from evalkit.interfaces import Answer, Judge, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Answer, Judge
 from evalkit.records import Sample, Verdict
 from judges.wer.compute_wer import ComputeWer, rate_of
 from judges.wer.counts import ErrorCounts, align

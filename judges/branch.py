@@ -28,6 +28,10 @@ class Branch(Judge):
         self.heavy = not self.asks_model and any(judge.heavy for judge in judges.values())
         self.recorded = any(judge.recorded for judge in judges.values())
 
+    async def ready(self) -> None:
+        for judge in self.judges.values():
+            await judge.ready()
+
     @property
     def signature(self) -> str:
         """Each kind with its judge's signature."""

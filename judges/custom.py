@@ -11,13 +11,15 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from evalkit.interfaces import Answer, ChatModel, Judge
+from evalkit.chat import ChatModel
+from evalkit.interfaces import Answer, Judge
 from evalkit.records import JSON, Sample, Verdict
 from judges.asking import Asking, NotJudgeable
 from judges.contracts import CONTRACTS, Contract, Reading
 from judges.llm import LLMJudge
 from judges.llm_presets import SYSTEM
-from judges.prompts import Rubric, load_rubric
+from judges.manner import PLAIN, Manner
+from judges.prompts import Rubric
 from judges.qa_match import normalize_answer, qa_exact_match
 
 Scale = tuple[int, int] | Literal["right-wrong"]
@@ -136,7 +138,7 @@ def custom_judge(
     model: ChatModel | None,
     *,
     reads: Literal["text", "speech"] = "text",
-    recorded: bool = False,
+    manner: Manner = PLAIN,
 ) -> LLMJudge:
     """The judge of a manifest: metric "acc" (right or wrong) or "rating"; one vote at temperature 0.
 
@@ -145,7 +147,7 @@ def custom_judge(
         scale: what an own text asks for; the built-in ones have theirs.
     """
     ours, scale = BUILT_IN.get(rubric, (None, scale))
-    chosen = load_rubric(ours) if ours else own_rubric(rubric, scale)
+    chosen = manner.rubric(ours) if ours else own_rubric(rubric, scale)
 
     def fields(sample: Sample, answer: Answer) -> Mapping[str, str]:
         values = {
@@ -166,7 +168,7 @@ def custom_judge(
         model=model,
         asking=Asking(max_tokens=1024, system=SYSTEM),
         reads=reads,
-        recorded=recorded,
+        manner=manner,
     )
 
 

@@ -13,11 +13,14 @@ from dataclasses import replace
 from typing import Literal
 
 from evalkit.audio import AudioError, materialise
-from evalkit.interfaces import Answer, ChatModel, ChatRequest, RunnerError
+from evalkit.chat import ChatModel, ChatRequest
+from evalkit.errors import RunnerError
+from evalkit.interfaces import Answer
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
 from evalkit.sources import fetch_origin
 from judges.asking import Asking, ModelJudge, NotJudgeable
 from judges.contracts import Contract
+from judges.manner import PLAIN, Manner
 from judges.prompts import Rubric
 from judges.vstyle_votes import UNREADABLE
 
@@ -65,7 +68,7 @@ class LALMJudge(ModelJudge):
         hears: what the judge is played, by sample.
         on_failure: what comes of a response without speech, and of a judge whose replies stay unreadable:
             "drop" leaves it unscored, "score_1" gives the lowest score. Both are counted (`touched`).
-        metric, contract, model, asking, recorded: see `ModelJudge`.
+        metric, contract, model, asking, manner: see `ModelJudge`.
 
     An unreadable reply is a failed attempt: the engine asks again. A judge that can't be reached says nothing
     of the answer: that stays unscored and is asked again next time. Each verdict has `counts` for a
@@ -90,9 +93,9 @@ class LALMJudge(ModelJudge):
         hears_name: str = "reply",
         on_failure: OnFailure = "drop",
         asking: Asking | None = None,
-        recorded: bool = False,
+        manner: Manner = PLAIN,
     ) -> None:
-        super().__init__(metric=metric, contract=contract, model=model, asking=asking, recorded=recorded)
+        super().__init__(metric=metric, contract=contract, model=model, asking=asking, manner=manner)
         self.rubrics, self.pick, self.fields = rubrics, pick, fields
         self.hears, self.hears_name = hears, hears_name
         self.on_failure = on_failure

@@ -9,11 +9,12 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
-from evalkit.interfaces import ChatModel, UsageError
+from evalkit.chat import ChatModel
+from evalkit.errors import UsageError
 from evalkit.records import JSON, Sample
 from judges.asking import Asking, NotJudgeable
 from judges.lalm import Hears, LALMJudge, OnFailure
-from judges.prompts import load_rubric
+from judges.manner import PLAIN, Manner
 from judges.vstyle_votes import Parser, vstyle_contract
 
 VSTYLE_CATEGORIES = ("acoustic_attributes", "instruction", "role_play", "empathy")
@@ -59,7 +60,7 @@ def vstyle_judge(
     on_failure: OnFailure = "drop",
     runs: int = 1,
     user_audio: bool | None = None,
-    recorded: bool = False,
+    manner: Manner = PLAIN,
 ) -> LALMJudge:
     """Metric "score": 1 to 5 by the decision tree of the sample's category. VStyle sheet sections 3 to 5.
 
@@ -76,7 +77,7 @@ def vstyle_judge(
 
     return LALMJudge(
         metric="score",
-        rubrics={c: load_rubric(f"vstyle_{c}_{language}") for c in VSTYLE_CATEGORIES},
+        rubrics={c: manner.rubric(f"vstyle_{c}_{language}") for c in VSTYLE_CATEGORIES},
         pick=lambda sample: str(sample.meta.get("ability", "")).partition("/")[0],
         fields=_vstyle_fields,
         contract=vstyle_contract(parser, runs),
@@ -85,7 +86,7 @@ def vstyle_judge(
         hears_name="as-named" if user_audio is None else "both" if user_audio else "reply",
         on_failure=on_failure,
         asking=_asking(parser, runs),
-        recorded=recorded,
+        manner=manner,
     )
 
 
@@ -113,7 +114,7 @@ def speech_style_judge(
     runs: int = 1,
     user_audio: bool = False,
     control: bool = False,
-    recorded: bool = False,
+    manner: Manner = PLAIN,
 ) -> LALMJudge:
     """Metric "score": 1 to 5 by the tree of one track. Internal-set sheet sections 3 to 5.
 
@@ -137,7 +138,7 @@ def speech_style_judge(
     hears: Hears = "both" if user_audio else "reply"
     return LALMJudge(
         metric="score",
-        rubrics={track: load_rubric(f"speech_style_{track}")},
+        rubrics={track: manner.rubric(f"speech_style_{track}")},
         pick=lambda sample: track,
         fields=fields,
         contract=vstyle_contract(parser, runs),
@@ -146,7 +147,7 @@ def speech_style_judge(
         hears_name=f"{hears}{',no cue' if control else ''}",
         on_failure=on_failure,
         asking=_asking(parser, runs),
-        recorded=recorded,
+        manner=manner,
     )
 
 

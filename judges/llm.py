@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evalkit.interfaces import Answer, ChatModel, ChatRequest
+from evalkit.chat import ChatModel, ChatRequest
+from evalkit.interfaces import Answer
 from evalkit.records import Sample
 from judges.asking import Asking, Fields, ModelJudge
 from judges.contracts import Contract
+from judges.manner import PLAIN, Manner
 from judges.prompts import Rubric
 
 
@@ -21,7 +23,7 @@ class LLMJudge(ModelJudge):
         rubric: what the model is asked.
         fields: fills the rubric for one sample.
         reads: judge the response's text or the transcript of its speech.
-        metric, contract, model, asking, recorded: see `ModelJudge`.
+        metric, contract, model, asking, manner: see `ModelJudge`.
 
     Recorded replies (`answer.recorded`) are parsed as they are and the model is not asked. Live replies
     are stripped first, as the public clients do. A reply that can't be read leaves the sample unscored,
@@ -38,9 +40,9 @@ class LLMJudge(ModelJudge):
         model: ChatModel | None,
         asking: Asking | None = None,
         reads: Literal["text", "speech"] = "text",
-        recorded: bool = False,
+        manner: Manner = PLAIN,
     ) -> None:
-        super().__init__(metric=metric, contract=contract, model=model, asking=asking, recorded=recorded)
+        super().__init__(metric=metric, contract=contract, model=model, asking=asking, manner=manner)
         self.reads = reads
         self.rubric = rubric
         self.fields = fields

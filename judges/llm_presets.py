@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from evalkit.interfaces import Answer, ChatModel
+from evalkit.chat import ChatModel
+from evalkit.interfaces import Answer
 from evalkit.records import Sample
 from judges.asking import Asking, NotJudgeable
 from judges.contracts import CONTRACTS
 from judges.llm import LLMJudge
-from judges.prompts import load_rubric
+from judges.manner import PLAIN, Manner
 
 Reads = Literal["text", "speech"]
 JudgeProtocol = Literal["official", "kimi"]
@@ -65,7 +66,7 @@ def _with_reference_stripped(sample: Sample, answer: Answer) -> dict[str, str]:
 
 
 def open_judge(
-    protocol: JudgeProtocol, model: ChatModel | None, *, reads: Reads = "text", recorded: bool = False
+    protocol: JudgeProtocol, model: ChatModel | None, *, reads: Reads = "text", manner: Manner = PLAIN
 ) -> LLMJudge:
     """Metric "geval": rating 1-5 of an open-ended answer.
 
@@ -76,18 +77,18 @@ def open_judge(
     official = protocol == "official"
     return LLMJudge(
         metric="geval",
-        rubric=load_rubric("voicebench_open"),
+        rubric=manner.rubric("voicebench_open", protocol),
         fields=_plain if official else _plain_stripped,
         contract=CONTRACTS["official-open" if official else "kimi-open"],
         model=model,
         asking=replace(KIMI, votes=3 if official else 1, temperature=0.5),
         reads=reads,
-        recorded=recorded,
+        manner=manner,
     )
 
 
 def qa_judge(
-    protocol: JudgeProtocol, model: ChatModel | None, *, reads: Reads = "text", recorded: bool = False
+    protocol: JudgeProtocol, model: ChatModel | None, *, reads: Reads = "text", manner: Manner = PLAIN
 ) -> LLMJudge:
     """Metric "gpt": is the answer right, going by `sample.target`? 1 or 0.
 
@@ -99,35 +100,35 @@ def qa_judge(
     official = protocol == "official"
     return LLMJudge(
         metric="gpt",
-        rubric=load_rubric("voicebench_qa"),
+        rubric=manner.rubric("voicebench_qa", protocol),
         fields=_with_reference if official else _with_reference_stripped,
         contract=CONTRACTS["official-qa" if official else "kimi-collect-acc"],
         model=model,
         asking=replace(KIMI, votes=3, temperature=0.5) if official else KIMI,
         reads=reads,
-        recorded=recorded,
+        manner=manner,
     )
 
 
-def mcq_judge(model: ChatModel | None, *, reads: Reads = "text", recorded: bool = False) -> LLMJudge:
+def mcq_judge(model: ChatModel | None, *, reads: Reads = "text", manner: Manner = PLAIN) -> LLMJudge:
     """Metric "acc": does the answer pick the option in `sample.target`? 1 or 0; one vote at 0.0.
 
     VoiceBench sheet sections 4 and 10 (Kimi's judge; the official scorer uses templates).
     """
     return LLMJudge(
         metric="acc",
-        rubric=load_rubric("voicebench_mcq"),
+        rubric=manner.rubric("voicebench_mcq"),
         fields=_with_reference_stripped,
         contract=CONTRACTS["kimi-collect-acc"],
         model=model,
         asking=KIMI,
         reads=reads,
-        recorded=recorded,
+        manner=manner,
     )
 
 
 def chatbot_judge(
-    model: ChatModel | None, *, reads: Reads = "speech", recorded: bool = False, metric: str = "geval"
+    model: ChatModel | None, *, reads: Reads = "speech", manner: Manner = PLAIN, metric: str = "geval"
 ) -> LLMJudge:
     """Rating 1-10 without a reference; one vote at 0.0, no system message.
 
@@ -135,11 +136,11 @@ def chatbot_judge(
     """
     return LLMJudge(
         metric=metric,
-        rubric=load_rubric("ultraeval_chatbot"),
+        rubric=manner.rubric("ultraeval_chatbot"),
         fields=_plain,
         contract=CONTRACTS["ultraeval-rating"],
         model=model,
         asking=Asking(max_tokens=2048),
         reads=reads,
-        recorded=recorded,
+        manner=manner,
     )

@@ -38,6 +38,9 @@ class OrMissing(Judge):
         self.asks_model, self.heavy = judge.asks_model, judge.heavy
         self.recorded = judge.recorded
 
+    async def ready(self) -> None:
+        await self.judge.ready()
+
     @property
     def signature(self) -> str:
         return f"{self.judge.signature},missing={'dropped' if self.value is None else f'{self.value:g}'}"

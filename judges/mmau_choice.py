@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from evalkit.interfaces import Answer, ChatModel
+from evalkit.chat import ChatModel
+from evalkit.interfaces import Answer
 from evalkit.records import Sample
 from judges.asking import NotJudgeable
 from judges.contracts import CONTRACTS
 from judges.llm import LLMJudge
 from judges.llm_presets import KIMI
-from judges.prompts import load_rubric
+from judges.manner import PLAIN, Manner
 
 
 def _fields(sample: Sample, answer: Answer) -> dict[str, str]:
@@ -21,17 +22,17 @@ def _fields(sample: Sample, answer: Answer) -> dict[str, str]:
     return {"question": question.strip(), "reference": right.strip(), "response": answer.text}
 
 
-def mmau_judge(model: ChatModel | None, *, recorded: bool = False) -> LLMJudge:
+def mmau_judge(model: ChatModel | None, *, manner: Manner = PLAIN) -> LLMJudge:
     """Metric "acc": does the answer settle on the right option? 1 or 0; one vote at 0.0, read on its last line.
 
     A reply without yes or no leaves the sample unscored (Kimi's "invalid" takes it out of the denominator).
     """
     return LLMJudge(
         metric="acc",
-        rubric=load_rubric("mmau_choice"),
+        rubric=manner.rubric("mmau_choice"),
         fields=_fields,
         contract=CONTRACTS["kimi-collect-acc"],
         model=model,
         asking=KIMI,
-        recorded=recorded,
+        manner=manner,
     )

@@ -6,12 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 
-from evalkit.interfaces import Answer, ChatModel
+from evalkit.chat import ChatModel
+from evalkit.interfaces import Answer
 from evalkit.records import JSON, Sample
 from judges.asking import Asking, NotJudgeable
 from judges.contracts import OUT_OF_RANGE, Contract, Reading, storable
 from judges.llm import LLMJudge
-from judges.prompts import load_rubric
+from judges.manner import PLAIN, Manner
 
 CRITERIA = ("correctness", "relevance", "completeness", "clarity")
 OVERALL = "overall"
@@ -106,7 +107,7 @@ def _fields(sample: Sample, answer: Answer) -> dict[str, str]:
 
 
 def mmau_pro_open_judge(
-    model: ChatModel | None, *, metric: str = "acc", official: bool = True, recorded: bool = False
+    model: ChatModel | None, *, metric: str = "acc", official: bool = True, manner: Manner = PLAIN
 ) -> LLMJudge:
     """Overall mark / 5 of an answer to an open question: one reply at temperature 0.1, at most 512 tokens.
 
@@ -114,10 +115,10 @@ def mmau_pro_open_judge(
     """
     return LLMJudge(
         metric=metric,
-        rubric=load_rubric("mmau_pro_open"),
+        rubric=manner.rubric("mmau_pro_open"),
         fields=_fields,
         contract=OFFICIAL if official else STRICT,
         model=model,
         asking=Asking(temperature=0.1, max_tokens=512, system=SYSTEM),
-        recorded=recorded,
+        manner=manner,
     )

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalkit.interfaces import Answer, ChatModel
+from evalkit.chat import ChatModel
+from evalkit.interfaces import Answer
 from evalkit.records import JSON, Sample, Verdict
 from judges.asking import NotJudgeable
 from judges.contracts import CONTRACTS
 from judges.llm import LLMJudge
 from judges.llm_presets import KIMI
-from judges.prompts import load_rubric
+from judges.manner import PLAIN, Manner
 
 OABProtocol = Literal["report", "kimi"]
 
@@ -80,7 +81,7 @@ class OABJudge(LLMJudge):
         model: whom to ask; None leaves samples unscored, except where replies were recorded.
         protocol: "kimi" reproduces the public scorer's defects and counts them; "report" has none: an empty
             question or reference leaves the sample unscored, and so does a reply that can't be read.
-        recorded: replies recorded earlier are what this judge reads.
+        manner: how the model is asked and read.
     """
 
     def __init__(
@@ -89,17 +90,17 @@ class OABJudge(LLMJudge):
         model: ChatModel | None,
         protocol: OABProtocol = "report",
         *,
-        recorded: bool = False,
+        manner: Manner = PLAIN,
     ) -> None:
         self.subset, self.kimi = subset, protocol == "kimi"
         super().__init__(
             metric=SUBSETS[subset].metric,
-            rubric=load_rubric(SUBSETS[subset].rubric),
+            rubric=manner.rubric(SUBSETS[subset].rubric),
             fields=self._fields,
             contract=CONTRACTS[f"oab-{subset.replace('_', '-')}"],
             model=model,
             asking=KIMI,
-            recorded=recorded,
+            manner=manner,
         )
 
     @property
@@ -146,9 +147,9 @@ class ReasoningJudge(OABJudge):
         protocol: OABProtocol = "report",
         *,
         threshold: int = THRESHOLD,
-        recorded: bool = False,
+        manner: Manner = PLAIN,
     ) -> None:
-        super().__init__("reasoning_qa", model, protocol, recorded=recorded)
+        super().__init__("reasoning_qa", model, protocol, manner=manner)
         self.metrics = ("score20", "acc")
         self.threshold = threshold
 
@@ -172,9 +173,9 @@ def oab_judge(
     protocol: OABProtocol = "report",
     *,
     threshold: int = THRESHOLD,
-    recorded: bool = False,
+    manner: Manner = PLAIN,
 ) -> OABJudge:
     """The judge of one subset; `threshold` matters to Reasoning QA alone."""
     if subset == "reasoning_qa":
-        return ReasoningJudge(model, protocol, threshold=threshold, recorded=recorded)
-    return OABJudge(subset, model, protocol, recorded=recorded)
+        return ReasoningJudge(model, protocol, threshold=threshold, manner=manner)
+    return OABJudge(subset, model, protocol, manner=manner)

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import digest_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 
 FORMATS = ("html", "csv", "md")
 

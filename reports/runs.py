@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.store import Run
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.audio import materialise
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.runners.embedded import EmbeddedRunner
 

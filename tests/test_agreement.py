@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.agreement import agreement, averaged, by_category, rater, spearman
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from tests.cli_fixtures import Bench, bench, refused
 from tests.test_e2e_vstyle import SAID, answers, score
 

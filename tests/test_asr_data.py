@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.asr import PROMPTS
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import Audio, Sample
 from evalkit.registry import catalogue
 from evalkit.sources import DataOptions, Row, open_source

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from evalkit.audio import encode_wav
-from evalkit.interfaces import Transcriber, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Transcriber
 from evalkit.records import Audio
 from evalkit.runners.asr_engines import make_transcriber
 from evalkit.runners.embedded import weights

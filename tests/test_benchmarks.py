@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import ultraeval_audio, voicebench
-from evalkit.interfaces import Roles, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Roles
 from evalkit.plan import ScoringPlan
 from evalkit.published import PublishedSection, find, published
 from evalkit.records import Modality

@@ -17,7 +17,9 @@ from pydantic import ValidationError
 
 from benchmarks._custom_manifest import Manifest, read_manifest, sentence
 from benchmarks.custom import task_of
-from evalkit.interfaces import Answer, ChatReply, ChatRequest, Roles, UsageError
+from evalkit.chat import ChatReply, ChatRequest
+from evalkit.errors import UsageError
+from evalkit.interfaces import Answer, Roles
 from evalkit.records import Modality, Response, Sample, Turn
 from evalkit.registry import catalogue
 from evalkit.sources import DataOptions, open_source

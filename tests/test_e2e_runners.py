@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evalkit.audio import encode_wav
-from evalkit.interfaces import OutOfMemory, RunnerError, UsageError
+from evalkit.errors import OutOfMemory, RunnerError, UsageError
 from evalkit.records import Audio, Modality, Response, Sample
 from evalkit.store import write_bytes
 from tests.cli_fixtures import Bench, Done, ToyRunner, bench, lines, refused, result, sent

@@ -18,7 +18,9 @@ import pytest
 from embedded_fixtures import embedded_runner, needs_embedded, smoke_sample
 
 from evalkit.audio import encode_wav
-from evalkit.interfaces import ChatModel, ChatRequest, RunnerError, Transcriber, UsageError
+from evalkit.chat import ChatModel, ChatRequest
+from evalkit.errors import RunnerError, UsageError
+from evalkit.interfaces import Transcriber
 from evalkit.records import Audio, Modality, Response, Sample, Turn
 from evalkit.registry import make_chat, make_runner, make_transcriber
 from evalkit.runners.embedded import EmbeddedChat, EmbeddedRunner, weights

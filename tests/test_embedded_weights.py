@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.runners.embedded import weights
 
 

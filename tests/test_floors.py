@@ -20,7 +20,7 @@ FLOORS = {
     **dict.fromkeys(
         (
             *(
-                "evalkit.interfaces",
+                *("evalkit.interfaces", "evalkit.chat", "evalkit.errors"),
                 "evalkit.files",
                 "evalkit.audio",
                 "evalkit.sources",

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.errors import UsageError
 from evalkit.formats import Head, _records, answer_of
 from evalkit.formats import Reading as Asked
 from evalkit.formats._records import first_records, records
-from evalkit.interfaces import UsageError
 from judges.wer.compute_wer_tokens import _skips, _words_of_ascii, tokenize
 from judges.wer.normalizers import _load, normalizer, tame
 

@@ -10,7 +10,7 @@ import pytest
 
 import evalkit
 from evalkit.audio import encode_wav
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import Audio, Transcript
 from evalkit.results import build_results
 from evalkit.store import RunWriter

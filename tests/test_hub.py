@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from evalkit.audio import decode, encode_wav
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.sources import DataOptions, HubData, Row, open_source
 
 SPEC = HubData("hlt-lab/voicebench", "sd-qa", ("usa",))

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from evalkit.interfaces import Answer, ChatModel, ChatReply, ChatRequest, RunnerError
+from evalkit.chat import ChatModel, ChatReply, ChatRequest
+from evalkit.errors import RunnerError
+from evalkit.interfaces import Answer
 from evalkit.records import Response, Sample, Score, Turn, Verdict
 from judges.asking import REPLY_LIMIT
 from judges.llm import LLMJudge
 from judges.llm_presets import chatbot_judge, mcq_judge, open_judge, qa_judge
+from judges.manner import Manner
 
 VECTORS = Path(__file__).parent / "vectors"
 
@@ -141,7 +144,7 @@ def test_recorded_replies_are_read_instead_of_asking() -> None:
     assert verdict.detail["model"] == "recorded"
     assert not model.asked
     assert ask(mcq_judge(None), recorded=("yes",)).value == 1.0
-    assert open_judge("official", None, recorded=True).signature.startswith(
+    assert open_judge("official", None, manner=Manner(recorded=True)).signature.startswith(
         "recorded x3 voicebench_open:own@"
     )
     # " yes" was never stripped by the public evaluator, which sees the stored string
@@ -149,7 +152,7 @@ def test_recorded_replies_are_read_instead_of_asking() -> None:
 
 
 def test_recorded_sdqa_vectors_through_the_judge() -> None:
-    judge = qa_judge("official", None, recorded=True)
+    judge = qa_judge("official", None, manner=Manner(recorded=True))
     with (VECTORS / "voicebench.sdqa.jsonl").open(encoding="utf-8") as lines:
         for row in map(json.loads, lines):
             verdict = ask(

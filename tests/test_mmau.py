@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from benchmarks import mmau
 from benchmarks._mmau_rows import GITHUB, HUB, check_edition
-from evalkit.interfaces import Answer, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Answer
 from evalkit.records import Response, Sample, Turn
 from evalkit.sources import DataOptions, Row, open_source
 from judges.mmau_choice import mmau_judge

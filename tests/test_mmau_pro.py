@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from benchmarks import mmau_pro
 from evalkit.audio import probe
-from evalkit.interfaces import Answer, Judge, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Answer, Judge
 from evalkit.records import Response, Sample, Verdict
 from evalkit.sources import DataOptions, Row, open_source
 from judges import embedders

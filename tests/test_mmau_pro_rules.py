@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.chat import ChatReply, ChatRequest
 from evalkit.config import offline
-from evalkit.interfaces import Answer, ChatReply, ChatRequest
+from evalkit.interfaces import Answer
 from evalkit.records import Response, Sample, Verdict
 from judges.ifeval.errors import Unscorable
 from judges.ifeval.punkt import find_punkt

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from benchmarks import mmsu
 from benchmarks._mmsu_tasks import TASKS_47, check_names
-from evalkit.interfaces import Answer, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Answer
 from evalkit.records import Response, Sample, Score, Turn, Verdict
 from evalkit.sources import DataOptions, Row, open_source
 from judges.mmsu_letters import DIES, EXCLUDED, STALE, MMSULetters, letter_of

@@ -17,7 +17,8 @@ import pytest
 import soundfile as sf
 
 from evalkit.audio import encode_flac, encode_mp3, encode_wav, materialise
-from evalkit.interfaces import ChatModel, ChatRequest, RunnerError, UsageError
+from evalkit.chat import ChatModel, ChatRequest
+from evalkit.errors import RunnerError, UsageError
 from evalkit.records import Audio, Modality, Response, Sample, Turn
 from evalkit.runners import openai_http
 from evalkit.runners.openai import OpenAIChat, OpenAIRunner, make_chat

@@ -16,13 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.openaudiobench import KIMI, REPORT, SECTION
-from evalkit.interfaces import Answer, ChatReply, ChatRequest, Roles, UsageError
+from evalkit.chat import ChatReply, ChatRequest
+from evalkit.errors import UsageError
+from evalkit.interfaces import Answer, Roles
 from evalkit.published import published
 from evalkit.records import Response, Sample, Turn, Verdict
 from evalkit.registry import catalogue
 from evalkit.results import ScoringPlan, overall_result
 from evalkit.rows import Row
 from evalkit.stats import round_half_up
+from judges.manner import Manner
 from judges.openaudiobench import PANDAS_NA, OABJudge, OABProtocol, kimi_cell, oab_judge
 from judges.prompts import load_rubric
 from judges.votes import OAB_POINTS
@@ -81,7 +84,7 @@ def verdicts(
 def test_every_vector_of_the_public_scorer(protocol: OABProtocol) -> None:
     """The item's score on the public scale; what the public code drops or dies of has no value here."""
     for row in VECTORS:
-        judge = oab_judge(row["subset"], None, protocol, recorded=True)
+        judge = oab_judge(row["subset"], None, protocol, manner=Manner(recorded=True))
         found = verdicts(judge, recorded=row["judge"])[0]
         error = row.get("official_error")
         if error is None:
@@ -115,7 +118,7 @@ def test_what_the_judge_is_sent(subset: str) -> None:
 
 @pytest.mark.parametrize("subset", GOOD)
 def test_the_replies_a_weak_judge_is_held_to_are_readable(subset: str) -> None:
-    judge = oab_judge(subset, None, recorded=True)
+    judge = oab_judge(subset, None, manner=Manner(recorded=True))
     assert len(judge.contract.choices) > 1
     for choice in judge.contract.choices:
         assert all(v.value is not None for v in verdicts(judge, recorded=choice)), choice
@@ -124,7 +127,7 @@ def test_the_replies_a_weak_judge_is_held_to_are_readable(subset: str) -> None:
 def test_reasoning_is_one_rating_on_two_scales() -> None:
     for rating in range(6):
         for threshold in (4, 3):
-            judge = oab_judge("reasoning_qa", None, threshold=threshold, recorded=True)
+            judge = oab_judge("reasoning_qa", None, threshold=threshold, manner=Manner(recorded=True))
             score, acc = verdicts(judge, recorded=f"[5]不对,得分是[{rating}]")
             assert (score.metric, score.value) == ("score20", rating)
             assert (acc.metric, acc.value) == ("acc", float(rating >= threshold))
@@ -136,7 +139,7 @@ def test_reasoning_is_one_rating_on_two_scales() -> None:
 
 @given(st.text(), st.sampled_from(sorted(GOOD)), st.sampled_from(["report", "kimi"]))
 def test_no_reply_takes_a_judge_down(reply: str, subset: str, protocol: OABProtocol) -> None:
-    judge = oab_judge(subset, None, protocol, recorded=True)
+    judge = oab_judge(subset, None, protocol, manner=Manner(recorded=True))
     found = verdicts(judge, recorded=reply)
     assert [v.metric for v in found] == list(judge.metrics)
     assert all((v.value is None) == bool(v.reason) for v in found)

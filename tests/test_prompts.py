@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from judges.prompts import Rubric, fence_for, load_rubric, parse_rubric, rubric_names
 
 NAMES = (

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from evalkit import registry
+from evalkit.errors import UsageError
 from evalkit.formats import Head, Reading
-from evalkit.interfaces import UsageError
 from evalkit.registry import catalogue, make_chat, make_runner, make_transcriber, runner_modules
 
 RUNNER = """

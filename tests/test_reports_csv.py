@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_fixtures import HOSTILE, make_run
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.store import Run
 from reports import write_report
 from reports.csvout import _cell

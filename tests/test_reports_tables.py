@@ -10,7 +10,7 @@ import pytest
 from report_fixtures import VB, make_run
 
 from evalkit import published as paper
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from reports.cells import Cell, Table, ranked
 from reports.makers import metric_cell
 from reports.plaintext import csv_text, markdown

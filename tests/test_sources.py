@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evalkit.audio import encode_wav
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import Turn
 from evalkit.sources import (
     DataOptions,

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.speech_fc import OVERALLS, SECTION, SETS, TASKS
 from evalkit.audio import decode
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.published import published
 from evalkit.records import Audio, Modality, Turn
 from evalkit.runners import tool_prompt

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.audio import AudioError, decode, encode_wav
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import Audio, Failure, Response, Score, Transcript
 from evalkit.store import (
     RESPONSES,

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from benchmarks.vstyle import ROWS
-from evalkit.interfaces import Answer, ChatReply, ChatRequest, RunnerError, UsageError
+from evalkit.chat import ChatReply, ChatRequest
+from evalkit.errors import RunnerError, UsageError
+from evalkit.interfaces import Answer
 from evalkit.published import published
 from evalkit.records import Audio, Response, Sample, Turn, Verdict
 from evalkit.registry import catalogue
@@ -21,6 +23,7 @@ from evalkit.stats import round_half_up, stratified
 from judges.contracts import OUT_OF_RANGE
 from judges.lalm import DROPPED, SCORED_1, LALMJudge, Unreadable, loaded
 from judges.lalm_presets import NAMED_AUDIO, runs_of, user_audio_of, vstyle_judge
+from judges.manner import Manner
 from tests.mock_openai import tone_wav
 
 EN = "vstyle/en"
@@ -241,7 +244,7 @@ def test_odd_numbers_are_accepted_once_and_named() -> None:
 
 
 def test_recorded_replies_need_no_speech_and_no_model() -> None:
-    judge = vstyle_judge("en", None, recorded=True)
+    judge = vstyle_judge("en", None, manner=Manner(recorded=True))
     assert ask(judge, response=Response("s1"), recorded=("[[2]]",)).value == 2.0
     assert ask(judge, response=Response("s1"), recorded=("hm", "[[3]]")).value == 3.0
     assert ask(judge, response=Response("s1"), recorded=("hm",)).touched == DROPPED
@@ -263,7 +266,7 @@ def test_what_decides_verdicts_is_signed() -> None:
         vstyle_judge("en", model, on_failure="score_1").signature,
         vstyle_judge("en", model, user_audio=True).signature,
         vstyle_judge("en", model, runs=2).signature,
-        vstyle_judge("en", None, recorded=True).signature,
+        vstyle_judge("en", None, manner=Manner(recorded=True)).signature,
     }
     assert len(signed) == 7
     assert vstyle_judge("en", model).signature.startswith("gemini-x x1 vstyle*4:own@")

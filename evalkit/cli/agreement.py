@@ -13,7 +13,7 @@ from typing import Any
 
 from evalkit.agreement import Agreement, Rater, agreement, by_category, rater
 from evalkit.cli.listing import table
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.store import Run
 
 IDS = ("id", "instruct_id")

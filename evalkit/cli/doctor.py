@@ -16,7 +16,7 @@ from typing import Any
 from evalkit import __version__
 from evalkit.cli.listing import table
 from evalkit.config import cache_dir, offline
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 
 Check = dict[str, Any]
 

@@ -90,7 +90,7 @@ def _terms() -> Iterator[None]:
 
 def _explain(exc: Exception) -> int:
     """Say what went wrong in one sentence; the exit code."""
-    from evalkit.interfaces import RunnerError, UsageError
+    from evalkit.errors import RunnerError, UsageError
     from evalkit.store import StoreError
 
     if os.environ.get("EVALKIT_DEBUG"):

@@ -15,10 +15,11 @@ from typing import Any
 
 from benchmarks._style_manifest import Found, check, read_item
 from benchmarks._style_separation import Separation, separate
+from evalkit.chat import ChatModel
 from evalkit.cli import options
 from evalkit.cli.listing import table
+from evalkit.errors import RunnerError, UsageError
 from evalkit.files import numbered_lines
-from evalkit.interfaces import ChatModel, RunnerError, UsageError
 from evalkit.registry import make_chat
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 
 SCORING_OPTIONS = {
     "seed": "seed of draws that a public scorer makes at random (default 0)",

@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from evalkit.cache import Cache
+from evalkit.chat import ChatModel, ChatReply, ChatRequest
 from evalkit.cli import options
 from evalkit.engine.opencache import keep_reply
-from evalkit.interfaces import ChatModel, ChatReply, ChatRequest, Roles, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Roles
 from evalkit.registry import default_transcriber, make_chat, make_transcriber
 from evalkit.task import Task
 

@@ -16,7 +16,8 @@ from evalkit.config import cache_dir
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
 from evalkit.engine.session import Job, execute, plans_for
-from evalkit.interfaces import Roles, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Roles
 from evalkit.registry import Catalogue, catalogue, make_runner
 from evalkit.sources import DataOptions
 from evalkit.task import Overall, Suite, Task

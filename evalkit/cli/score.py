@@ -18,8 +18,9 @@ from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
 from evalkit.engine.scorefile import Given, ids_of, score_file, score_with_models
 from evalkit.engine.session import Job, refuse_others
+from evalkit.errors import UsageError
 from evalkit.files import sha256_of
-from evalkit.interfaces import Roles, UsageError
+from evalkit.interfaces import Roles
 from evalkit.predictions import PredictionFile
 from evalkit.records import Modality, digest_of
 from evalkit.registry import Catalogue, catalogue, formats

@@ -15,7 +15,8 @@ from evalkit.cli.score import one_task
 from evalkit.engine.loading import Item, items
 from evalkit.engine.opening import opened
 from evalkit.engine.state import TaskState
-from evalkit.interfaces import Runner, RunnerError, UsageError
+from evalkit.errors import RunnerError, UsageError
+from evalkit.interfaces import Runner
 from evalkit.plan import ScoringPlan
 from evalkit.records import Audio
 from evalkit.registry import catalogue, make_runner

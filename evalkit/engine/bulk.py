@@ -24,7 +24,8 @@ from evalkit.engine.judging import (
 from evalkit.engine.loading import load, rows_of, sample_of
 from evalkit.engine.standin import stand_in
 from evalkit.engine.state import TaskState
-from evalkit.interfaces import Judge, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Judge
 from evalkit.predictions import Prediction, PredictionFile
 from evalkit.records import Response, Sample, Score, Transcript, Verdict
 from evalkit.sources import Row, Source

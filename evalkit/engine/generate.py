@@ -12,7 +12,8 @@ from typing import TypeVar
 from evalkit.audio import AudioError
 from evalkit.engine.loading import Item
 from evalkit.engine.retry import Retry, attempt
-from evalkit.interfaces import OutOfMemory, Runner, RunnerError, UsageError
+from evalkit.errors import OutOfMemory, RunnerError, UsageError
+from evalkit.interfaces import Runner
 from evalkit.records import Failure, Response
 from evalkit.store import RunWriter
 

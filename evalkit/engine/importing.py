@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 from evalkit.audio import AudioError, inside
 from evalkit.engine.loading import sample_of
+from evalkit.errors import UsageError
 from evalkit.formats import Converted, Format, Head, Reading
-from evalkit.interfaces import UsageError
 from evalkit.predictions import PredictionFile
 from evalkit.registry import suggestion
 from evalkit.rows import Row

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evalkit.audio import AudioError, materialise
 from evalkit.engine.state import TaskState
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import Audio, Failure, Sample, Turn, digest_of
 from evalkit.sources import Row, Source
 from evalkit.task import Task

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evalkit.engine.loading import readable, sample_of
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.sources import DataOptions, Source, open_source
 from evalkit.task import Task
 

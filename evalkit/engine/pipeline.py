@@ -34,7 +34,8 @@ from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.standin import skipped, stand_in
 from evalkit.engine.state import TaskState
-from evalkit.interfaces import Judge, Runner, RunnerError, Transcriber
+from evalkit.errors import RunnerError
+from evalkit.interfaces import Judge, Runner, Transcriber
 from evalkit.records import Audio, Failure, Response, Transcript, Verdict
 from evalkit.runners.replay import ReplayRunner
 from evalkit.store import RunWriter

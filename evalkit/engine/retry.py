@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from evalkit.interfaces import RunnerError
+from evalkit.errors import RunnerError
 
 T = TypeVar("T")
 

@@ -21,7 +21,8 @@ from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry
 from evalkit.engine.signals import handlers_kept, listen
 from evalkit.engine.state import TaskState
-from evalkit.interfaces import Roles, Runner, RunnerError, UsageError
+from evalkit.errors import RunnerError, UsageError
+from evalkit.interfaces import Roles, Runner
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import JSON, Modality, digest_of
 from evalkit.results import build_results
@@ -252,6 +253,21 @@ def _ready(runner: Runner, modality: Modality) -> None:
         raise UsageError(f"the runner {runner.name!r} can't be made ready ({what}).") from exc
 
 
+def judges_ready(states: Sequence[TaskState]) -> None:
+    """Let the judges find out what their signatures depend on, before anything is signed.
+
+    Raises:
+        UsageError, RunnerError: a judge's model can't be asked.
+    """
+
+    async def ready() -> None:
+        for state in states:
+            for judge in state.plan.judges:
+                await judge.ready()
+
+    asyncio.run(ready())
+
+
 def _answered(job: Job, pipeline: Pipeline, progress: Progress) -> bool:
     """Run the pipeline to its end; True when it was interrupted. Raises as `execute`."""
     try:
@@ -288,6 +304,7 @@ def execute(job: Job) -> Outcome:
             _ready(job.runner, modality)
         for helper in (job.roles.asr, job.roles.judge, job.roles.lalm):
             getattr(helper, "prepare", lambda: None)()
+        judges_ready(states)
         for state in states:
             state.recall(run)
         pipeline = Pipeline(

@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from evalkit.errors import UsageError
 from evalkit.files import BOM
 from evalkit.formats._records import first_records, plain_columns
 from evalkit.formats._records import records as records  # for formats of other packages
-from evalkit.interfaces import UsageError
 from evalkit.records import Gap
 
 HEAD = 1 << 20

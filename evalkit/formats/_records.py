@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evalkit.errors import UsageError
 from evalkit.files import BOM, numbered_lines
-from evalkit.interfaces import UsageError
 from evalkit.rows import MAX_CELL
 
 CHUNK = 1 << 18

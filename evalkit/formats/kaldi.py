@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from evalkit.errors import UsageError
 from evalkit.files import numbered_lines
 from evalkit.formats import Converted, Format, Head, Reading
 from evalkit.formats._records import bad, text_of
-from evalkit.interfaces import UsageError
 
 REMEDY = "Each line is an utterance's id, a blank, and its words."
 REFERENCES = ("text", "sentence", "answer", "gt", "reference")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from evalkit.errors import UsageError
 from evalkit.formats import Converted, Format, Head, Reading, answer_of, gap_in, id_of, without
 from evalkit.formats._records import records
-from evalkit.interfaces import UsageError
 
 ANSWERS = (
     "model_output",

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evalkit.errors import UsageError
 from evalkit.formats import Converted, Format, Head, Reading, answer_of, id_of, without
 from evalkit.formats._records import records
-from evalkit.interfaces import UsageError
 
 SUBSETS = {
     "bfcl-single": "bfcl-single",

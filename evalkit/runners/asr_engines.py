@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from evalkit.audio import AudioError, decode
-from evalkit.interfaces import Transcriber, UsageError
+from evalkit.errors import UsageError
+from evalkit.interfaces import Transcriber
 from evalkit.records import Audio, Failure, Transcript
 from evalkit.runners._faster_whisper import SAMPLE_RATE, FasterWhisper, is_silent, language_code, local_folder
 from evalkit.runners.embedded.asr import EmbeddedAsr

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from evalkit.interfaces import ChatReply, ChatRequest, Runner, RunnerError, UsageError
+from evalkit.chat import ChatReply, ChatRequest
+from evalkit.errors import RunnerError, UsageError
+from evalkit.interfaces import Runner
 from evalkit.records import JSON, Audio, Modality, Response, Sample, Turn, digest_of
 from evalkit.runners.openai_http import ChatEndpoint
 from evalkit.runners.openai_options import CHAT_OPTIONS, Options, parse_options, without_secrets

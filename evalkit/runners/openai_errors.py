@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from evalkit.interfaces import RunnerError
+from evalkit.errors import RunnerError
 
 SHOWN = 300
 """Most characters of a server's own words in a message."""

@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from evalkit.interfaces import RunnerError, UsageError
+from evalkit.errors import RunnerError, UsageError
 from evalkit.runners.openai_errors import http_error, redirect_error, unreachable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import JSON
 
 OPENAI_URL = "https://api.openai.com/v1"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from evalkit.audio import AudioError, probe
-from evalkit.interfaces import RunnerError
+from evalkit.errors import RunnerError
 from evalkit.records import JSON, Audio
 from evalkit.runners.openai_errors import one_line, server_message
 

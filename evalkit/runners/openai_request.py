@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from evalkit.audio import AudioError, decode, encode_wav, probe
-from evalkit.interfaces import RunnerError
+from evalkit.errors import RunnerError
 from evalkit.records import JSON, Audio, Sample, SentAudio, Turn
 from evalkit.runners.openai_options import Options
 

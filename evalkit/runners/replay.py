@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from evalkit.interfaces import Runner, RunnerError, UsageError
+from evalkit.errors import RunnerError, UsageError
+from evalkit.interfaces import Runner
 from evalkit.predictions import Prediction, PredictionFile
 from evalkit.records import JSON, Modality, Response, Sample
 

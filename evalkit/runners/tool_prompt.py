@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from evalkit.records import JSON, Turn
 
 PLACEHOLDER = "{tools_definition}"

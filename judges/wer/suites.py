@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
-from evalkit.interfaces import UsageError
+from evalkit.errors import UsageError
 from judges.wer.cn_textnorm import text_norm
 from judges.wer.counts import ErrorCounts, align
 from judges.wer.normalizers import normalizer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evalkit.interfaces import ChatModel
+from evalkit.chat import ChatModel
 from evalkit.runners.embedded.asr import EmbeddedAsr
 from evalkit.runners.embedded.llm import EmbeddedChat
 from evalkit.runners.embedded.runner import EmbeddedRunner

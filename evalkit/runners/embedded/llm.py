@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from evalkit.interfaces import ChatReply, ChatRequest, RunnerError, UsageError
+from evalkit.chat import ChatReply, ChatRequest
+from evalkit.errors import RunnerError, UsageError
 from evalkit.records import JSON, digest_of
 from evalkit.runners.embedded.weights import INSTALL_HINT, Weights, llm_file, need
 

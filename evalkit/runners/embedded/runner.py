@@ -15,7 +15,8 @@ from importlib.util import find_spec
 from typing import ClassVar
 
 from evalkit.audio import AudioError, decode
-from evalkit.interfaces import Runner, RunnerError, UsageError
+from evalkit.errors import RunnerError, UsageError
+from evalkit.interfaces import Runner
 from evalkit.records import JSON, Audio, Modality, Response, Sample, SentAudio, Turn
 from evalkit.runners._faster_whisper import SAMPLE_RATE
 from evalkit.runners.embedded.asr import embedded_asr

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from evalkit.interfaces import RunnerError
+from evalkit.errors import RunnerError
 from evalkit.records import Audio
 from evalkit.runners.embedded.weights import Weights, need, voice_config, voice_file
 

@@ -20,8 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from evalkit.config import cache_dir, offline
+from evalkit.errors import UsageError
 from evalkit.files import sha256_of
-from evalkit.interfaces import UsageError
 
 INSTALL_HINT = 'Install the extra: pip install "evalkit[embedded]".'
 

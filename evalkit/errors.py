@@ -1,0 +1,43 @@
+"""What can go wrong, as types: what the user can mend, and what one request came to. Floor 2."""
+
+from __future__ import annotations
+
+
+class UsageError(Exception):
+    """The user can mend this: one sentence that says what is wrong and what to do. Exit code 2."""
+
+
+class RunnerError(Exception):
+    """One request failed.
+
+    Args:
+        kind: short code for counting ("http-429", "timeout", "bad-reply").
+        message: one sentence for a person; never contains a key.
+        retryable: try again (rate limit, server error, lost connection)?
+        retry_after: seconds the server asked us to wait, if it did.
+        fatal: no other request can succeed either (bad key, unreachable endpoint): stop the run.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        fatal: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.fatal = fatal
+        self.attempts = 1
+
+
+class OutOfMemory(RunnerError):
+    """A batch did not fit: the engine halves it and goes on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("out-of-memory", message, retryable=True)

@@ -1,0 +1,62 @@
+"""How the models that judge are put to work in this call: whose wording, which form of reply, which scoring.
+
+Set by the user for all judges at once (`--prompts`, ``-O judge_scoring=``, ``-O judge_output=``), so that no benchmark
+has to know: its judges take a `Manner` and hand it on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from evalkit.errors import UsageError
+from evalkit.interfaces import JudgeRole, Roles
+from judges.prompts import Rubric, load_rubric
+
+Scoring = Literal["plain", "geval"]
+Output = Literal["text", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a judge's model is asked and read.
+
+    Attributes:
+        recorded: replies recorded earlier are what the judge reads, and its signature says so.
+        wording: whose rubrics: "own", "official" (imported by the user), or a folder of the user's.
+        scoring: of ratings: "plain" (the number in the reply) or "geval" (the mean over the numbers it might have
+            given, weighted with their probabilities).
+        output: "text" (as the public contract has it) or "json" (held to a schema by the endpoint).
+    """
+
+    recorded: bool = False
+    wording: str = "own"
+    scoring: Scoring = "plain"
+    output: Output = "text"
+
+    def rubric(self, name: str, protocol: str = "") -> Rubric:
+        """The rubric of that name in this wording.
+
+        Args:
+            protocol: which of the public texts it stands for, where it stands for several.
+
+        Raises:
+            UsageError: this wording has no such rubric; how to get it.
+        """
+        return load_rubric(name)
+
+
+PLAIN = Manner()
+"""Own words, replies in text, the number as it stands."""
+
+
+def manner_of(roles: Roles, role: JudgeRole = "judge") -> Manner:
+    """How the user wants models in this role to judge. Raises UsageError for an option that can't be."""
+    options = roles.options
+    scoring, output = str(options.get("judge_scoring", "plain")), str(options.get("judge_output", "text"))
+    if scoring not in get_args(Scoring):
+        raise UsageError(f"-O judge_scoring={scoring}: write plain or geval")
+    if output not in get_args(Output):
+        raise UsageError(f"-O judge_output={output}: write text or json")
+    wording = str(options.get("prompts") or "own")
+    return Manner(roles.recorded(role), wording, scoring, output)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from evalkit.errors import RunnerError
-from evalkit.records import JSON, Audio
+from evalkit.records import JSON, Audio, SentAudio
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ class ChatReply:
         refused: places in `texts` of replies that the API itself marks as a refusal.
         tokens: the tokens of each reply, when `ChatRequest.top_logprobs` asked for them; () otherwise.
         cached: True for a reply kept from an earlier request: it cost nothing now.
+        sent: each piece of audio of the request as it was sent, in order; () when nobody says.
     """
 
     texts: tuple[str, ...]
@@ -103,6 +104,7 @@ class ChatReply:
     refused: tuple[int, ...] = ()
     tokens: tuple[tuple[Token, ...], ...] = ()
     cached: bool = False
+    sent: tuple[SentAudio, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,6 +226,8 @@ class SentAudio:
         sample_rate: rate sent, in Hz.
         truncated: True when less than the whole was sent.
         origin: where a report can find the bytes again.
+        format: container that was sent ("wav", "mp3"); None on records that don't say.
+        converted: True when other bytes than those of the data set were sent (flac as 16-bit wav, resampled).
     """
 
     sha256: str
@@ -233,6 +235,8 @@ class SentAudio:
     sample_rate: int
     truncated: bool = False
     origin: str | None = None
+    format: str | None = None
+    converted: bool = False
 
     def to_json(self) -> dict[str, JSON]:
         out: dict[str, JSON] = {
@@ -243,12 +247,22 @@ class SentAudio:
         }
         if self.origin is not None:
             out["origin"] = self.origin
+        if self.format is not None:
+            out["format"] = self.format
+        if self.converted:
+            out["converted"] = True
         return out
 
     @classmethod
     def from_json(cls, obj: Mapping[str, JSON]) -> SentAudio:
         return cls(
-            obj["sha256"], obj["seconds"], obj["sample_rate"], bool(obj.get("truncated")), obj.get("origin")
+            obj["sha256"],
+            obj["seconds"],
+            obj["sample_rate"],
+            bool(obj.get("truncated")),
+            obj.get("origin"),
+            obj.get("format"),
+            bool(obj.get("converted")),
         )
 
 

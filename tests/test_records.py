@@ -60,7 +60,11 @@ samples = st.builds(
     meta=objects,
 )
 failures = st.builds(Failure, words, words, st.integers(1, 9))
-sent = st.builds(SentAudio, st.just("f" * 64), tidy, st.integers(1, 96000), st.booleans(), st.none() | words)
+sent = st.builds(
+    SentAudio,
+    *(st.just("f" * 64), tidy, st.integers(1, 96000), st.booleans(), st.none() | words, st.none() | words),
+    st.booleans(),
+)
 responses = st.builds(
     Response,
     sample_id=words,

@@ -1,7 +1,7 @@
 """Where evalkit keeps things on this machine, and whether it may use the network.
 
-Environment: EVALKIT_CACHE (default ~/.cache/evalkit), EVALKIT_OFFLINE and HF_HUB_OFFLINE (any value but
-"" and "0" means: no network).
+Environment: EVALKIT_CACHE (default ~/.cache/evalkit), EVALKIT_CONFIG (default ~/.config/evalkit), EVALKIT_OFFLINE and HF_HUB_OFFLINE
+(any value but "" and "0" means: no network).
 """
 
 from __future__ import annotations
@@ -15,6 +15,13 @@ def cache_dir() -> Path:
     if given := os.environ.get("EVALKIT_CACHE"):
         return Path(given).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "evalkit"
+
+
+def config_dir() -> Path:
+    """The folder for what the user sets up once (prompts, prices); not created here."""
+    if given := os.environ.get("EVALKIT_CONFIG"):
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "evalkit"
 
 
 def offline() -> bool:

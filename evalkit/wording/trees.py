@@ -1,0 +1,148 @@
+"""The files below a path: of a checkout, of an archive, or the path itself. Read in memory, nothing is unpacked.
+
+Links lead nowhere, version control is left out, and there is an end to what is read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evalkit.errors import UsageError
+
+FILE_LIMIT = 4 << 20
+"""Bytes of a file that is read; a longer one holds data, not prompts."""
+FILES_LIMIT = 200_000
+BYTES_LIMIT = 2 << 30
+"""Of one path; of an archive, unpacked."""
+SKIPPED = frozenset((".git", ".hg", ".svn", "__pycache__", "node_modules"))
+ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+@dataclass
+class Seen:
+    """What was gone through: files read, files left out for their size, files that can't be read, and an early end."""
+
+    files: int = 0
+    large: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    cut_off: str = ""
+    _bytes: int = 0
+
+    def full(self, size: int) -> bool:
+        """Count a file in; True when that is more than one path may hold."""
+        self.files, self._bytes = self.files + 1, self._bytes + size
+        if self.files > FILES_LIMIT or self._bytes > BYTES_LIMIT:
+            self.cut_off = f"stopped after {FILES_LIMIT:,} files or {BYTES_LIMIT >> 30} GiB; name a part of it"
+        return bool(self.cut_off)
+
+
+def files_below(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
+    """(name below the path, content) of every regular file of reasonable size, sorted. Raises UsageError."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"there is no checkout, file or archive {str(path)!r} ({_why(exc)})") from exc
+    if stat.S_ISDIR(mode):
+        yield from _folder(path, seen)
+    elif not stat.S_ISREG(mode):
+        raise UsageError(f"{str(path)!r} is neither a folder nor a file")
+    elif path.name.lower().endswith(ARCHIVES):
+        yield from _archive(path, seen)
+    else:
+        yield from _file(path, path.name, seen)
+
+
+def _folder(root: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
+    def failed(exc: OSError) -> None:
+        seen.unreadable.append(str(exc.filename))
+
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise UsageError(f"the folder {str(root)!r} can't be read")
+    for folder, folders, names in os.walk(root, onerror=failed):  # doesn't follow links
+        folders[:] = sorted(f for f in folders if f not in SKIPPED)
+        for name in sorted(names):
+            path = Path(folder, name)
+            if not path.is_symlink():
+                yield from _file(path, str(path.relative_to(root)), seen)
+                if seen.cut_off:
+                    return
+
+
+def _file(path: Path, name: str, seen: Seen) -> Iterator[tuple[str, bytes]]:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return
+        if found.st_size > FILE_LIMIT:
+            seen.large += 1
+            return
+        with path.open("rb") as file:
+            data = file.read(FILE_LIMIT + 1)
+    except OSError:
+        seen.unreadable.append(name)
+        return
+    if not seen.full(len(data)):
+        yield name, data
+
+
+def _archive(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
+    members = _zip if path.name.lower().endswith((".zip", ".whl")) else _tar
+    try:
+        yield from members(path, seen)
+    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, ValueError) as exc:
+        raise UsageError(f"the archive {str(path)!r} can't be read ({_why(exc)})") from exc
+    except (RuntimeError, NotImplementedError) as exc:  # a password, an unknown method
+        raise UsageError(f"the archive {str(path)!r} can't be unpacked ({_why(exc)})") from exc
+
+
+def _wanted(name: str) -> bool:
+    return not SKIPPED & set(name.replace("\\", "/").split("/"))
+
+
+def _zip(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.is_dir() or stat.S_ISLNK(member.external_attr >> 16) or not _wanted(member.filename):
+                continue
+            if member.file_size > FILE_LIMIT:
+                seen.large += 1
+                continue
+            with archive.open(member) as file:
+                data = file.read(FILE_LIMIT + 1)
+            if len(data) > FILE_LIMIT:
+                seen.large += 1
+            elif seen.full(len(data)):
+                return
+            else:
+                yield member.filename, data
+
+
+def _tar(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
+    passed = 0
+    with tarfile.open(path, "r:*") as archive:
+        for member in archive:
+            passed += max(member.size, 0)
+            if passed > BYTES_LIMIT:  # what is passed over has to be unpacked, too
+                seen.cut_off = f"stopped after {BYTES_LIMIT >> 30} GiB; name a part of it"
+                return
+            if not member.isreg() or not _wanted(member.name):
+                continue
+            if member.size > FILE_LIMIT:
+                seen.large += 1
+                continue
+            file = archive.extractfile(member)
+            data = file.read(FILE_LIMIT + 1) if file is not None else b""
+            if seen.full(len(data)):
+                return
+            yield member.name, data
+
+
+def _why(exc: Exception) -> str:
+    return getattr(exc, "strerror", None) or str(exc) or type(exc).__name__

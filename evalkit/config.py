@@ -24,13 +24,6 @@ def config_dir() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "evalkit"
 
 
-def config_dir() -> Path:
-    """The folder for what the user brings and edits (imported prompts, prices); not created here."""
-    if given := os.environ.get("EVALKIT_CONFIG"):
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "evalkit"
-
-
 def offline() -> bool:
     """True when the user forbids the network."""
     return any(os.environ.get(name, "") not in ("", "0") for name in ("EVALKIT_OFFLINE", "HF_HUB_OFFLINE"))

@@ -91,7 +91,7 @@ def test_a_wav_passes_unchanged_and_its_proof_is_kept(mock: MockServer) -> None:
     assert response.text == "I heard 3.0 s"
     assert [s.to_json() for s in response.sent] == [
         {"sha256": audio.sha256, "seconds": 3.0, "sample_rate": 16000, "truncated": False,
-         "origin": "rows.parquet#row=3"}
+         "origin": "rows.parquet#row=3", "format": "wav"}
     ]  # fmt: skip
     last = mock.stats()["last"]
     assert last["messages"][0]["content"][0] == {"type": "text", "text": "what?"}
@@ -711,5 +711,6 @@ def test_a_judge_that_always_refuses_gives_the_error(mock: MockServer) -> None:
 
 
 def test_a_judge_has_no_decoding_options() -> None:
-    with pytest.raises(UsageError, match="known: api_key_env, base_url, concurrency, extra_body, timeout"):
+    known = "known: api_key_env, audio_formats, audio_part, base_url, concurrency, extra_body, max_audio_mb"
+    with pytest.raises(UsageError, match=known):
         make_chat("j", {"base_url": "http://h/v1", "temperature": "1"})

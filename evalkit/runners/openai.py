@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible endpoint: as the model under test, and as a judge.
+"""Any OpenAI-compatible endpoint as the model under test; as a judge, it is `openai_chat`.
 
 ``--model openai/NAME -M base_url=http://localhost:8000/v1`` and ``--judge openai/NAME``. One request is
 one attempt; retries are the engine's.
@@ -12,36 +12,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from evalkit.chat import ChatReply, ChatRequest
-from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Runner
-from evalkit.records import JSON, Audio, Modality, Response, Sample, Turn, digest_of
-from evalkit.runners.openai_http import ChatEndpoint
-from evalkit.runners.openai_options import CHAT_OPTIONS, Options, parse_options, without_secrets
+from evalkit.records import JSON, Audio, Modality, Response, Sample, digest_of
+from evalkit.runners.openai_chat import OpenAIChat, endpoint_of, make_chat
+from evalkit.runners.openai_options import parse_options, without_secrets
 from evalkit.runners.openai_reply import Choice, Reply, parse_reply
-from evalkit.runners.openai_request import (
-    encode_all,
-    encode_parts,
-    mark,
-    merged,
-    messages_of,
-    splice,
-    tools_of,
-)
+from evalkit.runners.openai_request import encode_all, mark, merged, messages_of, splice, tools_of
 from evalkit.runners.tool_prompt import OWN_FRAME, in_own_words
 
-
-def _endpoint(model: str, options: Options) -> ChatEndpoint:
-    if not model.strip():
-        raise UsageError("which model? Write openai/NAME, with NAME as the endpoint calls it")
-    return ChatEndpoint(
-        options.base_url,
-        api_key=options.api_key(),
-        api_key_env=options.api_key_env,
-        model=model,
-        concurrency=options.concurrency,
-        timeout=options.timeout,
-    )
+__all__ = ["OpenAIChat", "OpenAIRunner", "make_chat"]
 
 
 class OpenAIRunner(Runner):
@@ -59,7 +38,7 @@ class OpenAIRunner(Runner):
     def __init__(self, model: str, **options: Any) -> None:
         self.model = model
         self.options = parse_options(options)
-        self.endpoint = _endpoint(model, self.options)
+        self.endpoint = endpoint_of(model, self.options)
         self.concurrency = self.options.concurrency
         host = urlsplit(self.endpoint.shown_url).hostname or ""
         self._strict_names = host == "api.openai.com" or host.endswith(".openai.azure.com")
@@ -154,86 +133,3 @@ def _meta(reply: Reply, choice: Choice) -> dict[str, JSON]:
     if reply.surrogates:
         meta["surrogates"] = reply.surrogates
     return meta
-
-
-class OpenAIChat:
-    """A text model behind the same API, bound to a role (``--judge``); a `ChatModel`."""
-
-    def __init__(self, model: str, options: Options) -> None:
-        self.model = model
-        self.options = options
-        self.endpoint = _endpoint(model, options)
-        self._takes_n = True
-
-    @property
-    def label(self) -> str:
-        return self.model
-
-    @property
-    def meaningful(self) -> bool:
-        return True
-
-    def identity(self) -> Mapping[str, JSON]:
-        """What decides its replies beside the request. No keys."""
-        return {
-            "model": self.model,
-            "base_url": self.endpoint.shown_url,
-            "extra_body": without_secrets(self.options.extra_body),
-        }
-
-    async def chat(self, request: ChatRequest) -> ChatReply:
-        """`request.n` replies: asked for at once; what the server leaves out, one by one.
-
-        With a seed, the k-th single request gets seed + k, or every vote would be the same.
-        """
-        texts: list[str] = []
-        usage: dict[str, JSON] = {}
-        model, together = "", self._takes_n
-        while len(texts) < request.n:
-            want = request.n - len(texts) if together and not texts else 1
-            try:
-                reply = await self._ask(request, want, offset=len(texts))
-            except RunnerError as exc:
-                if want > 1 and exc.kind in ("http-400", "http-422"):
-                    together = False  # some servers refuse n > 1 instead of ignoring it
-                    continue
-                raise
-            self._takes_n = self._takes_n and together  # learnt only once a single request has worked
-            texts += [c.text for c in reply.choices[:want]]
-            model = reply.model or model
-            _add(usage, reply.usage)
-        return ChatReply(tuple(texts), model, usage)
-
-    async def _ask(self, request: ChatRequest, n: int, offset: int) -> Reply:
-        encoded = await encode_parts(
-            [p for _, c in request.messages if not isinstance(c, str) for p in c if isinstance(p, Audio)],
-            self.options,
-            "the judge's request",
-        )
-        turns = [Turn(role, (c,) if isinstance(c, str) else c) for role, c in request.messages]
-        payload: dict[str, JSON] = {
-            "model": self.model,
-            "messages": messages_of(turns, [e.format for e in encoded], self.options),
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "max_tokens": request.max_tokens,
-            "seed": None if request.seed is None else request.seed + offset,
-            "n": n if n > 1 else None,
-        }
-        body = splice(merged(payload, self.options.extra_body), [e.data for e in encoded])
-        return parse_reply(await self.endpoint.post(body))
-
-    async def close(self) -> None:
-        await self.endpoint.close()
-
-
-def _add(total: dict[str, JSON], usage: Mapping[str, JSON]) -> None:
-    """Add the counts of one reply to those of all."""
-    for key, value in usage.items():
-        if isinstance(value, int | float):
-            total[key] = total.get(key, 0) + value
-
-
-def make_chat(model: str, options: Mapping[str, Any]) -> OpenAIChat:
-    """A judge from `openai/MODEL` and its options. Raises `UsageError` on a bad one."""
-    return OpenAIChat(model, parse_options(options, CHAT_OPTIONS))

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from evalkit.errors import UsageError
 from evalkit.records import JSON
+from evalkit.runners.audio_limits import LIMIT_PARSERS, AudioLimits, limits_of
+from evalkit.runners.option_values import Parse, choice, integer, number, text
 
 OPENAI_URL = "https://api.openai.com/v1"
 AUDIO_PARTS = ("input_audio", "audio_url")
 AUDIO_FORMATS = ("wav", "mp3", "flac", "opus", "pcm16")
+AS_THEY_ARE = ("wav", "mp3")
+"""Containers that are sent as they are; audio in others becomes wav."""
+LIMITS = AudioLimits(formats=AS_THEY_ARE)
+MOST_TOPS = 20
+"""OpenAI's limit on `top_logprobs`."""
 RESERVED = ("model", "messages", "stream", "n")
 SECRET_NAMES = frozenset(
     {"api_key", "apikey", "key", "token", "access_token", "secret", "password", "authorization"}
@@ -24,7 +30,7 @@ SECRET_NAMES = frozenset(
 
 @dataclass(frozen=True)
 class Options:
-    """What the user may set with -M (runner) or on a judge.
+    """What the user may set with -M (runner), -J or -L (judges).
 
     Attributes:
         base_url: up to and including "/v1".
@@ -39,6 +45,8 @@ class Options:
         sample_rate: resample audio to this rate in Hz before sending.
         max_seconds: send at most this much of each piece of audio; recorded as truncated.
         tools: "api" (the request's `tools` field), or "prompt" (a system message) for servers that parse no calls.
+        top_logprobs: most likely tokens the endpoint tells of each place, when a judge wants log-probabilities.
+        limits: what audio a judge's endpoint takes; of a judge's audio nothing is ever cut.
     """
 
     base_url: str = OPENAI_URL
@@ -57,6 +65,8 @@ class Options:
     sample_rate: int | None = None
     max_seconds: float | None = None
     tools: str = "api"
+    top_logprobs: int = MOST_TOPS
+    limits: AudioLimits = LIMITS
 
     def api_key(self) -> str | None:
         """The key from the environment.
@@ -78,49 +88,6 @@ class Options:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-def _number(lo: float, hi: float, *, open_low: bool = False) -> Callable[[str, Any], float]:
-    def parse(name: str, value: Any) -> float:
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not (lo < number <= hi if open_low else lo <= number <= hi):
-            raise UsageError(
-                f"{name} must be a number {'above' if open_low else 'from'} {lo:g} to {hi:g}, not {value!r}"
-            )
-        return number
-
-    return parse
-
-
-def _integer(lo: int, hi: int) -> Callable[[str, Any], int]:
-    def parse(name: str, value: Any) -> int:
-        try:
-            number = int(str(value))
-        except ValueError:
-            number = lo - 1
-        if not lo <= number <= hi:
-            raise UsageError(f"{name} must be a whole number from {lo} to {hi}, not {value!r}")
-        return number
-
-    return parse
-
-
-def _choice(*allowed: str) -> Callable[[str, Any], str]:
-    def parse(name: str, value: Any) -> str:
-        if value not in allowed:
-            raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-        return str(value)
-
-    return parse
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{name} must not be empty")
-    return value
-
-
 def _extra_body(name: str, value: Any) -> Mapping[str, JSON]:
     if isinstance(value, str):
         try:
@@ -134,43 +101,53 @@ def _extra_body(name: str, value: Any) -> Mapping[str, JSON]:
     return dict(value)
 
 
-PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "base_url": _text,
-    "api_key_env": _text,
-    "concurrency": _integer(1, 4096),
-    "timeout": _number(0, 86_400, open_low=True),
-    "temperature": _number(0, 10),
-    "top_p": _number(0, 1),
-    "max_tokens": _integer(1, 10_000_000),
-    "seed": _integer(-(2**63), 2**63 - 1),
-    "system": _text,
-    "voice": _text,
-    "audio_format": _choice(*AUDIO_FORMATS),
+RUNNER_PARSERS: Mapping[str, Parse] = {
+    "base_url": text,
+    "api_key_env": text,
+    "concurrency": integer(1, 4096),
+    "timeout": number(0, 86_400, open_low=True),
+    "temperature": number(0, 10),
+    "top_p": number(0, 1),
+    "max_tokens": integer(1, 10_000_000),
+    "seed": integer(-(2**63), 2**63 - 1),
+    "system": text,
+    "voice": text,
+    "audio_format": choice(*AUDIO_FORMATS),
     "extra_body": _extra_body,
-    "audio_part": _choice(*AUDIO_PARTS),
-    "sample_rate": _integer(1000, 384_000),
-    "max_seconds": _number(0, 86_400, open_low=True),
-    "tools": _choice("api", "prompt"),
+    "audio_part": choice(*AUDIO_PARTS),
+    "sample_rate": integer(1000, 384_000),
+    "max_seconds": number(0, 86_400, open_low=True),
+    "tools": choice("api", "prompt"),
 }
-CHAT_OPTIONS = ("base_url", "api_key_env", "concurrency", "timeout", "extra_body")
-"""What a judge may set: its decoding belongs to the protocol, so only `extra_body` can bend it."""
+"""Options of the model under test."""
+
+_SHARED = ("base_url", "api_key_env", "concurrency", "timeout", "extra_body", "audio_part", "sample_rate")
+CHAT_PARSERS: Mapping[str, Parse] = {
+    **{name: RUNNER_PARSERS[name] for name in _SHARED},
+    "top_logprobs": integer(1, MOST_TOPS),
+    **LIMIT_PARSERS,
+}
+"""Options of a judge: its decoding belongs to the protocol, so only `extra_body` can bend it."""
 
 
-def parse_options(given: Mapping[str, Any], known: tuple[str, ...] = tuple(PARSERS)) -> Options:
+def parse_options(given: Mapping[str, Any], parsers: Mapping[str, Parse] = RUNNER_PARSERS) -> Options:
     """Check the user's options; base_url falls back to OPENAI_BASE_URL, then to OpenAI.
 
     Args:
         given: values as strings, or as they are when called from Python.
-        known: names that make sense here.
+        parsers: the options that make sense here.
 
     Raises:
         UsageError: unknown name or unusable value.
     """
-    if unknown := sorted(set(given) - set(known)):
-        raise UsageError(f"unknown option {', '.join(unknown)} for openai; known: {', '.join(sorted(known))}")
-    values = {name: PARSERS[name](name, value) for name, value in given.items() if value is not None}
+    if unknown := sorted(set(given) - set(parsers)):
+        raise UsageError(
+            f"unknown option {', '.join(unknown)} for openai; known: {', '.join(sorted(parsers))}"
+        )
+    plain = {k: v for k, v in given.items() if k not in LIMIT_PARSERS and v is not None}
+    values = {name: parsers[name](name, value) for name, value in plain.items()}
     values.setdefault("base_url", os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL)
-    return Options(**values)
+    return Options(**values, limits=limits_of(given, LIMITS))
 
 
 def without_secrets(value: JSON) -> JSON:

@@ -15,9 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from evalkit.audio import AudioError, probe
+from evalkit.chat import Token
 from evalkit.errors import RunnerError
 from evalkit.records import JSON, Audio
-from evalkit.runners.openai_errors import one_line, server_message
+from evalkit.runners.openai_errors import complaint, one_line
+from evalkit.runners.openai_logprobs import tokens_of
 
 PCM_RATE = 24_000
 """Rate in Hz of the headerless pcm16 that speech endpoints send."""
@@ -35,6 +37,8 @@ class Choice:
     tool_calls: tuple[Mapping[str, JSON], ...] = ()
     audio: Audio | None = None
     refusal: bool = False
+    tokens: tuple[Token, ...] | None = None
+    """None when the endpoint told none, or they were not wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,12 @@ class Reply:
     surrogates: int = 0
 
 
-def parse_reply(body: bytes, audio_format: str = "wav") -> Reply:
+def parse_reply(body: bytes, audio_format: str = "wav", *, tops: int = 0) -> Reply:
     """Read a reply (HTTP 200).
 
     Args:
         audio_format: the format speech was asked for in; only "pcm16" matters, which has no header.
+        tops: likely tokens per place that were asked for; 0 leaves log-probabilities unread.
 
     Raises:
         RunnerError: "bad-reply" (retryable) when it is no chat completion, "content-filter" when the
@@ -61,7 +66,7 @@ def parse_reply(body: bytes, audio_format: str = "wav") -> Reply:
     found = obj.get("choices") if isinstance(obj, dict) else None
     if not isinstance(found, list) or not found:
         raise _not_a_completion(body)
-    choices = tuple(_choice(c, audio_format) for c in found)
+    choices = tuple(_choice(c, audio_format, tops) for c in found)
     model, usage = obj.get("model"), obj.get("usage")
     return Reply(
         choices,
@@ -97,8 +102,7 @@ def _scrub(value: JSON, count: list[int]) -> JSON:
 
 def _not_a_completion(body: bytes) -> RunnerError:
     text = body[:20_000].decode("utf-8", "replace")
-    said, _ = server_message(text)
-    start = one_line(said or text, 120) or "nothing"
+    start = one_line(complaint(text).said or text, 120) or "nothing"
     return RunnerError(
         "bad-reply",
         f"the endpoint replied with something that is no chat completion: {start}",
@@ -110,7 +114,7 @@ def _bad(what: str) -> RunnerError:
     return RunnerError("bad-reply", f"the endpoint's reply holds {what}", retryable=True)
 
 
-def _choice(choice: JSON, audio_format: str) -> Choice:
+def _choice(choice: JSON, audio_format: str, tops: int) -> Choice:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         raise _bad("a choice without a message")
@@ -130,7 +134,8 @@ def _choice(choice: JSON, audio_format: str) -> Choice:
     if not text and spoken is not None and isinstance(spoken.get("transcript"), str):
         text = spoken["transcript"]
     audio = speech(spoken["data"], audio_format) if spoken is not None else None
-    return Choice(text, finish if isinstance(finish, str) else "", tuple(calls), audio, refused)
+    tokens = tokens_of(choice.get("logprobs"), tops) if tops else None
+    return Choice(text, finish if isinstance(finish, str) else "", tuple(calls), audio, refused, tokens)
 
 
 def _words(content: JSON) -> str:

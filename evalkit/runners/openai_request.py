@@ -20,8 +20,8 @@ from evalkit.errors import RunnerError
 from evalkit.records import JSON, Audio, Sample, SentAudio, Turn
 from evalkit.runners.openai_options import Options
 
-AS_THEY_ARE = ("wav", "mp3")
 MIME = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+"""Of other containers it is "audio/" and their name."""
 JSON_TYPES = {
     **{
         "dict": "object",
@@ -40,7 +40,7 @@ _MARK = f"@audio-{secrets.token_hex(12)}-"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Bytes to send ("wav" or "mp3") and their proof."""
+    """Bytes to send, their container ("wav", "mp3"), and their proof."""
 
     data: bytes
     format: str
@@ -71,7 +71,8 @@ async def encode_parts(audios: Sequence[Audio], options: Options, whose: str) ->
     """Pieces of audio as they will be sent; conversions run in a worker thread.
 
     Raises:
-        RunnerError: kind "bad-audio", when a piece can't be read or decoded.
+        RunnerError: kind "bad-audio", when a piece can't be read or decoded; as `AudioLimits.check`, when it is
+            beyond the limits in the options.
     """
     out: list[Encoded] = []
     for audio in audios:
@@ -79,6 +80,8 @@ async def encode_parts(audios: Sequence[Audio], options: Options, whose: str) ->
             ready = unchanged(audio, options)
             if ready is None:
                 ready = await asyncio.to_thread(converted, audio, options)
+            sent = ready.sent
+            options.limits.check(whose, fmt=ready.format, seconds=sent.seconds, size=len(ready.data))
             out.append(ready)
         except (AudioError, OSError) as exc:
             raise RunnerError("bad-audio", f"{whose}: {exc}") from exc
@@ -92,11 +95,12 @@ def unchanged(audio: Audio, options: Options) -> Encoded | None:
     if fmt is None or seconds is None or rate is None:
         info = probe(data)
         fmt, seconds, rate = info.format, info.seconds, info.sample_rate
-    if fmt not in AS_THEY_ARE or (options.sample_rate or rate) != rate:
+    if fmt is None or not options.limits.takes(fmt) or (options.sample_rate or rate) != rate:
         return None
     if options.max_seconds is not None and seconds > options.max_seconds:
         return None
-    return Encoded(data, fmt, SentAudio(audio.digest(), seconds, rate, origin=audio.origin or audio.path))
+    origin = audio.origin or audio.path
+    return Encoded(data, fmt, SentAudio(audio.digest(), seconds, rate, origin=origin, format=fmt))
 
 
 def converted(audio: Audio, options: Options) -> Encoded:
@@ -106,7 +110,13 @@ def converted(audio: Audio, options: Options) -> Encoded:
     if options.max_seconds is not None:
         keep = min(keep, int(options.max_seconds * rate))
     proof = SentAudio(
-        audio.digest(), keep / rate, rate, truncated=keep < len(samples), origin=audio.origin or audio.path
+        audio.digest(),
+        keep / rate,
+        rate,
+        truncated=keep < len(samples),
+        origin=audio.origin or audio.path,
+        format="wav",
+        converted=True,
     )
     return Encoded(encode_wav(samples[:keep], rate), "wav", proof)
 
@@ -141,7 +151,10 @@ def messages_of(turns: Sequence[Turn], formats: Sequence[str], options: Options)
 def audio_part(index: int, fmt: str, kind: str) -> JSON:
     """One audio part of a message, in the spelling the server wants."""
     if kind == "audio_url":
-        return {"type": "audio_url", "audio_url": {"url": f"data:{MIME[fmt]};base64,{mark(index)}"}}
+        return {
+            "type": "audio_url",
+            "audio_url": {"url": f"data:{MIME.get(fmt, f'audio/{fmt}')};base64,{mark(index)}"},
+        }
     return {"type": "input_audio", "input_audio": {"data": mark(index), "format": fmt}}
 
 

@@ -1,0 +1,276 @@
+"""A model behind an OpenAI-compatible endpoint that judges: ``--judge openai/NAME``, ``--lalm-judge openai/NAME``.
+
+Votes, log-probabilities and output by JSON Schema, as far as the endpoint has them; what it lacks is said by
+`OpenAIChat.abilities` or is an error, never left out in silence. One request is one attempt; retries are the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from evalkit.chat import Abilities, ChatReply, ChatRequest
+from evalkit.errors import RunnerError, UsageError
+from evalkit.records import JSON, Audio, Turn, digest_of
+from evalkit.runners.openai_http import ChatEndpoint
+from evalkit.runners.openai_options import (
+    AS_THEY_ARE,
+    CHAT_PARSERS,
+    MOST_TOPS,
+    Options,
+    parse_options,
+    without_secrets,
+)
+from evalkit.runners.openai_reply import Choice, Reply, parse_reply
+from evalkit.runners.openai_request import Encoded, encode_parts, merged, messages_of, splice
+
+REFUSALS = ("http-400", "http-422", "no-logprobs", "no-schema")
+"""Kinds of errors by which an endpoint says that it doesn't take a field of the request."""
+
+PROBE = ChatRequest((("user", "Is ice cold? Answer with yes or no."),), temperature=None, max_tokens=1024)
+"""What an endpoint is asked to find out what it can do; the tokens are for models that think first."""
+PROBE_SCHEMA: Mapping[str, JSON] = {
+    "type": "object",
+    "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
+
+
+def endpoint_of(model: str, options: Options) -> ChatEndpoint:
+    """The endpoint that the options name. Raises `UsageError`."""
+    if not model.strip():
+        raise UsageError("which model? Write openai/NAME, with NAME as the endpoint calls it")
+    return ChatEndpoint(
+        options.base_url,
+        api_key=options.api_key(),
+        api_key_env=options.api_key_env,
+        model=model,
+        concurrency=options.concurrency,
+        timeout=options.timeout,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One reply of the endpoint, and which votes it brought."""
+
+    places: range
+    reply: Reply
+
+    def choices(self) -> list[tuple[int, Choice]]:
+        return list(zip(self.places, self.reply.choices, strict=False))
+
+
+class OpenAIChat:
+    """A model bound to a role (``--judge``, ``--lalm-judge``); a `ChatModel`."""
+
+    def __init__(self, model: str, options: Options) -> None:
+        self.model = model
+        self.options = options
+        self.endpoint = endpoint_of(model, options)
+        self._takes_n = True
+        self._abilities: Abilities | None = None
+        self._begun: dict[str, list[_Asked]] = {}
+
+    @property
+    def label(self) -> str:
+        return self.model
+
+    @property
+    def meaningful(self) -> bool:
+        return True
+
+    def identity(self) -> Mapping[str, JSON]:
+        """What decides its replies beside the request. No keys; nothing that is as it is by default."""
+        o = self.options
+        out: dict[str, JSON] = {
+            "model": self.model,
+            "base_url": self.endpoint.shown_url,
+            "extra_body": without_secrets(o.extra_body),
+        }
+        told = {
+            "audio_part": (o.audio_part, Options.audio_part),
+            "sample_rate": (o.sample_rate, None),
+            "audio_formats": (o.limits.formats, AS_THEY_ARE),
+            "top_logprobs": (o.top_logprobs, MOST_TOPS),
+        }
+        return out | {name: value for name, (value, usual) in told.items() if value != usual}
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """`request.n` replies: asked for at once; what the server leaves out, one by one.
+
+        With a seed, the k-th single request gets seed + k, or every vote would be the same. Votes that came
+        before an error are kept for the next attempt at the same request.
+
+        Raises:
+            RunnerError: see `openai_errors` for the kinds; of audio beyond the limits, as `AudioLimits.check`.
+        """
+        encoded = await encode_parts(
+            [p for _, c in request.messages if not isinstance(c, str) for p in c if isinstance(p, Audio)],
+            self.options,
+            "the judge's request",
+        )
+        asked = self._begun.pop(_key(request), []) if self._begun else []
+        try:
+            await self._ask_all(request, encoded, asked)
+        except RunnerError:
+            if asked:
+                self._begun[_key(request)] = asked
+            raise
+        return self._told(request, encoded, asked)
+
+    async def _ask_all(self, request: ChatRequest, encoded: list[Encoded], asked: list[_Asked]) -> None:
+        """Ask until there are as many votes as the request wants; `asked` gets them. Raises `RunnerError`."""
+        together = self._takes_n and request.n > 1 and not asked
+        if together:
+            try:
+                asked.append(await self._ask(request, encoded, range(request.n)))
+            except RunnerError as exc:
+                if exc.kind not in REFUSALS:
+                    raise
+                # Some servers refuse n > 1 instead of ignoring it; learnt only once a single request has worked.
+                asked.append(await self._ask(request, encoded, range(1)))
+                self._takes_n = False
+        missing = sorted(set(range(request.n)) - {place for a in asked for place, _ in a.choices()})
+        singles = (self._ask(request, encoded, range(place, place + 1)) for place in missing)
+        found = await asyncio.gather(*singles, return_exceptions=True)
+        asked += [a for a in found if isinstance(a, _Asked)]
+        for error in found:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _ask(self, request: ChatRequest, encoded: list[Encoded], places: range) -> _Asked:
+        """One request for the votes with these numbers. Raises `RunnerError`."""
+        turns = [Turn(role, (c,) if isinstance(c, str) else c) for role, c in request.messages]
+        tops = min(request.top_logprobs, self.options.top_logprobs)
+        payload: dict[str, JSON] = {
+            "model": self.model,
+            "messages": messages_of(turns, [e.format for e in encoded], self.options),
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_tokens,
+            "seed": None if request.seed is None else request.seed + places.start,
+            "n": len(places) if len(places) > 1 else None,
+            "logprobs": True if tops else None,
+            "top_logprobs": tops or None,
+            "response_format": None if request.schema is None else response_format(request.schema),
+        }
+        body = splice(merged(payload, self.options.extra_body), [e.data for e in encoded])
+        if encoded:
+            self.options.limits.check_request("the judge's request", len(body))
+        return _Asked(places, parse_reply(await self.endpoint.post(body), tops=tops))
+
+    def _told(self, request: ChatRequest, encoded: list[Encoded], asked: list[_Asked]) -> ChatReply:
+        """The votes in order. Raises `RunnerError` when log-probabilities were asked for and are not there."""
+        usage: dict[str, JSON] = {}
+        for a in asked:
+            _add(usage, a.reply.usage)
+        votes = [c for _, c in sorted((pair for a in asked for pair in a.choices()), key=lambda p: p[0])]
+        finish = tuple(c.finish_reason for c in votes)
+        tokens: tuple[Any, ...] = ()
+        if request.top_logprobs:
+            if any(c.tokens is None and c.text and not c.refusal for c in votes):
+                raise RunnerError("no-logprobs", f"{self.endpoint.shown_url} gave no log-probabilities")
+            tokens = tuple(c.tokens or () for c in votes)
+        return ChatReply(
+            tuple(c.text for c in votes),
+            next((a.reply.model for a in reversed(asked) if a.reply.model), ""),
+            usage,
+            finish if any(finish) else (),
+            tuple(i for i, c in enumerate(votes) if c.refusal),
+            tokens,
+            sent=tuple(e.sent for e in encoded),
+        )
+
+    async def abilities(self) -> Abilities:
+        """What the endpoint can do, found out with one tiny request, or a few where it refuses; remembered.
+
+        An endpoint that ignores the fields in silence can't do it.
+
+        Raises:
+            RunnerError: it can't be asked at all (bad key, unreachable, rate limit, ...).
+        """
+        if self._abilities is None:
+            self._abilities = await self._found_out()
+        return self._abilities
+
+    async def _found_out(self) -> Abilities:
+        both = await self._probe(logprobs=True, schema=True)
+        if both is not None:
+            return both
+        logprobs, schema = await self._probe(logprobs=True), await self._probe(schema=True)
+        if logprobs is None and schema is None:
+            await self._probe()  # it may be about something else: then this raises
+        return Abilities(bool(logprobs and logprobs.logprobs), bool(schema and schema.schema))
+
+    async def _probe(self, *, logprobs: bool = False, schema: bool = False) -> Abilities | None:
+        """What came of these fields; None when they were refused. Raises `RunnerError`."""
+        request = replace(
+            PROBE, top_logprobs=MOST_TOPS if logprobs else 0, schema=PROBE_SCHEMA if schema else None
+        )
+        try:
+            try:
+                asked = await self._ask(request, [], range(1))
+            except RunnerError as exc:
+                if exc.kind not in REFUSALS or "max_tokens" not in exc.message:
+                    raise
+                asked = await self._ask(replace(request, max_tokens=None), [], range(1))
+        except RunnerError as exc:
+            if exc.kind not in REFUSALS or not (logprobs or schema):
+                raise
+            return None
+        choice = asked.reply.choices[0]
+        return Abilities(bool(choice.tokens), _keeps(choice.text))
+
+    async def close(self) -> None:
+        await self.endpoint.close()
+
+
+def _key(request: ChatRequest) -> str:
+    """Names a request, to know it again."""
+    return digest_of(request.to_json())
+
+
+def _keeps(text: str) -> bool:
+    """Does this reply keep to PROBE_SCHEMA?"""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and list(found) == ["answer"] and found["answer"] in ("yes", "no")
+
+
+def response_format(schema: Mapping[str, JSON]) -> JSON:
+    """The request's field for output by JSON Schema; its name is the schema's title."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "reply"))[:64]
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema), "strict": True}}
+
+
+DETAILS = {
+    ("prompt_tokens_details", "cached_tokens"): "cached_tokens",
+    ("prompt_tokens_details", "audio_tokens"): "audio_tokens",
+    ("completion_tokens_details", "reasoning_tokens"): "reasoning_tokens",
+    ("completion_tokens_details", "audio_tokens"): "completion_audio_tokens",
+}
+"""Counts that the API nests, by their names beside the others. All four are part of the counts they detail."""
+
+
+def _add(total: dict[str, JSON], usage: Mapping[str, JSON]) -> None:
+    """Add the counts of one reply to those of all, the nested ones flat beside the others."""
+    flat = {k: v for k, v in usage.items() if not isinstance(v, Mapping)}
+    for (part, name), key in DETAILS.items():
+        if isinstance(inner := usage.get(part), Mapping):
+            flat[key] = inner.get(name)
+    for key, value in flat.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            total[key] = total.get(key, 0) + value
+
+
+def make_chat(model: str, options: Mapping[str, Any]) -> OpenAIChat:
+    """A judge from `openai/MODEL` and its options. Raises `UsageError` on a bad one."""
+    return OpenAIChat(model, parse_options(options, CHAT_PARSERS))

@@ -15,10 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from evalkit.chat import ChatReply, ChatRequest
+from evalkit.chat import Abilities, ChatReply, ChatRequest, Token
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import JSON, digest_of
 from evalkit.runners.embedded.weights import INSTALL_HINT, Weights, llm_file, need
+from evalkit.runners.openai_logprobs import tokens_of
 
 Message = tuple[str, str]
 """(role, text)"""
@@ -39,6 +40,8 @@ SHOTS: tuple[Message, ...] = (
 CONTEXT = 4096
 SEED = 1
 JUDGE_TOKENS = 64
+SCHEMA_TOKENS = 256
+"""A reply by JSON Schema that is cut off can't be read at all, so it may be longer."""
 
 
 def prompt_digest() -> str:
@@ -54,12 +57,13 @@ def frame(turns: Sequence[Message]) -> tuple[Message, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A reply: its words, why it ended ("stop", "length"), token counts, and the seconds it took."""
+    """A reply: its words, why it ended ("stop", "length"), token counts, the seconds it took, tokens if wanted."""
 
     text: str
     finish: str
     usage: Mapping[str, JSON]
     seconds: float
+    tokens: tuple[Token, ...] = ()
 
 
 class SmolLM:
@@ -108,8 +112,13 @@ class SmolLM:
         top_p: float | None = None,
         seed: int = SEED,
         choices: Sequence[str] = (),
+        top_logprobs: int = 0,
+        schema: Mapping[str, JSON] | None = None,
     ) -> Said:
-        """Reply to a conversation; with `choices`, with one of them.
+        """Reply to a conversation; with `choices`, with one of them; with `schema`, as it says.
+
+        Log-probabilities are those of the model as it is: neither choices nor a schema change them, so that a
+        token they forced may be an unlikely one.
 
         Raises:
             UsageError: the weights can't be loaded.
@@ -124,7 +133,11 @@ class SmolLM:
         }
         if top_p is not None:
             body["top_p"] = top_p
-        if choices:
+        if top_logprobs:
+            body |= {"logprobs": True, "top_logprobs": top_logprobs}
+        if schema is not None:  # the runtime takes a schema or a grammar
+            body["response_format"] = {"type": "json_schema", "json_schema": {"schema": dict(schema)}}
+        elif choices:
             body["grammar"] = "root ::= " + " | ".join(json.dumps(c) for c in choices)
         with self._lock:
             server, began = self._loaded(), time.perf_counter()
@@ -132,7 +145,7 @@ class SmolLM:
                 reply = server.handle_chat_completions(body)
             except RuntimeError as exc:
                 raise RunnerError("llm-failed", f"the embedded LLM failed: {str(exc)[:300]}") from exc
-            return _read(reply, time.perf_counter() - began)
+            return _read(reply, time.perf_counter() - began, top_logprobs)
 
 
 def _switch_off(params: Any, *names: str) -> None:
@@ -147,7 +160,7 @@ def _clean(text: str) -> str:
     return text.replace("\x00", " ").encode("utf-8", "replace").decode("utf-8")
 
 
-def _read(reply: Any, seconds: float) -> Said:
+def _read(reply: Any, seconds: float, tops: int = 0) -> Said:
     """Pick a reply apart. Raises RunnerError for an error object or an unexpected shape."""
     if isinstance(reply, Mapping) and isinstance(error := reply.get("error"), Mapping):
         message = str(error.get("message", "no message"))[:300]
@@ -162,7 +175,8 @@ def _read(reply: Any, seconds: float) -> Said:
             "llm-failed", f"the embedded LLM gave an unexpected reply: {str(reply)[:200]}"
         ) from exc
     usage = {k: counts[k] for k in ("prompt_tokens", "completion_tokens") if k in counts}
-    return Said(str(text).strip(), finish, usage, seconds)
+    tokens = tokens_of(choice.get("logprobs"), tops) or () if tops else ()
+    return Said(str(text).strip(), finish, usage, seconds, tokens)
 
 
 @cache
@@ -199,7 +213,8 @@ class EmbeddedChat:
         check_model_name(model)
         need("xllamacpp")
         self._gguf = str(options["llm_gguf"]) if options.get("llm_gguf") else None
-        self._max_tokens = positive_int("max_tokens", options.get("max_tokens", JUDGE_TOKENS))
+        given = options.get("max_tokens")
+        self._max_tokens = None if given is None else positive_int("max_tokens", given)
 
     def prepare(self) -> None:
         """Fetch and load the weights. Raises UsageError."""
@@ -214,7 +229,8 @@ class EmbeddedChat:
     def _chat(self, request: ChatRequest) -> ChatReply:
         try:
             llm, _ = embedded_llm(self._gguf)
-            limit = min(request.max_tokens or self._max_tokens, self._max_tokens)
+            most = self._max_tokens or (JUDGE_TOKENS if request.schema is None else SCHEMA_TOKENS)
+            limit = min(request.max_tokens or most, most)
             seed = SEED if request.seed is None else request.seed
             # Greedy votes are all alike: one is computed, so that three cost no more than one.
             temperature = max(0.0, request.temperature or 0.0)
@@ -227,13 +243,26 @@ class EmbeddedChat:
                     top_p=request.top_p,
                     seed=seed + i,
                     choices=request.choices,
+                    top_logprobs=request.top_logprobs,
+                    schema=request.schema,
                 )
                 for i in range(asked)
             ]
         except UsageError as exc:
             raise RunnerError("weights", str(exc), fatal=True) from exc
-        texts = tuple(v.text for v in votes) * (request.n if asked == 1 else 1)
-        return ChatReply(texts, self.label, dict(votes[0].usage))
+        usage = {k: sum(v.usage.get(k, 0) for v in votes) for k in votes[0].usage}
+        votes *= request.n if asked == 1 else 1
+        return ChatReply(
+            tuple(v.text for v in votes),
+            self.label,
+            usage,
+            tuple(v.finish for v in votes),
+            tokens=tuple(v.tokens for v in votes) if request.top_logprobs else (),
+        )
+
+    async def abilities(self) -> Abilities:
+        """Both: the runtime tells log-probabilities and keeps to a JSON Schema."""
+        return Abilities(logprobs=True, schema=True)
 
 
 def check_model_name(model: str) -> None:

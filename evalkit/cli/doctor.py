@@ -66,7 +66,7 @@ ADDS = {
     "voicebench": "IFEval's sentence and language checks, PEDANT",
     "speech": "DNSMOS, faster-whisper, voice activity",
     "asr": "sacreBLEU tokenisers for UltraEval's and Kimi's WER",
-    "stats": "SciPy: a judge's agreement with people",
+    "stats": "SciPy, statsmodels, krippendorff: how far to trust a judge (judge-audit)",
     "whisper": "openai-whisper, the reference ASR",
     "utmos": "UTMOS (torch)",
     "embedder": "MMAU-Pro's match of answers with options (NV-Embed-v2 or any sentence-transformers model)",

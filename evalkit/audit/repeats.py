@@ -1,0 +1,143 @@
+"""One judge asked again and again: how much of a number is the judge's own noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from evalkit.audit.figures import (
+    DRAWS,
+    Figure,
+    Scale,
+    alpha,
+    interval,
+    libraries,
+    mean_of,
+    share,
+    spearman,
+    undefined,
+    why_not,
+)
+from evalkit.records import Score
+
+if TYPE_CHECKING:
+    from evalkit.stats import Array
+
+Turns = Sequence[Mapping[str, float]]
+"""Verdicts by sample, one mapping per time the judge was asked."""
+WORDS = {"yes": 1.0, "no": 0.0}
+"""Votes in words that a protocol keeps as they came."""
+
+
+def figures(
+    turns: Turns,
+    scale: Scale,
+    pooled: Callable[[Mapping[str, float]], float | None] | None = None,
+    draws: int = DRAWS,
+) -> list[Figure]:
+    """Figures over repeats; a sample counts with two verdicts or more.
+
+    Args:
+        pooled: the headline number of one turn's verdicts, in printed units.
+    """
+    import numpy as np
+
+    held: dict[str, list[float]] = {}
+    for turn in turns:
+        for i, value in turn.items():
+            held.setdefault(i, []).append(value)
+    twice = {i: v for i, v in sorted(held.items()) if len(v) > 1}
+    n = len(twice)
+    if not n:
+        return [undefined("identical", 0, "no sample has two verdicts")]
+    equal = sum(len(set(v)) == 1 for v in twice.values())
+    out = [share("identical", equal, n, f"of {max(map(len, twice.values()))} verdicts each")]
+    spread = [float(np.std(v, ddof=1)) for v in twice.values()]
+    out.append(mean_of("within_sample_sd", spread, "mean over samples", draws))
+    raters = np.asarray([[turn.get(i, math.nan) for i in twice] for turn in turns], dtype=np.float64)
+    out.append(_alpha(raters, scale, draws))
+    out.append(_retest(raters, draws))
+    numbers = [v for turn in turns if turn and (v := (pooled or _mean)(turn)) is not None]
+    out += _spread(numbers, n)
+    return out
+
+
+def _mean(turn: Mapping[str, float]) -> float | None:
+    return math.fsum(turn.values()) / len(turn) if turn else None
+
+
+def _alpha(raters: Array, scale: Scale, draws: int) -> Figure:
+    n = raters.shape[1]
+    with libraries():
+        value = alpha(raters, scale.level)
+        if not math.isfinite(value):
+            return undefined("alpha", n, "every verdict is the same")
+        ci = interval(n, lambda rows: alpha(raters[:, rows], scale.level), draws)
+    return Figure("alpha", value, ci, n, f"{scale.level}, over {len(raters)} repeats")
+
+
+def _retest(raters: Array, draws: int) -> Figure:
+    """Spearman's rho between two turns, mean over pairs of turns."""
+    import numpy as np
+
+    pairs = list(combinations(range(len(raters)), 2))
+    n = raters.shape[1]
+
+    def mean(rows: Array) -> float:
+        values = []
+        for a, b in pairs:
+            x, y = raters[a][rows], raters[b][rows]
+            both = ~(np.isnan(x) | np.isnan(y))
+            if both.sum() > 1:
+                values.append(spearman(x[both], y[both]))
+        kept = [v for v in values if math.isfinite(v)]
+        return sum(kept) / len(kept) if kept else math.nan
+
+    with libraries():
+        value = mean(np.arange(n))
+        if not math.isfinite(value):
+            a, b = raters[0], raters[1]
+            both = ~(np.isnan(a) | np.isnan(b))
+            return undefined("retest_spearman", n, why_not(a[both], b[both], ("one turn", "another")) or "no variation")
+        return Figure("retest_spearman", value, interval(n, mean, draws), n, f"mean over {len(pairs)} pairs of repeats")
+
+
+def _spread(numbers: Sequence[float], n: int) -> list[Figure]:
+    """What asking again does to the number in the table."""
+    import numpy as np
+
+    if len(numbers) < 2:
+        return [undefined("headline_sd", n, "one repeat only")]
+    low, high = min(numbers), max(numbers)
+    note = f"over {len(numbers)} repeats: {', '.join(f'{v:.4g}' for v in numbers[:12])}"
+    return [
+        Figure("headline_mean", float(np.mean(numbers)), None, n, note),
+        Figure("headline_sd", float(np.std(numbers, ddof=1)), None, n, "the judge's noise on the number in the table"),
+        Figure("headline_range", high - low, None, n, f"{low:.4g} to {high:.4g}"),
+    ]
+
+
+def votes_of(scores: Mapping[str, Score]) -> list[dict[str, float]]:
+    """The votes on record of an n-vote protocol, one mapping per place in the vote; [] where there is one vote."""
+    turns: list[dict[str, float]] = []
+    for i, score in scores.items():
+        votes = score.detail.get("votes")
+        if not isinstance(votes, list) or len(votes) < 2:
+            continue
+        for k, vote in enumerate(votes):
+            if (value := _vote(vote)) is not None:
+                while len(turns) <= k:
+                    turns.append({})
+                turns[k][i] = value
+    return turns if len(turns) > 1 else []
+
+
+def _vote(vote: object) -> float | None:
+    """One vote as a number: a word of `WORDS`, or a finite number."""
+    if isinstance(vote, str):
+        return WORDS.get(vote.strip().strip(".").casefold())
+    if isinstance(vote, bool | int | float) and math.isfinite(vote):
+        return float(vote)
+    return None

@@ -5,6 +5,7 @@ The public scorers' settings are in `judges.llm_presets`; the reply contracts in
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from evalkit.chat import ChatModel, ChatRequest
@@ -42,6 +43,9 @@ class LLMJudge(ModelJudge):
         reads: Literal["text", "speech"] = "text",
         manner: Manner = PLAIN,
     ) -> None:
+        asking = asking or Asking()
+        if rubric.system is not None:  # an official or a user's wording brings its own system message
+            asking = replace(asking, system=rubric.system or None)
         super().__init__(metric=metric, contract=contract, model=model, asking=asking, manner=manner)
         self.reads = reads
         self.rubric = rubric

@@ -6,12 +6,16 @@ has to know: its judges take a `Manner` and hand it on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from evalkit.errors import UsageError
 from evalkit.interfaces import JudgeRole, Roles
-from judges.prompts import Rubric, load_rubric
+from judges.official import official_rubric
+from judges.prompts import Rubric, load_rubric, user_rubric
 
 Scoring = Literal["plain", "geval"]
 Output = Literal["text", "json"]
@@ -37,13 +41,36 @@ class Manner:
     def rubric(self, name: str, protocol: str = "") -> Rubric:
         """The rubric of that name in this wording.
 
+        Under "official" a rubric that stands for nothing public stays ours, as its label says.
+
         Args:
             protocol: which of the public texts it stands for, where it stands for several.
 
         Raises:
             UsageError: this wording has no such rubric; how to get it.
         """
-        return load_rubric(name)
+        if (noted := _NOTED.get()) is not None:
+            noted.append((name, protocol))
+            return load_rubric(name)
+        if self.wording == "own":
+            return load_rubric(name)
+        if self.wording == "official":
+            return official_rubric(load_rubric(name), protocol) or load_rubric(name)
+        return user_rubric(self.wording, name)
+
+
+_NOTED: ContextVar[list[tuple[str, str]] | None] = ContextVar("noted rubrics", default=None)
+
+
+@contextmanager
+def noting_rubrics() -> Iterator[list[tuple[str, str]]]:
+    """Within it, rubrics that judges ask for are noted (name, protocol), and given in our words whatever the manner."""
+    noted: list[tuple[str, str]] = []
+    token = _NOTED.set(noted)
+    try:
+        yield noted
+    finally:
+        _NOTED.reset(token)
 
 
 PLAIN = Manner()

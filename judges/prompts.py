@@ -8,8 +8,10 @@ A rubric file is
     the text the judge is sent                         (Jinja2)
 
 `stands_for` lists the public wordings the rubric takes the place of, by what they are and by the sha256
-the protocol sheets give. The text is ours; the numbers it asks for are theirs. `tree`, where a rubric leads
-through steps to a score, is the same steps as data; it is not sent.
+the protocol sheets give, with how the public code fills them (`judges.official` does, once a user imported
+them). The text is ours; the numbers it asks for are theirs. `tree`, where a rubric leads through steps to a
+score, is the same steps as data; it is not sent. `system`, in a user's rubric, is the system message that goes
+with it, in place of the judge's own.
 
 Values are data: they are inserted as they are and never rendered as templates. Each text has `fence`, a
 mark that occurs in none of the values, so that no answer can close the block it stands in.
@@ -22,6 +24,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UsageError
@@ -35,12 +38,45 @@ _NAME = re.compile(r"[a-z0-9_]+")
 _FENCE = "fence"
 
 
+FILLS = ("replace", "format", "jinja", "fstring")
+"""Ways of public code to fill a text: one `str.replace` after the other, `str.format`, Jinja2, an f-string."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A check of a filled text: the values by the public names, and the sha256 of what comes out."""
+
+    fields: Mapping[str, str]
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class StandsFor:
-    """A public wording a rubric takes the place of; `sha256` is that of its unfilled text."""
+    """A public wording a rubric takes the place of.
+
+    Attributes:
+        what: toolkit, file and variable.
+        sha256: of the unfilled text, UTF-8.
+        source: where the toolkit is to be had, with the commit that was read.
+        protocol: which public scorer's it is, where a rubric stands for several; else "".
+        fill: how the public code fills it; one of FILLS.
+        fields: the public placeholders in the order they are filled, and our field for each.
+        fixed: public placeholders whose value is always the same.
+        system: the system message the public code sends with it; "" for none.
+        rendered: a check of the filled text, where the sheets give one.
+        characters: about how long it is.
+    """
 
     what: str
     sha256: str
+    source: str = ""
+    protocol: str = ""
+    fill: str = "format"
+    fields: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    system: str = ""
+    rendered: Rendered | None = None
+    characters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +91,8 @@ class Rubric:
         stands_for: the public wordings it takes the place of.
         body: the template.
         tree: the steps to a score as data, where there are some.
-        origin: whose wording: "own", or the name of an imported set.
+        origin: whose wording: "own", "official" or "user".
+        system: the system message that goes with this text; "" for none, None for the judge's own.
     """
 
     name: str
@@ -66,6 +103,18 @@ class Rubric:
     body: str
     origin: str = "own"
     tree: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    system: str | None = None
+
+    def public(self, protocol: str = "") -> StandsFor | None:
+        """The public text it stands for under a protocol; None when it stands for nothing public.
+
+        Raises ValueError when it stands for several texts, none of them for this protocol.
+        """
+        fitting = [s for s in self.stands_for if s.protocol in ("", protocol)]
+        if len(fitting) == 1 or not self.stands_for:
+            return fitting[0] if fitting else None
+        known = ", ".join(s.protocol for s in self.stands_for)
+        raise ValueError(f"rubric {self.name} stands for a text of each of {known}, not of {protocol!r}")
 
     @property
     def text_hash(self) -> str:
@@ -79,12 +128,16 @@ class Rubric:
 
     def render(self, **fields: str) -> str:
         """The filled text. Raises ValueError when a field is missing, unknown or no string."""
+        self.check(fields)
+        return _template(self.body).render(fields | {_FENCE: fence_for(fields)})
+
+    def check(self, fields: Mapping[str, str]) -> None:
+        """Raises ValueError when a field is missing, unknown or no string."""
         if set(fields) != set(self.placeholders):
             wanted, given = sorted(self.placeholders), sorted(fields)
             raise ValueError(f"rubric {self.name} wants the fields {wanted}, got {given}")
         if wrong := sorted(k for k, v in fields.items() if not isinstance(v, str)):
             raise ValueError(f"rubric {self.name}: the fields {wrong} must be text")
-        return _template(self.body).render(fields | {_FENCE: fence_for(fields)})
 
 
 def fence_for(fields: Mapping[str, str]) -> str:
@@ -114,31 +167,108 @@ def parse_rubric(text: str, origin: str = "own") -> Rubric:
     head = _HEAD.match(text)
     if head is None:
         raise ValueError("a rubric starts with a YAML head between two lines of three dashes")
-    meta: Any = yaml.safe_load(head.group(1))
     try:
+        meta: Any = yaml.safe_load(head.group(1))
         return Rubric(
             name=str(meta["name"]),
             role=str(meta["role"]),
             placeholders=tuple(meta["placeholders"]),
             contract=str(meta["contract"]),
-            stands_for=tuple(StandsFor(str(s["what"]), str(s["sha256"])) for s in meta["stands_for"]),
+            stands_for=tuple(_stands_for(s) for s in meta["stands_for"]),
             body=text[head.end() :].strip("\n"),
             origin=origin,
             tree=dict(meta.get("tree") or {}),
+            system=None if meta.get("system") is None else str(meta["system"]),
         )
-    except (KeyError, TypeError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as exc:
         raise ValueError(f"the head of a rubric lacks or garbles a field: {exc}") from exc
+
+
+def _stands_for(entry: Mapping[str, Any]) -> StandsFor:
+    """One entry of a head. Raises KeyError, TypeError, ValueError for one that is garbled."""
+    check = entry.get("rendered")
+    fill = str(entry.get("fill", "format"))
+    if fill not in FILLS:
+        raise ValueError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
+    return StandsFor(
+        what=str(entry["what"]),
+        sha256=str(entry["sha256"]),
+        source=str(entry.get("source", "")),
+        protocol=str(entry.get("protocol", "")),
+        fill=fill,
+        fields=_texts(entry.get("fields")),
+        fixed=_texts(entry.get("fixed")),
+        system=str(entry.get("system") or ""),
+        rendered=Rendered(_texts(check["fields"]), str(check["sha256"])) if check else None,
+        characters=int(entry.get("characters", 0)),
+    )
+
+
+def _texts(value: Mapping[str, Any] | None) -> dict[str, str]:
+    return {str(k): str(v) for k, v in (value or {}).items()}
 
 
 @lru_cache(maxsize=64)
 def load_rubric(name: str) -> Rubric:
     """The rubric of that name from this package. Raises UsageError when there is none."""
+    return parse_rubric(rubric_file(name))
+
+
+def rubric_file(name: str) -> str:
+    """The file of a rubric in this package, head and all. Raises UsageError when there is none."""
     from importlib import resources
 
     file = resources.files("judges").joinpath("prompts", f"{name}.j2")
     if not _NAME.fullmatch(name) or not file.is_file():
         raise UsageError(f"no judge rubric {name!r}; there are: {', '.join(rubric_names())}")
-    return parse_rubric(file.read_text(encoding="utf-8"))
+    return file.read_text(encoding="utf-8")
+
+
+def user_rubric(folder: str | Path, name: str) -> Rubric:
+    """The user's wording of a rubric of this package: `<name>.j2` in a folder, of the same form, with the same fields.
+
+    Raises:
+        UsageError: the file is missing, can't be read, or does not do as the rubric it stands in for.
+    """
+    ours, path = load_rubric(name), Path(folder) / f"{name}.j2"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as exc:
+        raise UsageError(
+            f"--prompts {folder}: there is no {path.name} in it; start from ours: "
+            f"run_eval.py prompts show {name} > {path}"
+        ) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"the rubric {path} can't be read ({exc})") from exc
+    try:
+        rubric = parse_rubric(text.replace("\r\n", "\n"), origin="user")
+        _check_like(rubric, ours)
+    except ValueError as exc:
+        raise UsageError(f"the rubric {path}: {exc}") from exc
+    return rubric
+
+
+def _check_like(rubric: Rubric, ours: Rubric) -> None:
+    """Raises ValueError when a rubric can't take the place of ours."""
+    from jinja2 import Environment, TemplateError, meta
+
+    if rubric.name != ours.name:
+        raise ValueError(f"its head names {rubric.name!r}, not {ours.name!r}")
+    if rubric.role not in ("user", "system"):
+        raise ValueError(f"its role is user or system, not {rubric.role!r}")
+    if set(rubric.placeholders) != set(ours.placeholders):
+        raise ValueError(f"its placeholders must be {', '.join(sorted(ours.placeholders))}")
+    try:
+        used = meta.find_undeclared_variables(Environment().parse(rubric.body))
+        _template(rubric.body)
+    except TemplateError as exc:
+        raise ValueError(f"its text is no Jinja2 template: {exc}") from exc
+    if unknown := sorted(used - set(ours.placeholders) - {_FENCE}):
+        raise ValueError(
+            f"its text has {unknown[0]!r}, which nothing fills; it may have {', '.join(ours.placeholders)}"
+        )
+    if unused := sorted(set(ours.placeholders) - used):
+        raise ValueError(f"its text never shows {{{{ {unused[0]} }}}}")
 
 
 def rubric_names() -> list[str]:

@@ -70,10 +70,10 @@ def keep(text: str) -> bool:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(made, path)
+            Path(made).replace(path)
         except OSError:
             with suppress(OSError):
-                os.unlink(made)
+                Path(made).unlink()
             raise
     except OSError as exc:
         raise UsageError(

@@ -39,7 +39,9 @@ class Seen:
         """Count a file in; True when that is more than one path may hold."""
         self.files, self._bytes = self.files + 1, self._bytes + size
         if self.files > FILES_LIMIT or self._bytes > BYTES_LIMIT:
-            self.cut_off = f"stopped after {FILES_LIMIT:,} files or {BYTES_LIMIT >> 30} GiB; name a part of it"
+            self.cut_off = (
+                f"stopped after {FILES_LIMIT:,} files or {BYTES_LIMIT >> 30} GiB; name a part of it"
+            )
         return bool(self.cut_off)
 
 

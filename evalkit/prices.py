@@ -201,11 +201,13 @@ def _entries(data: bytes, where: str) -> dict[str, Price]:
         found = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         why = " ".join(str(exc).split())[:200]
-        raise UsageError(f"the prices in {where} are no YAML ({why}). Mend the file, or move it away.") from exc
+        raise UsageError(
+            f"the prices in {where} are no YAML ({why}). Mend the file, or move it away."
+        ) from exc
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise UsageError(f"the prices in {where} are no mapping of model names. Write `MODEL: {{input: 1, output: 2}}`.")
+        raise UsageError(f"the prices in {where} are no mapping. Write `MODEL: {{input: 1, output: 2}}`.")
     return {str(name): _entry(str(name), entry, where) for name, entry in found.items()}
 
 

@@ -24,6 +24,7 @@ from evalkit.records import JSON, Audio, Response, Score, Transcript
 
 RESPONSES, TRANSCRIPTS, SCORES = "responses.jsonl", "transcripts.jsonl", "scores.jsonl"
 MANIFEST, RESULTS = "run.json", "results.json"
+CALLS = "calls.jsonl"
 AUDIO = "audio"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system calls a full disk."""
@@ -334,6 +335,13 @@ class RunWriter(Run):
         """Record verdicts; all of them in one write."""
         if scores:
             self._append(task, SCORES, b"".join(encode_line(s.to_json()) for s in scores))
+
+    def append_call(self, line: Mapping[str, JSON]) -> None:
+        """Record a call to a model that helps to score (`evalkit.ledger`)."""
+        appender = self._appenders.get(("", CALLS))
+        if appender is None:
+            appender = self._appenders["", CALLS] = Appender(self.root / CALLS)
+        appender.append(encode_line(dict(line)))
 
     def append_raw(self, task: str, name: str, data: bytes) -> None:
         """Record lines that are already encoded (bulk scoring)."""

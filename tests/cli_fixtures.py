@@ -114,7 +114,8 @@ class Bench:
     def env(self) -> dict[str, str]:
         """The environment of every call."""
         kept = {k: v for k, v in os.environ.items() if k not in UNSET}
-        mine = {"EVALKIT_CACHE": str(self.tmp / "cache"), "EVALKIT_OFFLINE": "1", "OPENAI_API_KEY": KEY}
+        mine = {"EVALKIT_CACHE": str(self.tmp / "cache"), "EVALKIT_CONFIG": str(self.tmp / "config")}
+        mine |= {"EVALKIT_OFFLINE": "1", "OPENAI_API_KEY": KEY}
         return kept | mine | {"PYTHONPATH": str(ROOT)} | self.environ
 
     def here(self, *args: object) -> Done:

@@ -86,6 +86,11 @@ def add_scoring(p: argparse.ArgumentParser) -> None:
     )
     group.add_argument("-L", action="append", metavar="NAME=VALUE", help="option of the LALM judge")
     group.add_argument("-A", action="append", metavar="NAME=VALUE", help="option of the ASR engine")
+    group.add_argument(
+        "--judge-budget",
+        metavar="USD|Ncalls",
+        help="what judges may cost in this call: money (2.50) or requests (1000calls); the rest stays unscored",
+    )
     group.add_argument("--protocol", help="scoring protocol; default: the one the report used")
     options = "; ".join(f"{k}: {v}" for k, v in SCORING_OPTIONS.items())
     group.add_argument("-O", action="append", metavar="NAME=VALUE", help=f"scoring option ({options})")

@@ -1,4 +1,4 @@
-"""Binding roles: who judges, who transcribes."""
+"""Binding roles: who judges, who transcribes; what judging costs and may cost."""
 
 from __future__ import annotations
 
@@ -7,50 +7,20 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from evalkit.cache import Cache
-from evalkit.chat import ChatModel, ChatReply, ChatRequest
+from evalkit.chat import ChatModel
 from evalkit.cli import options
-from evalkit.engine.opencache import keep_reply
+from evalkit.engine.budget import Budget, Budgeted
+from evalkit.engine.judgecache import CachedChat
+from evalkit.engine.metering import MeteredChat
 from evalkit.errors import UsageError
 from evalkit.interfaces import Roles
+from evalkit.prices import OPTIONS as PRICES
+from evalkit.prices import PriceTable, given_price, load_prices
 from evalkit.registry import default_transcriber, make_chat, make_transcriber
 from evalkit.task import Task
 
-
-class CachedChat:
-    """A chat model whose replies are kept between runs; failures never are."""
-
-    def __init__(self, model: ChatModel, identity: Mapping[str, Any], cache: Cache) -> None:
-        self._model, self._identity, self._cache = model, dict(identity), cache
-
-    @property
-    def label(self) -> str:
-        return self._model.label
-
-    @property
-    def meaningful(self) -> bool:
-        return self._model.meaningful
-
-    @property
-    def hears(self) -> bool:
-        return getattr(self._model, "hears", True)
-
-    def prepare(self) -> None:
-        """Load the model's weights, if it has any here."""
-        getattr(self._model, "prepare", lambda: None)()
-
-    async def chat(self, request: ChatRequest) -> ChatReply:
-        key = Cache.key("chat", self._identity, request.to_json())
-        if (held := self._cache.get(key)) is not None:
-            return ChatReply(tuple(held["texts"]), held["model"], held["usage"])
-        reply = await self._model.chat(request)
-        held = {"texts": list(reply.texts), "model": reply.model, "usage": dict(reply.usage)}
-        keep_reply(self._cache, key, held)
-        return reply
-
-    async def close(self) -> None:
-        """Free what the model holds open."""
-        if (close := getattr(self._model, "close", None)) is not None:
-            await close()
+HARMLESS = frozenset({"concurrency", "timeout", "api_key", "api_key_env", "base_url"})
+"""Options that don't decide replies, or that the model tells of itself: they are left out of the cache's keys."""
 
 
 def bind(
@@ -66,13 +36,15 @@ def bind(
         extra: scoring options beside the user's.
 
     Raises:
-        UsageError: an unknown model, engine or option.
+        UsageError: an unknown model, engine or option; a budget of money for a judge without a price.
     """
+    budget = Budget.parse(text) if (text := getattr(args, "judge_budget", None)) else None
+    prices = load_prices() if args.judge or args.lalm_judge else PriceTable({})
     scoring: dict[str, Any] = {**options.scoring_options(args.O), **(extra or {})}
     names: dict[str, str] = {}
     asr = None
-    judge = _chat(args.judge, options.pairs(args.J, "-J"), cache)
-    lalm = _chat(args.lalm_judge, options.pairs(args.L, "-L"), cache)
+    judge = _chat("judge", args.judge, options.pairs(args.J, "-J"), cache, prices, budget)
+    lalm = _chat("lalm-judge", args.lalm_judge, options.pairs(args.L, "-L"), cache, prices, budget)
     if lalm is not None and not getattr(lalm, "hears", True):
         raise UsageError(
             f"{args.lalm_judge} can't hear, so it is no LALM judge; bind one that can: openai/MODEL."
@@ -86,17 +58,48 @@ def bind(
     return Roles(judge, asr, lalm, scoring), names
 
 
-def _chat(spec: str | None, given: Mapping[str, str], cache: Cache | None) -> ChatModel | None:
-    """The model bound to a role that judges, its replies cached. Raises UsageError."""
+def _chat(
+    role: str,
+    spec: str | None,
+    given: Mapping[str, str],
+    cache: Cache | None,
+    prices: PriceTable,
+    budget: Budget | None,
+) -> ChatModel | None:
+    """The model bound to a role that judges: its calls on record, its replies cached, within the budget.
+
+    Raises:
+        UsageError: as `bind`.
+    """
     if not spec:
         return None
-    model = make_chat(spec, given)
-    if cache is None:
-        return model
-    # The address may come from the environment: what the model says of itself counts, too.
+    flag = "-J" if role == "judge" else "-L"
+    told = {k: v for k, v in given.items() if k not in PRICES}
+    model = make_chat(spec, told)
+    listed = prices.of(model.label)
+    price = given_price(given, flag, listed) or listed
+    chain: ChatModel = model
+    if budget is not None:
+        if price is None and not budget.calls:
+            raise UsageError(
+                f"--judge-budget {budget.given} needs a price of {model.label}, and there is none: give it with "
+                f"{flag} price_in=USD {flag} price_out=USD (per million tokens; 0 for what costs nothing) or in "
+                f"{prices.file}, or give the budget as --judge-budget 1000calls."
+            )
+        chain = Budgeted(chain, budget, price)
+    if cache is not None:
+        chain = CachedChat(chain, _identity(spec, told, model), cache)
+    return MeteredChat(chain, role, price)
+
+
+def _identity(spec: str, given: Mapping[str, str], model: ChatModel) -> dict[str, Any]:
+    """What decides a judge's replies beside the request, secrets out.
+
+    The address may come from the environment: what the model says of itself counts, too.
+    """
     told: Mapping[str, Any] = getattr(model, "identity", dict)()
-    identity = {"model": spec, **options.without_secrets(given), "identity": dict(told)}
-    return CachedChat(model, identity, cache)
+    kept = {k: v for k, v in given.items() if k not in HARMLESS or (k == "base_url" and k not in told)}
+    return {"model": spec, **options.without_secrets(kept), "identity": dict(told)}
 
 
 def needs(tasks: Iterable[Task], protocol: str | None) -> set[str]:

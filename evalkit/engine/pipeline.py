@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from evalkit.cache import Cache
 from evalkit.engine.answers import Answers
+from evalkit.engine.budget import BUDGET
 from evalkit.engine.generate import Generator
 from evalkit.engine.judging import (
     answer_for,
@@ -29,16 +30,18 @@ from evalkit.engine.judging import (
     to_scores,
 )
 from evalkit.engine.loading import Item, items, take
+from evalkit.engine.metering import asking_for
 from evalkit.engine.opencache import replies_held
 from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.standin import skipped, stand_in
 from evalkit.engine.state import TaskState
+from evalkit.engine.transcribing import Piece, transcribe
 from evalkit.errors import RunnerError
 from evalkit.interfaces import Judge, Runner, Transcriber
-from evalkit.records import Audio, Failure, Response, Transcript, Verdict
+from evalkit.records import Response, Transcript, Verdict
 from evalkit.runners.replay import ReplayRunner
-from evalkit.store import RunWriter
+from evalkit.store import RunWriter, StoreError
 
 T = TypeVar("T")
 
@@ -305,29 +308,14 @@ class Pipeline:
                 batch.append(self.to_transcribe.get_nowait())
             for language in dict.fromkeys(i.state.language for i, _ in batch):
                 part = [(i, r) for i, r in batch if i.state.language == language]
-                heard = await self._transcribe([r.audio for _, r in part if r.audio], language)
+                pieces = [Piece(r.audio, i.state.name, i.sample.id) for i, r in part if r.audio]
+                assert self.asr is not None
+                heard = await transcribe(
+                    self.asr, self.cache, pieces, language, lambda call: self._thread(call, self.lab)
+                )
                 for (item, response), transcript in zip(part, heard, strict=True):
                     self.progress.step("transcribe", failed=transcript.error is not None)
                     await self._heard(item, response, replace(transcript, asr=self._asr_key(item.state)))
-
-    async def _transcribe(self, audios: list[Audio], language: str | None) -> list[Transcript]:
-        asr = self.asr
-        assert asr is not None
-        keys = [Cache.key("transcript", a.digest(), asr.signature, language) for a in audios]
-        held = [self.cache.get(k) if self.cache else None for k in keys]
-        if all(held):
-            return [Transcript.from_json(h) for h in held if h]
-        try:
-            heard = await self._thread(lambda: asr.transcribe(audios, language), self.lab)
-            if len(heard) != len(audios):
-                raise ValueError(f"gave {len(heard)} transcripts for {len(audios)} pieces of audio")
-        except Exception as exc:
-            failure = Failure("error", f"{asr.signature}: {type(exc).__name__}: {str(exc)[:300]}")
-            return [Transcript(a.digest(), asr.signature, "", error=failure) for a in audios]
-        for key, transcript in zip(keys, heard, strict=True):
-            if self.cache is not None and transcript.error is None:
-                self.cache.put(key, transcript.to_json())
-        return heard
 
     async def _heard(
         self, item: Item, response: Response, transcript: Transcript | None, *, new: bool = True
@@ -383,7 +371,7 @@ class Pipeline:
             return judge.unscored(why)
         answer = answer_for(judge, response, transcript)
         try:
-            with replies_held() as replies:
+            with replies_held() as replies, asking_for(item.state.name, sample.id, judge.metrics[0]):
                 verdicts, _ = await attempt(lambda: judge.ask(sample, answer), self.retry)
                 if all(v.value is not None for v in verdicts):
                     replies.keep()
@@ -392,7 +380,11 @@ class Pipeline:
                 flag = "-J" if judge.role == "judge" else "-L"
                 message = error.message.replace("-M base_url", f"{flag} base_url")
                 raise RunnerError(error.kind, f"the {judge.role}: {message}", fatal=True) from error
+            if error.kind == BUDGET:  # it says nothing of the answer, whatever the judge makes of failures
+                return judge.unscored(f"judge-{BUDGET}: {error.message}")
             return judge.gave_up(error)
+        except StoreError:  # the ledger can't be written
+            raise
         except Exception as exc:
             return crash(judge, exc)
         return verdicts

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
+from evalkit.engine.metering import prices_used, recording
 from evalkit.engine.opencache import open_cache, settle
 from evalkit.engine.opening import open_all
 from evalkit.engine.pipeline import Interrupted, Limits, Pipeline
@@ -23,6 +24,7 @@ from evalkit.engine.signals import handlers_kept, listen
 from evalkit.engine.state import TaskState
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Roles, Runner
+from evalkit.ledger import Call
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import JSON, Modality, digest_of
 from evalkit.results import build_results
@@ -180,6 +182,7 @@ def manifest_for(
         "suite": job.suite,
         "roles": dict(job.role_names),
         "options": dict(job.roles.options),
+        "prices": prices_used([job.roles.judge, job.roles.lalm]),
         "limit": job.limits.samples,
         "tasks": {s.name: {"protocol": s.plan.protocol, "data": dict(s.plan.data)} for s in states},
         "sessions": list(old.get("sessions") or []),
@@ -298,13 +301,18 @@ def execute(job: Job) -> Outcome:
     manifest = manifest_for(job, card, states, old)
     session: dict[str, JSON] = {"started": now(), "ended": None}
     manifest["sessions"].append(session)
+
+    def record(call: Call) -> None:
+        run.append_call(call.to_json())
+
     try:
         run.write_manifest(manifest)
         for modality in dict.fromkeys(t.modality for t in job.tasks):
             _ready(job.runner, modality)
         for helper in (job.roles.asr, job.roles.judge, job.roles.lalm):
             getattr(helper, "prepare", lambda: None)()
-        judges_ready(states)
+        with recording(record):
+            judges_ready(states)
         for state in states:
             state.recall(run)
         pipeline = Pipeline(
@@ -318,7 +326,8 @@ def execute(job: Job) -> Outcome:
             retry=job.retry,
             progress=progress,
         )
-        interrupted = _answered(job, pipeline, progress)
+        with recording(record):
+            interrupted = _answered(job, pipeline, progress)
         results = results_of(run, states, card, job.overalls)
         outcome = Outcome(
             results,

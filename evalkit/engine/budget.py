@@ -1,0 +1,151 @@
+"""What judging may cost in one call of evalkit: money or requests, shared by all judges of the call.
+
+A request is asked for only when what was spent, what is under way and what it may cost itself fit into the
+budget; so many at once don't go over it by more than estimates are off. Replies that are at hand cost nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from evalkit.chat import ChatReply, ChatRequest
+from evalkit.engine.wrapped import Wrapped
+from evalkit.errors import RunnerError, UsageError
+from evalkit.prices import Price
+from evalkit.usage import REPLY_TOKENS, Tokens, estimated, sent_tokens, tokens_of
+
+BUDGET = "budget"
+"""Kind of the error of a request that was not made because the budget is spent."""
+
+_CALLS = re.compile(r"(\d[\d_,]*)\s*calls?")
+_MONEY = re.compile(r"\$?\s*(\d+(?:\.\d+)?|\.\d+)\s*(?:\$|usd)?")
+
+
+class Budget:
+    """So much, and what is left of it.
+
+    Args:
+        limit: USD, or requests.
+        calls: True when requests are counted instead of money.
+        given: as the user wrote it.
+
+    Attributes:
+        spent: USD, or requests, so far; `made` are the requests in any case.
+        over: why nothing is asked any more; "" while something is.
+    """
+
+    def __init__(self, limit: float, *, calls: bool = False, given: str = "") -> None:
+        self.limit, self.calls = limit, calls
+        self.given = given or f"{limit:g}{'calls' if calls else ''}"
+        self.spent = 0.0
+        self.made = 0
+        self.over = ""
+        self._held = 0.0
+        self._waiting: list[asyncio.Future[None]] = []
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Of ``--judge-budget``: "2.50", "$2.50", "1000calls". Raises UsageError."""
+        plain = text.strip().lower()
+        if found := _CALLS.fullmatch(plain):
+            return cls(int(re.sub(r"[_,]", "", found[1])), calls=True, given=text.strip())
+        if found := _MONEY.fullmatch(plain):
+            return cls(float(found[1]), given=text.strip())
+        raise UsageError(f"--judge-budget is USD (2.50) or requests (1000calls), not {text[:40]!r}.")
+
+    @asynccontextmanager
+    async def spending(self, likely: float) -> AsyncIterator[Bill]:
+        """Within, a request that may cost `likely` USD is made; its bill says what it did cost.
+
+        Waits while only requests under way leave no room.
+
+        Raises:
+            RunnerError: "budget", when it doesn't fit any more. From then on nothing does.
+        """
+        if self.calls:
+            likely = 1.0
+        while not self.over and self.spent + self._held + likely > self.limit + 1e-12:
+            if self.spent + likely > self.limit + 1e-12:
+                self.over = self._told(likely)
+                self._wake()
+                break
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+        if self.over:
+            raise RunnerError(BUDGET, self.over)
+        self._held += likely
+        bill = Bill()
+        try:
+            yield bill
+        finally:
+            self.made += 1
+            self._held -= likely
+            self.spent += 1.0 if self.calls else bill.usd
+            self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _told(self, likely: float) -> str:
+        """Why nothing is asked any more, and how to go on. Made once, so that all samples say the same."""
+        again = "run the same command again to ask for the rest, or with a larger budget"
+        calls = f"{self.made:,} call{'s' * (self.made != 1)}"
+        spent = f"{calls} were made" if self.calls else f"{money(self.spent)} is spent for {calls}"
+        if not self.made and not self.calls:
+            spent = f"a call may cost {money(likely)}"
+        return f"{spent}, and no other fits into --judge-budget {self.given}; {again}"
+
+
+class Bill:
+    """What one request did cost, in USD; 0 until somebody says."""
+
+    def __init__(self) -> None:
+        self.usd = 0.0
+
+
+class Budgeted(Wrapped):
+    """A chat model that isn't asked beyond a budget.
+
+    Args:
+        price: of the model; needed where the budget is money.
+    """
+
+    def __init__(self, model: object, budget: Budget, price: Price | None) -> None:
+        super().__init__(model)
+        self.budget, self.price = budget, price
+        self._replies = self._came_out = 0
+
+    def _likely(self, request: ChatRequest) -> float:
+        """USD that a request may cost: what it sends, and as much back as replies had so far."""
+        if self.price is None:
+            return 0.0
+        out: float = REPLY_TOKENS if request.max_tokens is None else min(REPLY_TOKENS, request.max_tokens)
+        if self._replies:
+            out = self._came_out / self._replies
+        sent = sent_tokens(request, self.price.audio_rate)
+        return self.price.usd(sent + Tokens(output=round(out * request.n)))
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Ask. Raises `RunnerError` as the model does, and of kind "budget"."""
+        async with self.budget.spending(self._likely(request)) as bill:
+            reply = await self.model.chat(request)
+            rate = self.price.audio_rate if self.price is not None else 0.0
+            count = tokens_of(reply.usage) or estimated(request, reply, rate)
+            bill.usd = self.price.usd(count) if self.price is not None else 0.0
+            self._replies += max(1, len(reply.texts))
+            self._came_out += count.output
+        return reply
+
+
+def money(usd: float) -> str:
+    """A sum of money: cents, and of less than a cent what is left of it."""
+    if usd == 0 or usd >= 0.095:
+        return f"${usd:,.2f}"
+    return f"${usd:.4f}" if usd >= 0.00005 else "less than $0.0001"

@@ -1,0 +1,97 @@
+"""Judge replies kept between runs, by all they depend on; failures and unreadable replies never are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from evalkit.cache import Cache
+from evalkit.chat import Abilities, ChatReply, ChatRequest, Token, abilities_of
+from evalkit.engine.opencache import keep_reply
+from evalkit.engine.wrapped import Wrapped
+from evalkit.records import JSON
+
+
+class CachedChat(Wrapped):
+    """A chat model that isn't asked the same twice: not in a later run, and not at the same time in this one.
+
+    Args:
+        identity: what decides replies beside the request: model, address, options. No secrets.
+    """
+
+    def __init__(self, model: Any, identity: Mapping[str, Any], cache: Cache) -> None:
+        super().__init__(model)
+        self._identity, self._cache = dict(identity), cache
+        self._flights: dict[str, asyncio.Future[ChatReply | None]] = {}
+
+    async def abilities(self) -> Abilities:
+        """What the model can do, found out once for all runs."""
+        key = Cache.key("abilities", self._identity)
+        held = self._cache.get(key)
+        if isinstance(held, dict):
+            return Abilities(bool(held.get("logprobs")), bool(held.get("schema")))
+        found = await abilities_of(self.model)
+        self._cache.put(key, {"logprobs": found.logprobs, "schema": found.schema})
+        return found
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """The reply given earlier (`cached`), or a new one. Raises `RunnerError`."""
+        key = Cache.key("chat", self._identity, request.to_json())
+        while True:
+            if (reply := _reply(self._cache.get(key))) is not None:
+                return reply
+            flight = self._flights.get(key)
+            if flight is None:
+                return await self._ask(key, request)
+            # Somebody is asking the same just now. When that fails, it is the next one's turn.
+            if (shared := await asyncio.shield(flight)) is not None:
+                return replace(shared, cached=True)
+
+    async def _ask(self, key: str, request: ChatRequest) -> ChatReply:
+        flight = self._flights[key] = asyncio.get_running_loop().create_future()
+        reply = None
+        try:
+            reply = await self.model.chat(request)
+            keep_reply(self._cache, key, _held(reply))
+            return reply
+        finally:
+            del self._flights[key]
+            if not flight.done():
+                flight.set_result(reply)
+
+
+def _held(reply: ChatReply) -> dict[str, JSON]:
+    """A reply as the cache keeps it; what is empty is left out."""
+    out: dict[str, JSON] = {"texts": list(reply.texts), "model": reply.model, "usage": dict(reply.usage)}
+    if reply.finish:
+        out["finish"] = list(reply.finish)
+    if reply.refused:
+        out["refused"] = list(reply.refused)
+    if reply.tokens:
+        out["tokens"] = [
+            [[t.text, t.logprob, [list(p) for p in t.top]] for t in said] for said in reply.tokens
+        ]
+    return out
+
+
+def _reply(held: JSON | None) -> ChatReply | None:
+    """The reply kept; None for none, and for what can't be read as one."""
+    try:
+        if held is None:
+            return None
+        return ChatReply(
+            tuple(held["texts"]),
+            held["model"],
+            held["usage"],
+            tuple(held.get("finish") or ()),
+            tuple(held.get("refused") or ()),
+            tuple(
+                tuple(Token(text, logprob, tuple((t, p) for t, p in top)) for text, logprob, top in said)
+                for said in held.get("tokens") or ()
+            ),
+            cached=True,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MOCK = Path(__file__).with_name("mock_openai.py")
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,10 @@ class MockServer:
 @contextmanager
 def mock_server(**behaviour: Any) -> Iterator[MockServer]:
     """Start a mock with these `Behaviour` fields; it stops with the block, or with this process."""
-    command = [sys.executable, str(MOCK), "--until-stdin-closes", "--behaviour", json.dumps(behaviour)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.mock_openai", "--until-stdin-closes"]
+    command += ["--behaviour", json.dumps(behaviour)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:  # type: ignore[call-overload]
         assert process.stdin is not None and process.stdout is not None
         try:
             line = process.stdout.readline()

@@ -26,9 +26,14 @@ import math
 import re
 import struct
 import sys
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
+
+from tests.mock_judging import instance, logprobs
+from tests.mock_requests import parts_of, summary, wav_seconds
 
 JSON = Any
 
@@ -44,7 +49,9 @@ class Behaviour:
         headers: extra response headers ("Retry-After").
         raw: body to send as it stands instead of a completion.
         pad: blanks to append to the body, in bytes (for size limits).
-        drop: close the connection "before" any reply or "midway" through the body.
+        drop: close the connection "before" any reply, "midway" through the body, reset it there ("reset"), or
+            keep it and "never" reply.
+        slots: requests served at a time, more wait their turn; 0 for no limit.
         texts: replies, one per choice in turn; "{heard}" becomes "I heard 3.0 s", "{text}" the last
             user text.
         speak: seconds of speech (a 16 kHz tone) to reply with; 0 for none.
@@ -52,6 +59,12 @@ class Behaviour:
         content_null: give null as content (speech models do; the words are in the transcript).
         tool_calls: native tool calls to reply with.
         finish_reason: why the reply ended.
+        refusal: words of a refusal, in the API's own field.
+        logprobs: log-probabilities for who asks: "content" (as OpenAI), "old", "odd" (see `mock_judging`), "some"
+            (not for every second choice), "none" (leaves them out), "refuse" (a 400).
+        schema: output by JSON Schema for who asks: "keep" (the smallest value that fits, or a text that is JSON),
+            "ignore", "refuse".
+        usage: more fields of the usage.
         refuse_n: reply 400 to a request for more than one choice.
         min_choices, max_choices: fewest and most choices in one reply, however many are asked for.
         api_key: when set, any other bearer token gets a 401.
@@ -73,6 +86,11 @@ class Behaviour:
     content_null: bool = False
     tool_calls: list[JSON] = field(default_factory=list)
     finish_reason: str = "stop"
+    refusal: str = ""
+    logprobs: str = "content"
+    schema: str = "keep"
+    usage: dict[str, JSON] = field(default_factory=dict)
+    slots: int = 0
     min_choices: int = 1
     max_choices: int = 128
     refuse_n: bool = False
@@ -96,54 +114,6 @@ def tone_wav(seconds: float, rate: int = 16_000, hz: float = 440.0) -> bytes:
     return head + data
 
 
-def wav_seconds(encoded: str) -> float | None:
-    """Duration of a base64 wav, from the chunks at its start; None when it is no wav."""
-    head = base64.b64decode(encoded[:4096])
-    if head[:4] != b"RIFF":
-        return None
-    pos, byte_rate = 12, 0
-    while pos + 8 <= len(head):
-        tag, size = struct.unpack_from("<4sI", head, pos)
-        if tag == b"fmt ":
-            byte_rate = struct.unpack_from("<I", head, pos + 16)[0]
-        elif tag == b"data":
-            return float(size / byte_rate) if byte_rate else None
-        pos += 8 + size + (size & 1)
-    return None
-
-
-def parts_of(request: dict[str, JSON]) -> tuple[list[str], list[str]]:
-    """Texts and base64 audios of all messages, in order."""
-    texts: list[str] = []
-    audios: list[str] = []
-    for message in request.get("messages", []):
-        content = message.get("content")
-        parts: list[JSON] = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
-        for part in parts:
-            if part["type"] == "text":
-                texts.append(part["text"])
-            elif part["type"] == "input_audio":
-                audios.append(part["input_audio"]["data"])
-            elif part["type"] == "audio_url":
-                audios.append(part["audio_url"]["url"].split(",", 1)[1])
-    return texts, audios
-
-
-def summary(value: JSON) -> JSON:
-    """The request with every long string (base64) replaced by its length and digest."""
-    if isinstance(value, dict):
-        return {k: summary(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [summary(v) for v in value]
-    if isinstance(value, str) and len(value) > 2000:
-        try:
-            decoded = base64.b64decode(value.split("base64,", 1)[-1], validate=True)
-        except ValueError:  # a long prompt
-            return value
-        return {"chars": len(value), "sha256": hashlib.sha256(decoded).hexdigest(), "bytes": len(decoded)}
-    return value
-
-
 class Mock:
     """State shared by all connections: the behaviour and the request log."""
 
@@ -154,6 +124,8 @@ class Mock:
         self.seen: Counter[str] = Counter()
         self.connections = 0
         self.in_flight = 0
+        self.served = 0
+        self.waiting: deque[Callable[[], None]] = deque()
         self.most_in_flight = 0
         self.last: JSON = None
         self.last_headers: dict[str, str] = {}
@@ -206,11 +178,19 @@ class Mock:
                 text = text.replace("{heard}", f"I heard {said}")
             if "{text}" in text:
                 text = text.replace("{text}", texts[-1] if texts else "")
-            choices.append({"index": i, "finish_reason": b.finish_reason, "message": self._message(text, b)})
+            wanted = request.get("response_format") if b.schema == "keep" else None
+            if wanted and text[:1] != "{":
+                text = json.dumps(instance(wanted["json_schema"]["schema"]))
+            choice = {"index": i, "finish_reason": b.finish_reason, "message": self._message(text, b)}
+            if request.get("logprobs") and b.logprobs != "none" and not (b.logprobs == "some" and i % 2):
+                kind = "content" if b.logprobs == "some" else b.logprobs
+                choice["logprobs"] = logprobs(text, int(request.get("top_logprobs") or 1), kind)
+            choices.append(choice)
         usage = {
             "prompt_tokens": 10 + 25 * len(audios),
             "completion_tokens": 5,
             "total_tokens": 15 + 25 * len(audios),
+            **b.usage,
         }
         return {
             "id": "mock", "object": "chat.completion", "model": f"{request.get('model')}-served",
@@ -219,6 +199,8 @@ class Mock:
 
     def _message(self, text: str, b: Behaviour) -> dict[str, JSON]:
         message: dict[str, JSON] = {"role": "assistant", "content": None if b.content_null else text}
+        if b.refusal:
+            message |= {"content": None, "refusal": b.refusal}
         if b.tool_calls:
             message |= {"tool_calls": b.tool_calls, "content": None}
         if b.speak or b.audio_data is not None:
@@ -296,17 +278,34 @@ class Connection(asyncio.Protocol):
             b = replace(b, status=401, message="Incorrect API key provided: {key}")
         if b.refuse_n and int(request.get("n") or 1) > 1:
             b = replace(b, status=400, message="only n=1 is supported")
+        if b.logprobs == "refuse" and request.get("logprobs"):
+            b = replace(b, status=400, message="You are not allowed to request logprobs from this model")
+        if b.schema == "refuse" and request.get("response_format"):
+            b = replace(b, status=400, message="'response_format' of type 'json_schema' is not supported")
         mock.in_flight += 1
         mock.most_in_flight = max(mock.most_in_flight, mock.in_flight)
         self.busy = True
+        if b.drop == "never":
+            return
+        if b.slots and mock.served >= b.slots:
+            mock.waiting.append(lambda: self._serve(request, b, key))
+        else:
+            self._serve(request, b, key)
+
+    def _serve(self, request: dict[str, JSON], b: Behaviour, key: str) -> None:
+        self.mock.served += 1
         if b.latency > 0:
             asyncio.get_running_loop().call_later(b.latency, self._answer, request, b, key)
         else:
             self._answer(request, b, key)
 
     def _answer(self, request: dict[str, JSON], b: Behaviour, key: str) -> None:
-        self.mock.in_flight -= 1
+        mock = self.mock
+        mock.in_flight -= 1
+        mock.served -= 1
         self.busy = False
+        if mock.waiting:
+            mock.waiting.popleft()()
         if self.transport is None:
             return
         if b.drop == "before":
@@ -318,8 +317,12 @@ class Connection(asyncio.Protocol):
             body = b.raw.encode()
         else:
             # ensure_ascii: lone surrogates travel as \udXXX escapes, as real servers send them.
-            body = json.dumps(self.mock.completion(request, b)).encode()
-        self._reply(b.status, body + b" " * b.pad, b.headers, midway=b.drop == "midway")
+            body = json.dumps(mock.completion(request, b)).encode()
+        self._reply(b.status, body + b" " * b.pad, b.headers, midway=b.drop in ("midway", "reset"))
+        if b.drop == "reset" and self.transport is not None:
+            socket = self.transport.get_extra_info("socket")
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.abort()
         if self.chunks:
             self._next()
 

@@ -115,5 +115,12 @@ def sample_rows(pages: Sequence[Page]) -> Iterator[list[Any]]:
     """A row per sample on which an audit's two sides differ, in the order of `SAMPLE_COLUMNS`."""
     for p in pages:
         for s in p.get("samples") or ():
-            head = [p["task"], p["metric"], p["audit"], s.get("sample_id"), p["judge"], p.get("against") or ""]
+            head = [
+                p["task"],
+                p["metric"],
+                p["audit"],
+                s.get("sample_id"),
+                p["judge"],
+                p.get("against") or "",
+            ]
             yield [*head, *(s.get(k) for k in SAMPLE_COLUMNS[6:])]

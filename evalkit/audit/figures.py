@@ -20,7 +20,8 @@ from evalkit.stats import percentile_interval
 if TYPE_CHECKING:
     from evalkit.stats import Array
 
-DRAWS, SEED = 1000, 0
+DRAWS, SUBSET_DRAWS, SEED = 1000, 400, 0
+"""Resamples of an interval, at most of a subset's (there are many of them), and the seed of all."""
 MOST_STEPS = 21
 """Steps of a scale beyond which its values are numbers, no categories."""
 
@@ -121,7 +122,9 @@ def scale_of(values: Sequence[float], lo: float | None = None, hi: float | None 
         return Scale("yes-no", (0.0, 1.0))
     low, high = min((*finite, *ends), default=0.0), max((*finite, *ends), default=1.0)
     low, high = math.floor(low), math.ceil(high)
-    unit = set(ends) == {0.0, 1.0} and high <= 1  # a rate of a segment is a number, not a step between no and yes
+    unit = (
+        set(ends) == {0.0, 1.0} and high <= 1
+    )  # a rate of a segment is a number, not a step between no and yes
     if unit or high - low + 1 > MOST_STEPS or (not whole and len(ends) < 2):
         return Scale("number")
     return Scale("rating", tuple(float(k) for k in range(low, high + 1)), rounded=not whole)
@@ -136,7 +139,8 @@ def joint_scale(
     if first.kind == "yes-no" and second.kind != "yes-no":
         seen = sorted(v for v in two if math.isfinite(v))
         return Scale(
-            "mixed", note=f"the one side says 0 or 1, the other {seen[0]:g} to {seen[-1]:g}; map them with --map"
+            "mixed",
+            note=f"the one side says 0 or 1, the other {seen[0]:g} to {seen[-1]:g}; map them with --map",
         )
     return scale_of([*one, *two], lo, hi)
 
@@ -299,7 +303,9 @@ def of_pair(
             if scale.kind == "rating":
                 out.append(share("within_one", int((np.abs(a - b) <= 1).sum()), n, note))
             one_only = f"both gave only {a[0]:g}" if len(np.unique([a, b])) < 2 else ""
-            weights = ((None, "kappa"), ("quadratic", "kappa_quadratic"))[: 2 if scale.kind == "rating" else 1]
+            weights = ((None, "kappa"), ("quadratic", "kappa_quadratic"))[
+                : 2 if scale.kind == "rating" else 1
+            ]
             for weight, name in weights:
                 value = _agreed(a, b, scale.steps, weight)
                 out.append(resampled(name, value, (a, b), one_only, note, draws))
@@ -310,9 +316,9 @@ def of_pair(
             out += [undefined("alpha", n, scale.note), undefined("mean_difference", n, scale.note)]
         else:
             same = f"both gave only {one[0]:g}" if len(np.unique([one, two])) < 2 else ""
-            out.append(
-                resampled("alpha", lambda x, y: alpha(np.array([x, y]), scale.level), (one, two), same, scale.level, draws)
-            )
+            level = scale.level
+            both = lambda x, y: alpha(np.array([x, y]), level)  # noqa: E731
+            out.append(resampled("alpha", both, (one, two), same, level, draws))
         why = why_not(one, two, names)
         out += [resampled(f.__name__, f, (one, two), why, "", draws) for f in (spearman, pearson)]
         if scale.kind != "mixed":
@@ -335,7 +341,9 @@ def resampled(
     value = of(one, two)
     if not math.isfinite(value):
         return undefined(name, len(one), "the ratings do not vary")
-    return Figure(name, value, interval(len(one), lambda rows: of(one[rows], two[rows]), draws), len(one), note)
+    return Figure(
+        name, value, interval(len(one), lambda rows: of(one[rows], two[rows]), draws), len(one), note
+    )
 
 
 def sign_test(one: Array, two: Array, scale: Scale) -> Figure:

@@ -193,7 +193,9 @@ def _take(
         out.told.append(f"{name}: {n} row{'s' * (n != 1)} left out: {why}")
     again = len(rows) - sum(found.skipped.values()) - len(found.scores)
     if again > 0:
-        out.told.append(f"{name}: {again} row{'s' * (again != 1)} displaced by a later one of the same sample")
+        out.told.append(
+            f"{name}: {again} row{'s' * (again != 1)} displaced by a later one of the same sample"
+        )
     if columns.group:
         groups = out.groups.setdefault(columns.group, {})
         for row in rows:

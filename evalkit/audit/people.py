@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.agreement import Agreement, Rater, agreement, averaged, by_category
 from evalkit.audit.figures import (
     DRAWS,
+    SUBSET_DRAWS,
     Figure,
     Scale,
     alpha,
@@ -95,14 +96,12 @@ def compare(
     """
     labels = [_finite(p.scores) for p in people]
     scores = _finite(judge.scores)
-    scale = joint_scale(
-        list(scores.values()), [v for one in labels for v in one.values()], lo, hi
-    )
+    scale = joint_scale(list(scores.values()), [v for one in labels for v in one.values()], lo, hi)
     figures = _figures(labels, scores, scale, "all", draws)
     for name, keys in (subsets or {}).items():
         kept = set(keys)
         inside = [{k: v for k, v in one.items() if k in kept} for one in (*labels, scores)]
-        figures += _figures(inside[:-1], inside[-1], scale, name, draws)
+        figures += _figures(inside[:-1], inside[-1], scale, name, min(draws, SUBSET_DRAWS))
     with libraries():
         rho = agreement([p.scores for p in people], judge.scores)
         categories = by_category(people, judge)
@@ -200,7 +199,9 @@ def _means(
             rounds = name not in ("spearman", "pearson")
             value, k = mean(what, rounds, np.arange(raters.shape[1]))
             if not k:
-                out.append(undefined(name, n, f"in none of the {len(pairs)} {of} do two share samples that vary"))
+                out.append(
+                    undefined(name, n, f"in none of the {len(pairs)} {of} do two share samples that vary")
+                )
                 continue
             ci = interval(raters.shape[1], lambda rows, w=what, r=rounds: mean(w, r, rows)[0], draws)  # type: ignore[misc]
             note = f"mean over {k} {of}" + (f"; undefined in {len(pairs) - k}" if k < len(pairs) else "")

@@ -100,8 +100,12 @@ def _retest(raters: Array, draws: int) -> Figure:
         if not math.isfinite(value):
             a, b = raters[0], raters[1]
             both = ~(np.isnan(a) | np.isnan(b))
-            return undefined("retest_spearman", n, why_not(a[both], b[both], ("one turn", "another")) or "no variation")
-        return Figure("retest_spearman", value, interval(n, mean, draws), n, f"mean over {len(pairs)} pairs of repeats")
+            return undefined(
+                "retest_spearman", n, why_not(a[both], b[both], ("one turn", "another")) or "no variation"
+            )
+        return Figure(
+            "retest_spearman", value, interval(n, mean, draws), n, f"mean over {len(pairs)} pairs of repeats"
+        )
 
 
 def _spread(numbers: Sequence[float], n: int) -> list[Figure]:
@@ -114,7 +118,13 @@ def _spread(numbers: Sequence[float], n: int) -> list[Figure]:
     note = f"over {len(numbers)} repeats: {', '.join(f'{v:.4g}' for v in numbers[:12])}"
     return [
         Figure("headline_mean", float(np.mean(numbers)), None, n, note),
-        Figure("headline_sd", float(np.std(numbers, ddof=1)), None, n, "the judge's noise on the number in the table"),
+        Figure(
+            "headline_sd",
+            float(np.std(numbers, ddof=1)),
+            None,
+            n,
+            "the judge's noise on the number in the table",
+        ),
         Figure("headline_range", high - low, None, n, f"{low:.4g} to {high:.4g}"),
     ]
 

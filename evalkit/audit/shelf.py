@@ -1,4 +1,4 @@
-"""The verdicts of a run, by verdict metric and judge: whatever scores.jsonl holds, not only what results.json counts."""
+"""The verdicts of a run, by verdict metric and judge: all that scores.jsonl holds, not just what results count."""
 
 from __future__ import annotations
 
@@ -163,7 +163,9 @@ def _asked(line: Mapping[str, Any], spoken: Mapping[str, str]) -> Asked:
     heard = spoken.get(str(audio.get("sha256") or ""), "")
     return Asked(
         clip(str(asked.get("question") or "")),
-        clip("\n".join(map(str, target)) if isinstance(target, list) else "" if target is None else str(target)),
+        clip(
+            "\n".join(map(str, target)) if isinstance(target, list) else "" if target is None else str(target)
+        ),
         clip(heard or str(line.get("text") or "")),
         groups,
     )

@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.audit.figures import DRAWS, Figure, Scale, joint_scale, mean_of, of_pair, paired, scale_of, sign_test
+from evalkit.audit.figures import (
+    DRAWS,
+    SUBSET_DRAWS,
+    Figure,
+    Scale,
+    joint_scale,
+    mean_of,
+    of_pair,
+    paired,
+    scale_of,
+    sign_test,
+)
 from evalkit.audit.shelf import Asked, Shelf, Verdicts, examples, replies_of
 from evalkit.errors import UsageError
 from evalkit.records import JSON
@@ -56,19 +67,26 @@ def compare(
             f"sample's id and its answer (the first has {examples(sorted(mine))}, the second "
             f"{examples(sorted(theirs))})."
         )
-    same = {i for i in one.scores.keys() & two.scores.keys() if one.scores[i].response == two.scores[i].response}
-    only = (len([i for i in same if i in mine and i not in theirs]), len([i for i in same if i in theirs and i not in mine]))
+    same = [
+        i for i in one.scores.keys() & two.scores.keys() if one.scores[i].response == two.scores[i].response
+    ]
+    only = (
+        sum(i in mine and i not in theirs for i in same),
+        sum(i in theirs and i not in mine for i in same),
+    )
     a, b = np.asarray([mine[i] for i in common]), np.asarray([theirs[i] for i in common])
     same_range = (one.lo, one.hi) == (two.lo, two.hi)
     scale = (
-        scale_of([*a, *b], one.lo, one.hi) if same_range else joint_scale(a.tolist(), b.tolist(), one.lo, one.hi)
+        scale_of([*a, *b], one.lo, one.hi)
+        if same_range
+        else joint_scale(a.tolist(), b.tolist(), one.lo, one.hi)
     )
     figures = _figures(a, b, scale, "all", draws)
     place = {i: k for k, i in enumerate(common)}
     for name, members in (subsets or {}).items():
         rows = [place[i] for i in members if i in place]
         if rows:
-            figures += _figures(a[rows], b[rows], scale, name, draws)
+            figures += _figures(a[rows], b[rows], scale, name, min(draws, SUBSET_DRAWS))
     apart = sorted((i for i in common if mine[i] != theirs[i]), key=lambda i: (-abs(mine[i] - theirs[i]), i))
     return Versus(one, two, tuple(common), scale, figures, only, tuple(apart))
 

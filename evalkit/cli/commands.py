@@ -18,7 +18,7 @@ def _later(module: str) -> Callable[[argparse.Namespace], int]:
 
 def add_all(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare every command."""
-    for add in (_demo, _list, _show, _run, _score, _report, _agreement, _manifest, _doctor):
+    for add in (_demo, _list, _show, _run, _score, _report, _judge_audit, _manifest, _prompts, _doctor):
         add(sub)
 
 
@@ -144,24 +144,14 @@ def _report(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p.add_argument("--json", action="store_true", help="print the results of the runs instead")
 
 
-def _agreement(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    p = _add(sub, "agreement", "measure how far a judge agrees with people, and people with each other")
-    p.add_argument(
-        "--human",
-        nargs="+",
-        required=True,
-        metavar="PATH",
-        help="scores by people: JSONL, a file each (id, instruct_id, ability, mos), or the folder they lie in",
+def _judge_audit(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from evalkit.cli import judge_audit_args
+
+    p = _add(
+        sub, "judge-audit", "measure how far to trust a judge: against people, another judge, itself; biases"
     )
-    judge = p.add_mutually_exclusive_group(required=True)
-    judge.add_argument("--model", metavar="FILE", help="the judge's scores: JSONL (id, instruct_id, ability)")
-    judge.add_argument("--run", metavar="RUN", help="or a run, whose samples are matched by id")
-    p.add_argument("--task", metavar="TASK", default="vstyle/en", help="task of the run (default: vstyle/en)")
-    p.add_argument("--human-score", default="mos", metavar="NAME", help="field of people's scores (mos)")
-    p.add_argument(
-        "--model-score", default="gemini_score", metavar="NAME", help="field of the judge's (gemini_score)"
-    )
-    p.add_argument("--json", action="store_true", help="for machines")
+    p.set_defaults(call=_later("judge_audit"))
+    judge_audit_args.add(p)
 
 
 def _manifest(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -175,9 +165,25 @@ def _manifest(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p.add_argument("file", metavar="FILE", help="manifest.jsonl, or the folder it lies in")
     p.add_argument("--judge", metavar="RUNNER/MODEL", help="who reads (separate)")
     p.add_argument("-J", action="append", metavar="NAME=VALUE", help="option of the judge")
+    options.add_prompts(p)
     p.add_argument(
         "--write", metavar="NAME", help="write the items that belong to their track to this file beside it"
     )
+    p.add_argument("--json", action="store_true", help="for machines")
+
+
+def _prompts(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = _add(sub, "prompts", "show the judges' rubrics, and bring the public texts that they stand for")
+    p.add_argument(
+        "what",
+        choices=("list", "show", "import", "verify"),
+        help="list: all rubrics; show: one of them, head and all; import: find the public texts in a checkout, a file "
+        "or an archive of a toolkit, and keep them; verify: check what is kept, and what it is enough for",
+    )
+    p.add_argument("names", nargs="*", metavar="NAME|PATH", help="a rubric (show), or where to look (import)")
+    options.add_prompts(p)
+    p.add_argument("--protocol", help="which official text, where a rubric stands for several (show)")
+    p.add_argument("--body", action="store_true", help="without the head (show)")
     p.add_argument("--json", action="store_true", help="for machines")
 
 

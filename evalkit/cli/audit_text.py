@@ -1,0 +1,141 @@
+"""The end of an audit: kept in the run, printed, and the page and the CSV written again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.audit import book
+from evalkit.audit.figures import Figure
+from evalkit.audit.words import PAIRS, columns, label, notes, rows, span, written
+from evalkit.cli.listing import table
+
+LISTED = 8
+"""Differing samples that the terminal shows; the CSV and the page have more."""
+BY_SUBSET = ("accuracy", "kappa", "spearman", "identical", "mean_score", "agreement")
+"""What the terminal tells of a subset."""
+
+
+def conclude(
+    pages: Sequence[book.Page],
+    root: Path | None,
+    args: argparse.Namespace,
+    told: Sequence[str] = (),
+    code: int = 0,
+) -> int:
+    """Keep, print and report; the exit code."""
+    kept = [book.write(root, p) for p in pages] if root is not None else []
+    if args.json:
+        print(json.dumps({"v": book.AUDIT_VERSION, "audits": list(pages)}, indent=1, ensure_ascii=False))
+    else:
+        print("\n\n".join(text_of(p) for p in pages))
+    for line in dict.fromkeys(told):
+        print(line, file=sys.stderr)
+    if root is not None and not args.no_report:
+        say = sys.stderr if args.json else sys.stdout
+        for path in write_again(root):
+            print(f"report: {path}", file=say)
+        shown = ", ".join(p.name for p in kept[:4]) + (f" and {len(kept) - 4} more" if len(kept) > 4 else "")
+        print(f"kept in {root / book.FOLDER}: {shown}", file=say)
+    return code
+
+
+def write_again(root: Path) -> list[Path]:
+    """The run's page with the section on judges, and the audit's CSV; the paths written of the two."""
+    from evalkit.cli.summary import write_reports
+    from evalkit.store import Run
+
+    samples = sum(t["n"] for t in Run(root).results()["tasks"].values())
+    written = write_reports(root, samples)
+    return [p for p in written if p.suffix == ".html" or p.name.startswith("judge_audit")]
+
+
+def text_of(page: book.Page) -> str:
+    """One audit for the terminal."""
+    found = book.figures_of(page)
+    where = " ".join(w for w in (page["task"], page["metric"]) if w)
+    against = f" against {page['against']}" if page.get("against") else ""
+    head = f"{page['audit']}: {where or 'scores'} · {page['judge']}{against} · {page['n']} samples"
+    out = [head, *(f"  {s}" for s in page["sentences"])]
+    if "rho" in page:
+        out += ["", _rho(page["rho"])]
+    whole = [f for f in found if f.subset == "all"]
+    out += ["", pivot(whole), *(f"  {line}" for line in notes(whole))]
+    if rest := [f for f in found if f.subset != "all"]:
+        out += ["", by_subset(rest)]
+    if page["samples"]:
+        shown = page["samples"][:LISTED]
+        out += [
+            "",
+            f"differing most ({len(shown)} of {page['n_differing']}):",
+            table([_sample(s) for s in shown]),
+        ]
+    return "\n".join(out)
+
+
+def pivot(figures: Sequence[Figure]) -> str:
+    """A row per statistic, a column per pair."""
+    pairs = columns(figures)
+    lines = []
+    for name, cells in rows(figures):
+        line = {"": name} | {PAIRS.get(p, p): _cell(cells.get(p)) for p in pairs}
+        counts = {str(c.n) for c in cells.values()}
+        lines.append(line | {"n": "/".join(sorted(counts, key=int))})
+    return table(lines)
+
+
+def by_subset(figures: Sequence[Figure]) -> str:
+    """A row per subset: the statistics of `BY_SUBSET`, of the first pair that has them."""
+    first = columns(figures)[0]
+    held = [f for f in figures if f.statistic in BY_SUBSET and f.pair == first] or list(figures)
+    names = list(dict.fromkeys(label(f) for f in held))
+    lines: dict[str, dict[str, Any]] = {}
+    for f in held:
+        line = lines.setdefault(f.subset, {"subset": f.subset, "n": f.n, **dict.fromkeys(names, "")})
+        line[label(f)] = _cell(f)
+        line["n"] = max(line["n"], f.n)
+    return table(list(lines.values()))
+
+
+def _cell(figure: Figure | None) -> str:
+    return "" if figure is None else f"{written(figure.value)} {span(figure)}".strip()
+
+
+def _rho(found: Mapping[str, Any]) -> str:
+    """VStyle's three figures, four decimals, overall and by category (sheet section 8)."""
+    lines = [{"Spearman's rho": "all", **_three(found["all"])}]
+    lines += [{"Spearman's rho": c, **_three(a)} for c, a in found["categories"].items()]
+    return table(lines)
+
+
+def _three(found: Mapping[str, Any]) -> dict[str, Any]:
+    names = {
+        "average": "human average vs judge",
+        "individual": "individual vs judge",
+        "human": "human vs human",
+    }
+    return {title: _four(found[key]) for key, title in names.items()} | {"n": found["n"]}
+
+
+def _four(value: float | None) -> str:
+    return "nan" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def _sample(found: Mapping[str, Any]) -> dict[str, Any]:
+    def short(text: Any, width: int = 44) -> str:
+        line = " ".join(str(text or "").split())
+        line = "".join(c if c.isprintable() else "\ufffd" for c in line)
+        return line if len(line) <= width else line[: width - 1] + "\u2026"
+
+    values = {k: "-" if found[k] is None else f"{found[k]:g}" for k in ("first", "second")}
+    return {
+        "sample": short(found["sample_id"], 24),
+        **values,
+        "answer": short(found["answer"]),
+        "question": short(found["question"]),
+    }

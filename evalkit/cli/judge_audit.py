@@ -1,0 +1,277 @@
+"""`judge-audit`: how far to trust a judge. Here against people and another judge; asking is in `judge_audit_live`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from evalkit.agreement import Agreement, Rater
+from evalkit.audit import book, people, versus
+from evalkit.audit.labels import (
+    SCORE_NAMES,
+    Columns,
+    Labels,
+    files_of,
+    mapping,
+    read_labels,
+)
+from evalkit.audit.shelf import (
+    Shelf,
+    Verdicts,
+    examples,
+    open_run,
+    pairs,
+    replies_of,
+    shelf_of,
+    tasks_of,
+    told_apart,
+)
+from evalkit.cli.audit_text import conclude
+from evalkit.errors import UsageError
+from evalkit.records import JSON
+from evalkit.store import Run
+
+
+def call(args: argparse.Namespace) -> int:
+    """Do the audit asked for; the exit code."""
+    from evalkit.cli import judge_audit_live as live
+
+    modes: dict[str, Callable[[argparse.Namespace], int]] = {
+        "humans": humans,
+        "judges": judges,
+        "repeats": live.repeats,
+        "probes": live.probes,
+    }
+    return modes[args.what](args)
+
+
+# --- against people --------------------------------------------------------------------------------
+
+
+def humans(args: argparse.Namespace) -> int:
+    """A judge against people's labels: from a run, or from a file of the judge's scores."""
+    words = mapping(args.map)
+    ids = tuple(i.strip() for i in (args.id or "").split(",") if i.strip())
+    told: list[str] = []
+    pages: list[book.Page] = []
+    if args.scores:
+        judge = read_labels(
+            files_of([args.scores], "--scores"),
+            Columns(ids, args.score or "", words=words, names=SCORE_NAMES),
+            ("--id", "--score", "--annotator"),
+        )
+        if len(judge.raters) != 1:
+            raise UsageError(
+                f"--scores {args.scores} holds the scores of {len(judge.raters)} raters; give one judge's alone."
+            )
+        labels = read_labels(files_of(args.human), _columns(args, ids or judge.ids, words))
+        told += [*judge.told, *labels.told]
+        subject = Verdicts("", "", judge.raters[0].name)
+        pages.append(_page(subject, judge.raters[0], labels, {}, args, told))
+        return conclude(pages, None, args, told)
+    run = open_run(args.run)
+    tasks = tasks_of(run, [args.task] if args.task else None)
+    if len(tasks) > 1:
+        raise UsageError(
+            f"--run {args.run} holds {len(tasks)} tasks; say which with --task: {', '.join(tasks)}."
+        )
+    shelf = shelf_of(run, tasks[0])
+    files = files_of(args.human)
+    # Of a run, samples are matched by one id, whatever else the files hold.
+    first = ids or (column(files[0], rows_of(files[0], []), ID_NAMES, "the sample's id", "--id"),)
+    labels = read_labels(files, _columns(args, first, words))
+    told += labels.told
+    for verdicts in shelf.headline(args.metric or ""):
+        pages.append(_page(verdicts, _rater(verdicts, shelf, run), labels, shelf.asked, args, told, shelf))
+    return conclude(pages, run.root, args, told)
+
+
+def _columns(args: argparse.Namespace, ids: tuple[str, ...], words: Mapping[str, float]) -> Columns:
+    """Columns of people's files, as named."""
+    return Columns(ids, args.label or "", args.annotator or "", args.group or "", words)
+
+
+def _rater(verdicts: Verdicts, shelf: Shelf, run: Run) -> Rater:
+    """The judge's verdicts as a rater's; where samples have an ability, with it."""
+    found = Rater(f"{run.root.name} {verdicts.task}", dict(verdicts.values))
+    for i in found.scores:
+        if ability := shelf.asked[i].groups.get("ability"):
+            found.abilities[i] = ability
+    if lacking := len(verdicts.unscored):
+        found.skipped["no verdict"] = lacking
+    return found
+
+
+def _page(
+    subject: Verdicts,
+    judge: Rater,
+    labels: Labels,
+    asked: Mapping[str, Any],
+    args: argparse.Namespace,
+    told: list[str],
+    shelf: Shelf | None = None,
+) -> book.Page:
+    """One judge against people, as a page."""
+    theirs = {k for r in labels.raters for k in r.scores}
+    common = sorted(theirs & judge.scores.keys())
+    if not common:
+        raise UsageError(
+            f"people and judge have no sample in common; they are matched by {' and '.join(labels.ids)}: people have "
+            f"{examples(sorted(theirs))}, the judge {examples(sorted(judge.scores))}. "
+            f"Check --human, --id and --{'run' if shelf else 'scores'}."
+        )
+    without, beyond = len(judge.scores.keys() - theirs), len(theirs - judge.scores.keys())
+    if without:
+        told.append(f"{without} of the judge's {len(judge.scores)} samples have no label by people")
+    if beyond:
+        missing = sorted(theirs - judge.scores.keys())
+        told.append(
+            f"{beyond} samples that people labelled have no verdict of the judge ({examples(missing)})"
+        )
+    for why, n in judge.skipped.items():
+        told.append(f"{judge.name}: {n} samples: {why}")
+    subsets = _subsets(labels, judge, shelf, common)
+    found = people.compare(labels.raters, judge, subject.lo, subject.hi, subsets, args.draws)
+    apart = [k for k in common if k in found.consensus and judge.scores[k] != found.consensus[k]]
+    apart.sort(key=lambda k: (-abs(judge.scores[k] - found.consensus[k]), k))
+    samples = []
+    for k in apart[: args.samples]:
+        about = asked.get(k) or versus.Asked()
+        replies = replies_of(subject.scores[k]) if k in subject.scores else []
+        said = [f"{r.name}: {r.scores[k]:g}" for r in labels.raters if k in r.scores]
+        samples.append(versus.difference(k, judge.scores[k], found.consensus[k], about, replies, said))
+    sentences = [found.sentence]
+    if found.ties:
+        sentences.append(
+            f"{found.ties} samples have no majority among people; they count between persons only."
+        )
+    return book.page(
+        "humans",
+        subject,
+        found.figures,
+        sentences,
+        against=f"{len(labels.raters)} {'person' if len(labels.raters) == 1 else 'people'}",
+        n=len(common),
+        samples=samples,
+        differing=len(apart),
+        about=[r.name for r in labels.raters],
+        scale=found.scale.to_json(),
+        accepted=found.verdict,
+        rho={"all": _rho(found.rho), "categories": {c: _rho(a) for c, a in found.categories.items()}},
+        raters={r.name: {"n": len(r.scores), "skipped": r.skipped} for r in (*labels.raters, judge)},
+        unmatched={"judge": without, "people": beyond},
+    )
+
+
+def _rho(found: Agreement) -> dict[str, JSON]:
+    return found.to_json()
+
+
+def _subsets(
+    labels: Labels, judge: Rater, shelf: Shelf | None, common: Sequence[str]
+) -> dict[str, list[str]]:
+    """Keys by "column=group": the run's groups, the file's column, and VStyle's categories."""
+    out: dict[str, dict[str, list[str]]] = {}
+    for name, groups in labels.groups.items():
+        for key, group in groups.items():
+            out.setdefault(name, {}).setdefault(group, []).append(key)
+    if shelf is None and not labels.groups:
+        ability: dict[str, str] = {}
+        for one in (*labels.raters, judge):
+            ability |= {k: a.partition("/")[0] for k, a in one.abilities.items()}
+        for key, group in ability.items():
+            out.setdefault("category", {}).setdefault(group, []).append(key)
+    told = {
+        f"{name}={group}": keys
+        for name, groups in sorted(out.items())
+        if len(groups) > 1
+        for group, keys in sorted(groups.items())
+    }
+    return {**(shelf.subsets(common) if shelf else {}), **told}
+
+
+# --- two judges ------------------------------------------------------------------------------------
+
+
+def judges(args: argparse.Namespace) -> int:
+    """Two judges, or two wordings, on the same answers of one run or two."""
+    run = open_run(args.run)
+    other = open_run(args.against, "--against") if args.against else None
+    tasks = tasks_of(run, [args.task] if args.task else None)
+    if other is not None:
+        shared = [t for t in tasks if t in tasks_of(other, None)]
+        if not shared:
+            raise UsageError(f"{args.run} and {args.against} have no task in common; check --task.")
+        tasks = shared
+    told: list[str] = []
+    pages: list[book.Page] = []
+    for task in tasks:
+        shelf = shelf_of(run, task)
+        if other is not None:
+            found = list(_across(shelf, shelf_of(other, task), args))
+        else:
+            found = list(pairs(shelf, args.metric or "", args.judges or ()))
+        for one, two in found:
+            pages.append(_compared(one, two, shelf, args, told))
+    if not pages:
+        raise UsageError(_no_pairs(run, tasks, args))
+    return conclude(pages, run.root, args, told)
+
+
+def _across(shelf: Shelf, other: Shelf, args: argparse.Namespace) -> list[tuple[Verdicts, Verdicts]]:
+    """The judges of two runs of one metric: different signatures, where there are; else one judge twice."""
+    versus.sources(shelf, other)
+    mine, theirs = shelf.headline(args.metric or ""), other.headline(args.metric or "")
+    both = [(a, b) for a in mine for b in theirs if a.metric == b.metric]
+    apart = [(a, b) for a, b in both if a.judge != b.judge]
+    return apart or both
+
+
+def _compared(
+    one: Verdicts, two: Verdicts, shelf: Shelf, args: argparse.Namespace, told: list[str]
+) -> book.Page:
+    common = [i for i in one.values if i in two.values]
+    found = versus.compare(one, two, shelf.subsets(common), args.draws)
+    names = told_apart(one.judge, two.judge)
+    which = f"first: {names[0]}; second: {names[1]}"
+    n, k = len(found.ids), len(found.differing)
+    sentences = [f"{which}.", f"They differ on {k} of {n} answers ({100 * k / n:.1f} %)."]
+    difference = next(
+        f for f in found.figures if f.statistic in ("mean_difference", "p_value") or f.value is None
+    )
+    if difference.statistic == "mean_difference" and difference.value is not None and difference.ci:
+        low, high = difference.ci
+        sure = "which may be chance" if low <= 0 <= high else "more than chance"
+        more = "higher" if difference.value >= 0 else "lower"
+        sentences.append(f"The first scores {abs(difference.value):.3f} {more} on average, {sure}.")
+    for count, which in zip(found.only, ("first", "second"), strict=True):
+        if count:
+            sentences.append(f"{count} answers have a verdict of the {which} only.")
+    return book.page(
+        "judges",
+        one,
+        found.figures,
+        sentences,
+        against=two.judge,
+        n=n,
+        samples=versus.differences(found, shelf.asked, args.samples),
+        differing=k,
+        about=str(args.against or ""),
+        scale=found.scale.to_json(),
+        only={"first": found.only[0], "second": found.only[1]},
+    )
+
+
+def _no_pairs(run: Run, tasks: Sequence[str], args: argparse.Namespace) -> str:
+    """Why there is nothing to compare, and what to do."""
+    held = {j for t in tasks for _, j in shelf_of(run, t).verdicts}
+    one = (
+        f"the one judge of {run.root} is {next(iter(held))}"
+        if len(held) == 1
+        else f"{len(held)} judges are on record"
+    )
+    return (
+        f"no two judges of one metric are on record on the same answers in {run.root} ({one}). Score the answers "
+        "again with another --judge or --prompts into the same --out, or name another run with --against."
+    )

@@ -79,7 +79,7 @@ def model() -> DnsmosModel:
 def test_equal_to_speechmos(
     model: DnsmosModel, samples: Samples, convention: Convention, want: tuple[float, ...]
 ) -> None:
-    assert model(samples, convention) == pytest.approx(want, abs=2e-5)
+    assert model(samples, convention) == pytest.approx(want, abs=1e-5)
 
 
 def test_windows() -> None:

@@ -1,13 +1,15 @@
 """Whisper through faster-whisper (CTranslate2): the engine behind `--asr` and inside the embedded model.
 
 Decoding is made to be repeatable: temperature 0 as a scalar (no sampling fallback), no conditioning on
-earlier text. Silence is recognised by level before the model can imagine words in it.
+earlier text. With `batch` above 1 pieces are heard several at once, which can change a word here and there;
+then the batch is part of the signature.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -16,39 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import offline
 from evalkit.errors import UsageError
-from evalkit.records import Audio, Failure, Transcript
+from evalkit.runners.asr_pieces import SAMPLE_RATE, WINDOW_SECONDS, AsrEngine, Heard, is_silent
 
 if TYPE_CHECKING:
     from evalkit.audio import Samples
 
-SAMPLE_RATE = 16_000
-SILENCE_PEAK = 1e-3
-"""Peak amplitude (-60 dBFS) below which a piece counts as silent."""
-WINDOW_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What was heard: words, the language they were taken for, and the seconds it took."""
-
-    text: str
-    language: str | None
-    seconds: float
-
-
-def is_silent(samples: Samples) -> bool:
-    """True for no samples at all and for nothing louder than -60 dBFS."""
-    return len(samples) == 0 or float(abs(samples).max()) < SILENCE_PEAK
-
-
-def language_code(language: str | None) -> str | None:
-    """The bare ISO code: "en-US" and "EN" give "en"; None stays None."""
-    return language.replace("_", "-").split("-")[0].lower() or None if language else None
+NO_SPEECH, UNSURE = 0.6, -1.0
+"""Whisper's own thresholds: probability of no speech, mean log-probability of the words."""
 
 
 @dataclass
-class FasterWhisper:
-    """A Whisper model, loaded on first use, one piece at a time, safe to share between threads.
+class FasterWhisper(AsrEngine):
+    """A Whisper model, loaded on first use, safe to share between threads.
 
     Attributes:
         model: a size ("large-v3"), a hub id, or a folder in CTranslate2 layout.
@@ -59,8 +40,11 @@ class FasterWhisper:
         threads: CPU threads; 0 leaves it to CTranslate2.
         pin: short digest of the weights for the signature, where they are known.
         english_only: the weights are known to know English alone (the model is asked as well, once loaded).
+        batch: pieces heard at once; 1 is faster-whisper's sequential way, more its batched one, in which a piece
+            beyond 30 s is cut at pauses instead of at predicted time stamps.
     """
 
+    title = "faster-whisper"
     model: str
     label: str
     device: str = "auto"
@@ -70,6 +54,7 @@ class FasterWhisper:
     threads: int = 0
     pin: str = ""
     english_only: bool = False
+    batch: int = 1
     _model: Any = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -90,7 +75,8 @@ class FasterWhisper:
     def signature(self) -> str:
         pin = f"@{self.pin}" if self.pin else ""
         lang = "en" if self.english_only else f"lang={self.language or 'task'}"
-        return f"faster-whisper/{self.label}{pin}:{self._placed()[1]},beam={self.beam},{lang}"
+        batch = f",batch={self.batch}" if self.batch > 1 else ""
+        return f"faster-whisper/{self.label}{pin}:{self._placed()[1]},beam={self.beam},{lang}{batch}"
 
     def prepare(self) -> None:
         """Load the weights (fetching them from the hub where that is allowed).
@@ -125,7 +111,13 @@ class FasterWhisper:
             ) from exc
         return self._model
 
-    def _hears_english_only(self) -> bool:
+    def hears_english_only(self) -> bool:
+        """Do the weights know English alone?"""
+        # faster-whisper itself only warns and transcribes as English, which would then be scored.
+        with self._lock:
+            return self._english_alone()
+
+    def _english_alone(self) -> bool:
         return self.english_only or not self._loaded().model.is_multilingual
 
     def hear(self, samples: Samples, language: str | None = None) -> Heard:
@@ -137,7 +129,7 @@ class FasterWhisper:
         """
         with self._lock:
             model, began = self._loaded(), time.perf_counter()
-            wanted = "en" if self._hears_english_only() else language
+            wanted = "en" if self._english_alone() else language
             if is_silent(samples):
                 return Heard("", wanted, time.perf_counter() - began)
             segments, info = model.transcribe(
@@ -149,35 +141,71 @@ class FasterWhisper:
                 # Time stamps steer the windows of long audio; within one window they only cost words.
                 without_timestamps=len(samples) <= WINDOW_SECONDS * SAMPLE_RATE,
             )
-            text = " ".join(s.text.strip() for s in segments).strip()
+            text = _joined(segments)
             return Heard(text, info.language, time.perf_counter() - began)
 
-    def _refuses_foreign(self) -> bool:
-        # faster-whisper itself only warns and transcribes as English, which would then be scored.
+    def hear_batch(self, pieces: Sequence[Samples], language: str | None) -> list[Heard]:
+        """See `AsrEngine.hear_batch`; with `batch` 1 each piece is heard on its own, as by `hear`."""
+        if self.batch == 1:
+            return [self.hear(p, language) for p in pieces]
         with self._lock:
-            return self._hears_english_only()
+            model = self._loaded()
+            known = "en" if self._english_alone() else language
+            spoken = [known or str(model.detect_language(p)[0]) for p in pieces]
+            heard = [Heard("", code) for code in spoken]
+            for code in dict.fromkeys(spoken):
+                mine = [i for i, other in enumerate(spoken) if other == code]
+                short = [i for i in mine if len(pieces[i]) <= WINDOW_SECONDS * SAMPLE_RATE]
+                for i, text in zip(short, self._together([pieces[i] for i in short], code), strict=True):
+                    heard[i] = Heard(text, code)
+                for i in (i for i in mine if i not in short):
+                    segments, _ = self._batched().transcribe(
+                        pieces[i], batch_size=self.batch, **self._way(code)
+                    )
+                    heard[i] = Heard(_joined(filter(_is_speech, segments)), code)
+            return heard
 
-    def transcribe(self, audios: Sequence[Audio], language: str | None) -> list[Transcript]:
-        """See `evalkit.interfaces.Transcriber`."""
-        return [self._one(audio, language) for audio in audios]
+    def _together(self, pieces: Sequence[Samples], language: str) -> list[str]:
+        """Words in pieces of up to 30 s, heard in one go: one long recording whose windows are the pieces."""
+        import numpy as np
 
-    def _one(self, audio: Audio, language: str | None) -> Transcript:
-        from evalkit.audio import AudioError, decode
+        if not pieces:
+            return []
+        gap = np.zeros(SAMPLE_RATE // 10, np.float32)  # no window has it; it keeps their starts apart
+        lengths = [len(p) + len(gap) for p in pieces]
+        starts = [0, *np.cumsum(lengths).tolist()[:-1]]
+        # faster-whisper rounds seconds down to samples: a quarter of a sample keeps each boundary in place.
+        windows = [
+            {"start": (a + 0.25) / SAMPLE_RATE, "end": (a + len(p) + 0.25) / SAMPLE_RATE}
+            for a, p in zip(starts, pieces, strict=True)
+        ]
+        segments, _ = self._batched().transcribe(
+            np.concatenate([part for p in pieces for part in (p, gap)]),
+            clip_timestamps=windows,
+            batch_size=len(pieces),
+            **self._way(language),
+        )
+        said: list[list[Any]] = [[] for _ in pieces]
+        for segment in filter(_is_speech, segments):
+            said[bisect_right(starts, segment.start * SAMPLE_RATE + len(gap) / 2) - 1].append(segment)
+        return [_joined(segments) for segments in said]
 
-        try:
-            digest = audio.digest()
-            asked = language_code(self.language if self.language is not None else language)
-            asked = None if asked == "auto" else asked
-            if asked not in (None, "en") and self._refuses_foreign():
-                message = f"{self.label} hears English only, not {asked!r}: pass a multilingual --asr."
-                return Transcript(digest, self.signature, "", asked, Failure("language-unsupported", message))
-            heard = self.hear(decode(audio, SAMPLE_RATE)[0], asked)
-            return Transcript(digest, self.signature, heard.text, heard.language)
-        except (AudioError, OSError) as exc:
-            return Transcript(audio.sha256 or "", self.signature, "", None, Failure("bad-audio", str(exc)))
-        except (RuntimeError, ValueError) as exc:
-            message = f"faster-whisper failed: {str(exc)[:300]}"
-            return Transcript(audio.sha256 or "", self.signature, "", None, Failure("asr-failed", message))
+    def _batched(self) -> Any:
+        from faster_whisper import BatchedInferencePipeline
+
+        return BatchedInferencePipeline(model=self._loaded())
+
+    def _way(self, language: str) -> dict[str, Any]:
+        return {"language": language, "beam_size": self.beam, "temperature": 0.0, "without_timestamps": True}
+
+
+def _is_speech(segment: Any) -> bool:
+    """The rule by which the sequential way drops what it takes for no speech, left out of the batched one."""
+    return bool(segment.no_speech_prob <= NO_SPEECH or segment.avg_logprob > UNSURE)
+
+
+def _joined(segments: Any) -> str:
+    return " ".join(s.text.strip() for s in segments).strip()
 
 
 def local_folder(model: str) -> Path | None:

@@ -92,8 +92,18 @@ def add_scoring(p: argparse.ArgumentParser) -> None:
         help="what judges may cost in this call: money (2.50) or requests (1000calls); the rest stays unscored",
     )
     group.add_argument("--protocol", help="scoring protocol; default: the one the report used")
+    add_prompts(group)
     options = "; ".join(f"{k}: {v}" for k, v in SCORING_OPTIONS.items())
     group.add_argument("-O", action="append", metavar="NAME=VALUE", help=f"scoring option ({options})")
+
+
+def add_prompts(p: argparse._ActionsContainer) -> None:
+    """--prompts."""
+    p.add_argument(
+        "--prompts",
+        metavar="own|official|DIR",
+        help="whose rubrics judges use: ours (default), the public texts (see `prompts import`), or a folder's",
+    )
 
 
 def add_data(p: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.cache import Cache
 from evalkit.chat import ChatModel
-from evalkit.cli import options
+from evalkit.cli import options, wording
 from evalkit.engine.budget import Budget, Budgeted
 from evalkit.engine.judgecache import CachedChat
 from evalkit.engine.metering import MeteredChat
@@ -40,7 +40,7 @@ def bind(
     """
     budget = Budget.parse(text) if (text := getattr(args, "judge_budget", None)) else None
     prices = load_prices() if args.judge or args.lalm_judge else PriceTable({})
-    scoring: dict[str, Any] = {**options.scoring_options(args.O), **(extra or {})}
+    scoring: dict[str, Any] = {**options.scoring_options(args.O), **wording.chosen(args), **(extra or {})}
     names: dict[str, str] = {}
     asr = None
     judge = _chat("judge", args.judge, options.pairs(args.J, "-J"), cache, prices, budget)

@@ -12,6 +12,7 @@ from pathlib import Path
 from evalkit import __version__
 from evalkit.cli import options
 from evalkit.cli.summary import conclude, warm_up
+from evalkit.cli.wording import check_complete
 from evalkit.config import cache_dir
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
@@ -127,6 +128,7 @@ def prepare(args: argparse.Namespace) -> Job:
     runner = make_runner(args.model, given)
     cache = None if args.no_cache else cache_dir()
     roles, names = bind(args, open_cache(cache), needs(tasks, args.protocol))
+    check_complete(tasks, args.protocol, roles)
     what = suite.name if suite else "+".join(args.task or [])
     identity = {
         "model": dict(runner.identity()),

@@ -11,6 +11,7 @@ from pathlib import Path
 from evalkit.cli import options
 from evalkit.cli.run import asking, data_options, overalls_of, reading
 from evalkit.cli.summary import conclude
+from evalkit.cli.wording import check_complete
 from evalkit.config import cache_dir
 from evalkit.engine.importing import Foreign, Importer, recognise, remarks, task_for
 from evalkit.engine.opencache import open_cache
@@ -30,8 +31,6 @@ from evalkit.task import Task
 
 def call(args: argparse.Namespace) -> int:
     """Score and report; the exit code."""
-    from evalkit.cli.roles import bind, needs
-
     found = catalogue()
     files = [_file(word, found) for word in args.predictions]
     allowed = _allowed(args, found, files)
@@ -44,8 +43,40 @@ def call(args: argparse.Namespace) -> int:
     )
     out = Path(args.out) if args.out else options.default_out(f"score-{runner.label}", what, identity)
     refuse_others(out, runner)
-    given, told = _given(args, foreign, allowed, out)
-    tasks = [t for t in asking(list(allowed.values()), args.prompt) if t.name in given]
+    with _workplace(out, dry=args.dry_run) as place:
+        return _score(args, _Asked(found, files, foreign, allowed, runner, out, place))
+
+
+@contextmanager
+def _workplace(out: Path, *, dry: bool) -> Iterator[Path]:
+    """Where predictions in another format are converted to: the run directory, or nowhere that stays."""
+    if not dry:
+        yield out
+        return
+    with TemporaryDirectory(prefix="evalkit-") as name:
+        yield Path(name)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a call asks for, once files and tasks were found. Foreign files are converted below `place`."""
+
+    found: Catalogue
+    files: Sequence[_File]
+    foreign: Sequence[Foreign]
+    allowed: Mapping[str, Task]
+    runner: ReplayRunner
+    out: Path
+    place: Path
+
+
+def _score(args: argparse.Namespace, asked: _Asked) -> int:
+    """Score, or say what that would take; the exit code."""
+    from evalkit.cli.roles import bind, needs
+
+    found, files, runner, out = asked.found, asked.files, asked.runner, asked.out
+    given, told = _given(args, asked.foreign, asked.allowed, asked.place)
+    tasks = [t for t in asking(list(asked.allowed.values()), args.prompt) if t.name in given]
     tasks = reading(tasks, args.data_repo)
     for task in tasks:
         if not given[task.name].rows and not args.data_dir and task.data.opener is None:
@@ -55,6 +86,7 @@ def call(args: argparse.Namespace) -> int:
     folder = None if args.no_cache else cache_dir()
     extra = {"recorded": True} if recorded else None
     roles, names = bind(args, open_cache(folder), needs(tasks, args.protocol), extra)
+    check_complete(tasks, args.protocol, roles)
     job = Job(
         out=out,
         runner=runner,
@@ -74,10 +106,26 @@ def call(args: argparse.Namespace) -> int:
         else args.progress,
     )
     waits = any(_waits(t, given[t.name], roles, args.protocol) for t in tasks)
+    if args.dry_run or waits:
+        answers = {name: g.predictions.count for name, g in given.items()}
+        _announce(job, forecast(job, answers=answers), dry=args.dry_run)
+    if args.dry_run:
+        return 0
     outcome = (score_with_models if waits else score_file)(job, given)
     for line in told:
         print(line, file=sys.stderr)
     return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
+
+
+def _announce(job: Job, coming: Ahead, *, dry: bool) -> None:
+    """Say what will be asked and what it will cost, before it is."""
+    told = headline(coming)
+    if told or dry:
+        print(f"evalkit {__version__} \u00b7 run {job.out} \u00b7 {told or 'no judge to ask'}", file=sys.stderr)
+    if dry:
+        for line in (*unbound(job.tasks, job.protocol, job.roles), *details(coming)):
+            print(f"  {line}", file=sys.stderr)
+        print("dry run: nothing was sent and nothing written.", file=sys.stderr)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from evalkit.records import JSON
+from judges.places import Place, bare_or_in_brackets, first_in_brackets, last_in_single_brackets
 from judges.votes import (
     OAB_VOTES,
     RatingOutOfRange,
@@ -51,12 +52,25 @@ class Reading:
 class Contract:
     """A named way to read the replies to one request; the name is part of the judge's signature.
 
-    `choices` are replies it surely understands, for models that can be held to some.
+    Attributes:
+        read: from the replies to one request to a reading.
+        choices: replies it surely understands, for models that can be held to some.
+        closed: `choices` are all the verdicts there are, so that a schema may hold a judge to them.
+        reasons: its rubric asks for reasons before the verdict.
+        several: `read` takes all replies as votes; others read the first (see `pooled`).
+        scale: lowest and highest rating, for contracts that read one whole number: these can be weighed by G-Eval.
+            None for right or wrong, and for marks that are read from several lines.
+        place: where in one reply stands the number that `read` takes, for these.
     """
 
     name: str
     read: Callable[[Sequence[str]], Reading]
     choices: tuple[str, ...] = ()
+    closed: bool = True
+    reasons: bool = False
+    several: bool = False
+    scale: tuple[int, int] | None = None
+    place: Callable[[str], Place | None] | None = None
 
 
 def storable(vote: float | None) -> JSON:
@@ -64,7 +78,7 @@ def storable(vote: float | None) -> JSON:
     return vote if vote is None or math.isfinite(vote) else repr(vote)
 
 
-def _unparseable(votes: tuple[JSON, ...], wanted: str) -> Reading:
+def unparseable(votes: tuple[JSON, ...], wanted: str) -> Reading:
     reason = (
         f"judge-unparseable: the judge's reply is not {wanted}; read it in detail, or use a stronger judge"
     )
@@ -81,7 +95,7 @@ def _rating(replies: Sequence[str], vote: Callable[[str], float | None], low: fl
     kept = tuple(storable(v) for v in votes)
     read = [v for v in votes if v is not None]
     if not votes or len(read) < len(votes):
-        return _unparseable(kept, "a rating in the form its rubric asks for")
+        return unparseable(kept, "a rating in the form its rubric asks for")
     total = sum(read)
     if not math.isfinite(total):
         # The public code would let one such reply turn the whole mean into inf or nan.
@@ -100,7 +114,7 @@ def _majority(replies: Sequence[str]) -> Reading:
     votes = tuple(replies)
     result = sdqa_majority(votes)
     if result is None:
-        return _unparseable(votes, "there")
+        return unparseable(votes, "there")
     detail: dict[str, JSON] = {"gpt_majority": result.correct, "vote_tie": result.tie}
     if result.correct is None:
         reason = (
@@ -113,7 +127,7 @@ def _majority(replies: Sequence[str]) -> Reading:
 def _collect_acc(replies: Sequence[str]) -> Reading:
     verdict = kimi_collect_acc(replies[0]) if replies else "invalid"
     if verdict == "invalid":
-        return _unparseable((verdict,), "a yes or a no on its last line")
+        return unparseable((verdict,), "a yes or a no on its last line")
     return Reading(float(verdict == "yes"), (verdict,))
 
 
@@ -123,35 +137,92 @@ def _points(
     return _first_only(lambda replies: _rating(replies, vote, low, high))
 
 
-_OAB_SCALE = {"alpaca_eval": (1.0, 10.0), "reasoning_qa": (0.0, 5.0)}
-
 _ONE_TO_FIVE = tuple(str(k) for k in range(1, 6))
 _UP_TO_TEN = tuple(f"[[{k}]]" for k in range(1, 11))
 _RIGHT_WRONG = ('{"judgment": "correct"}', '{"judgment": "incorrect"}')
-_OAB_CHOICES = {
-    "alpaca_eval": _UP_TO_TEN,
-    "llama_questions": ("The score is [Correct]", "The score is [Incorrect]"),
-    "reasoning_qa": tuple(f"[{k}]" for k in range(1, 6)),
-    "trivia_qa": _RIGHT_WRONG,
-    "web_questions": _RIGHT_WRONG,
+_OAB: Mapping[str, tuple[tuple[str, ...], tuple[int, int] | None, Callable[[str], Place | None] | None]] = {
+    "alpaca_eval": (_UP_TO_TEN, (1, 10), first_in_brackets),
+    "llama_questions": (("The score is [Correct]", "The score is [Incorrect]"), None, None),
+    "reasoning_qa": (tuple(f"[{k}]" for k in range(1, 6)), (0, 5), last_in_single_brackets),
+    "trivia_qa": (_RIGHT_WRONG, None, None),
+    "web_questions": (_RIGHT_WRONG, None, None),
 }
+"""Verdicts, scale and place of the rating by subset."""
 
 CONTRACTS: dict[str, Contract] = {
     c.name: c
     for c in (
-        Contract("official-open", lambda replies: _rating(replies, official_open_vote, 1, 5), _ONE_TO_FIVE),
-        Contract("kimi-open", _points(kimi_open_vote, 1, 5), _ONE_TO_FIVE),
-        Contract("official-qa", _majority, ("Yes", "No")),
-        Contract("kimi-collect-acc", _collect_acc, ("yes", "no")),
-        Contract("ultraeval-rating", _points(ultraeval_rating, 1, 10), _UP_TO_TEN),
+        Contract(
+            "official-open",
+            lambda replies: _rating(replies, official_open_vote, 1, 5),
+            _ONE_TO_FIVE,
+            several=True,
+            scale=(1, 5),
+            place=bare_or_in_brackets,
+        ),
+        Contract(
+            "kimi-open",
+            _points(kimi_open_vote, 1, 5),
+            _ONE_TO_FIVE,
+            scale=(1, 5),
+            place=bare_or_in_brackets,
+        ),
+        Contract("official-qa", _majority, ("Yes", "No"), several=True),
+        Contract("kimi-collect-acc", _collect_acc, ("yes", "no"), reasons=True),
+        Contract(
+            "ultraeval-rating",
+            _points(ultraeval_rating, 1, 10),
+            _UP_TO_TEN,
+            reasons=True,
+            scale=(1, 10),
+            place=first_in_brackets,
+        ),
         *(
             Contract(
                 f"oab-{name.replace('_', '-')}",
-                _points(vote, *_OAB_SCALE.get(name, (0.0, 1.0))),
-                _OAB_CHOICES[name],
+                _points(vote, *(_OAB[name][1] or (0, 1))),
+                _OAB[name][0],
+                reasons=True,
+                scale=_OAB[name][1],
+                place=_OAB[name][2],
             )
             for name, vote in OAB_VOTES.items()
         ),
     )
 }
 """Every contract by name."""
+
+
+def pooled(contract: Contract) -> Contract:
+    """The contract for more votes than its protocol has: the mean of ratings, the majority of right and wrong.
+
+    A rating needs every vote to be read. A majority is more than half of all votes.
+    """
+    if contract.several:
+        return contract
+    mean = contract.scale is not None or not contract.closed
+
+    def read(replies: Sequence[str]) -> Reading:
+        readings = [contract.read([reply]) for reply in replies]
+        if len(readings) < 2:
+            return contract.read(replies)
+        votes = tuple(vote for r in readings for vote in r.votes[:1])
+        values = [r.value for r in readings if r.value is not None]
+        unread = next((r for r in readings if r.value is None), None)
+        touched = next((r.touched for r in readings if r.touched), None)
+        if mean:
+            if unread is not None:
+                return replace(unread, votes=votes)
+            counts = {"sum": sum(values), "votes": float(len(values))} if readings[0].counts else None
+            return Reading(sum(values) / len(values), votes, counts=counts, touched=touched)
+        for value in set(values):
+            if 2 * values.count(value) > len(readings):
+                return Reading(value, votes, touched=touched)
+        if unread is not None:
+            return replace(unread, votes=votes)
+        reason = (
+            "vote-tie: no answer leads the judge's votes, so there is no majority; judge this sample again"
+        )
+        return Reading(None, votes, reason)
+
+    return replace(contract, read=read, several=True)

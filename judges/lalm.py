@@ -20,9 +20,9 @@ from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
 from evalkit.sources import fetch_origin
 from judges.asking import Asking, ModelJudge, NotJudgeable
 from judges.contracts import Contract
+from judges.failures import UNREADABLE
 from judges.manner import PLAIN, Manner
 from judges.prompts import Rubric
-from judges.vstyle_votes import UNREADABLE
 
 Hears = Literal["reply", "both-if-there", "both"]
 """What the judge is played: the reply; the user's turn, too, where it can be found; or both, or nothing."""
@@ -127,6 +127,7 @@ class LALMJudge(ModelJudge):
         if silent:
             return [self._settled(sample, Verdict(self.metrics[0], None, reason=NO_SPEECH))]
         assert self.model is not None
+        await self.ready()
         try:
             request = await self.prepared(sample, answer)
         except NotJudgeable as exc:
@@ -138,9 +139,9 @@ class LALMJudge(ModelJudge):
                 exc.retryable = True
             raise
         provenance = self._provenance(self.model, reply) | {"heard": _heard(request)}
-        verdict = self.read(self._replies(reply), provenance)
+        verdict = self.weigh(reply, provenance)
         settled = self._settled(sample, verdict)
-        if verdict.code == UNREADABLE:
+        if verdict.code in UNREADABLE:
             raise Unreadable(settled)
         return [settled]
 
@@ -183,7 +184,7 @@ class LALMJudge(ModelJudge):
         if value is None and touched is None:
             if self.on_failure == "drop":
                 return replace(verdict, touched=DROPPED, detail=detail)
-            if verdict.code not in (UNREADABLE, _NO_SPEECH):  # says nothing of the answer
+            if verdict.code not in (*UNREADABLE, _NO_SPEECH):  # says nothing of the answer
                 return replace(verdict, detail=detail)
             value, touched, detail["failure"] = LOWEST, SCORED_1, verdict.reason
         if value is None:

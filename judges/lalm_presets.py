@@ -14,7 +14,7 @@ from evalkit.errors import UsageError
 from evalkit.records import JSON, Sample
 from judges.asking import Asking, NotJudgeable
 from judges.lalm import Hears, LALMJudge, OnFailure
-from judges.manner import PLAIN, Manner
+from judges.manner import PLAIN, Manner, votes_of
 from judges.vstyle_votes import Parser, vstyle_contract
 
 VSTYLE_CATEGORIES = ("acoustic_attributes", "instruction", "role_play", "empathy")
@@ -28,7 +28,13 @@ NONE_GIVEN = "(none)"
 
 
 def runs_of(options: Mapping[str, JSON]) -> int:
-    """``-O judge_runs=N``: replies asked for per answer. Raises UsageError unless it is 1 to 100."""
+    """Replies asked for per answer: ``-O judge_votes=N``, for LALM judges alone also ``-O judge_runs=N``; default 1.
+
+    Raises:
+        UsageError: it is not 1 to 100.
+    """
+    if (votes := votes_of(options)) is not None:
+        return votes
     text = str(options.get("judge_runs", 1))
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 100):
         raise UsageError(f"-O judge_runs={text}: write a whole number from 1 to 100")

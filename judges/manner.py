@@ -1,12 +1,12 @@
 """How the models that judge are put to work in this call: whose wording, which form of reply, which scoring.
 
-Set by the user for all judges at once (`--prompts`, ``-O judge_scoring=``, ``-O judge_output=``), so that no benchmark
-has to know: its judges take a `Manner` and hand it on.
+Set by the user for all judges at once (`--prompts`, ``-O judge_scoring=``, ``-O judge_output=``, ``-O judge_votes=``),
+so that no benchmark has to know: its judges take a `Manner` and hand it on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from evalkit.errors import UsageError
 from evalkit.interfaces import JudgeRole, Roles
+from evalkit.records import JSON
 from judges.official import official_rubric
 from judges.prompts import Rubric, load_rubric, user_rubric
 
@@ -31,12 +32,14 @@ class Manner:
         scoring: of ratings: "plain" (the number in the reply) or "geval" (the mean over the numbers it might have
             given, weighted with their probabilities).
         output: "text" (as the public contract has it) or "json" (held to a schema by the endpoint).
+        votes: replies per answer, in place of the protocol's; None for the protocol's.
     """
 
     recorded: bool = False
     wording: str = "own"
     scoring: Scoring = "plain"
     output: Output = "text"
+    votes: int | None = None
 
     def rubric(self, name: str, protocol: str = "") -> Rubric:
         """The rubric of that name in this wording.
@@ -86,4 +89,15 @@ def manner_of(roles: Roles, role: JudgeRole = "judge") -> Manner:
     if output not in get_args(Output):
         raise UsageError(f"-O judge_output={output}: write text or json")
     wording = str(options.get("prompts") or "own")
-    return Manner(roles.recorded(role), wording, scoring, output)  # type: ignore[arg-type]
+    votes = votes_of(options)
+    return Manner(roles.recorded(role), wording, scoring, output, votes)  # type: ignore[arg-type]
+
+
+def votes_of(options: Mapping[str, JSON]) -> int | None:
+    """``-O judge_votes=N``, None where it isn't given. Raises UsageError unless it is 1 to 100."""
+    if options.get("judge_votes") is None:
+        return None
+    text = str(options["judge_votes"])
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 100):
+        raise UsageError(f"-O judge_votes={text}: write a whole number from 1 to 100")
+    return int(text)

@@ -13,6 +13,7 @@ from typing import Literal
 
 from evalkit.records import JSON
 from judges.contracts import OUT_OF_RANGE, Contract, Reading, storable
+from judges.places import Place, bare, stripped
 
 Parser = Literal["official", "strict"]
 
@@ -30,14 +31,19 @@ _LEVEL = re.compile(r"[1-5]")
 
 
 def bracketed(reply: str) -> Iterator[str]:
-    """What stands in double square brackets, left to right.
+    """What stands in double square brackets, left to right."""
+    return (reply[slice(*place)] for place in bracketed_places(reply))
+
+
+def bracketed_places(reply: str) -> Iterator[Place]:
+    """Where it stands.
 
     Each opening pair goes with the next closing pair after it, whatever stands between, and the search goes
     on after that. In linear time: without a closing pair ahead, no later opening pair has one either.
     """
     start = reply.find("[[")
     while start >= 0 and (end := reply.find("]]", start + 2)) >= 0:
-        yield reply[start + 2 : end]
+        yield start + 2, end
         start = reply.find("[[", end + 2)
 
 
@@ -69,6 +75,14 @@ def parse_strict(reply: str) -> str:
     return ""
 
 
+def place(reply: str) -> Place | None:
+    """Where the score stands that both parsers take, without the blanks around it; None when there is none."""
+    for start, end in reversed(list(bracketed_places(reply))):
+        if as_number(reply[start:end]) is not None:
+            return stripped(reply, start, end)
+    return bare(reply)
+
+
 _PARSERS: dict[Parser, Callable[[str], str]] = {"official": parse, "strict": parse_strict}
 
 
@@ -87,7 +101,15 @@ def vstyle_contract(parser: Parser, runs: int = 1) -> Contract:
             found = [s for s in found if s][:1] or [""]
         return _reading(found)
 
-    return Contract(f"vstyle-{parser}", read, tuple(f"[[{k}]]" for k in range(1, 6)))
+    return Contract(
+        f"vstyle-{parser}",
+        read,
+        tuple(f"[[{k}]]" for k in range(1, 6)),
+        reasons=True,
+        several=runs > 1,
+        scale=(1, 5),
+        place=place,
+    )
 
 
 def _reading(found: Sequence[str]) -> Reading:

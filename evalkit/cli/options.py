@@ -18,7 +18,11 @@ SCORING_OPTIONS = {
     "utmos_weights": "UTMOS22-strong checkpoint (TorchScript or state dict)",
     "utmos_checkout": "checkout of SpeechMOS, for a UTMOS state dict",
     "dnsmos_weights": "folder with the DNSMOS ONNX files",
-    "judge_runs": "replies of a LALM judge per answer, whose mean counts (default 1)",
+    "judge_scoring": "of judges that rate: plain (the number in the reply), or geval (the mean over the numbers it "
+    "might have given, by the log-probabilities of its tokens; by 20 replies where the endpoint tells none)",
+    "judge_output": "text (the protocol's form of reply), or json (held to a JSON Schema, where the endpoint can)",
+    "judge_votes": "replies of a judge per answer, mean or majority as the contract says (default: the protocol's)",
+    "judge_runs": "the same for LALM judges alone (default 1)",
     "judge_user_audio": "yes or no: does a LALM judge hear the user, too? (default: as the protocol has it)",
     "dnsmos_convention": "ultraeval (first 9.01 s) or microsoft (mean over windows)",
     "embedder": "what matches answers with options (MMAU-Pro): hub id or folder (default nvidia/NV-Embed-v2)",
@@ -31,6 +35,8 @@ SCORING_OPTIONS = {
 }
 
 CHOICES = {
+    "judge_scoring": ("plain", "geval"),
+    "judge_output": ("text", "json"),
     "mcq_fill": ("seeded", "expected", "none"),
     "wer_tokens": ("A", "B", "C", "D", "E"),
     "wer_char": ("yes", "no"),

@@ -44,12 +44,16 @@ def _demo(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _list(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    p = _add(sub, "list", "show the benchmarks, runners, judges, suites or formats of predictions there are")
+    p = _add(
+        sub,
+        "list",
+        "show the benchmarks, runners, judges, suites, formats of predictions or prices there are",
+    )
     p.add_argument(
         "what",
         nargs="?",
         default="all",
-        choices=("all", "benchmarks", "runners", "judges", "suites", "formats"),
+        choices=("all", "benchmarks", "runners", "judges", "suites", "formats", "prices"),
     )
     p.add_argument("--json", action="store_true", help="for machines")
 
@@ -132,6 +136,7 @@ def _score(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p.add_argument("--judge-concurrency", type=options.positive, default=32, metavar="N")
     p.add_argument("--retries", type=options.positive, default=5, metavar="N")
     p.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache of judge replies")
+    p.add_argument("--dry-run", action="store_true", help="say what would be asked and cost, and stop")
 
 
 def _report(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from evalkit.interfaces import Judge
+from evalkit.prices import NUMBERS, load_prices
 from evalkit.registry import catalogue, formats, runner_class, runner_modules
 from evalkit.task import Cell
 
@@ -23,6 +24,7 @@ def call(args: argparse.Namespace) -> int:
         "runners": runners,
         "judges": judges,
         "formats": formats_known,
+        "prices": prices,
     }
     wanted = kinds if args.what == "all" else {args.what: kinds[args.what]}
     found = {name: rows() for name, rows in wanted.items()}
@@ -34,6 +36,8 @@ def call(args: argparse.Namespace) -> int:
             print(f"{name}\n{'-' * len(name)}")
         shown = {"benchmarks": by_benchmark, "formats": by_format}.get(name, table)
         print(shown(rows) + "\n")
+        if name == "prices":
+            print(f"USD per million tokens. Check before you rely on them; your own: {load_prices().file}\n")
     return 0
 
 
@@ -181,6 +185,22 @@ def formats_known() -> list[dict[str, Any]]:
             "about": f.about,
         }
         for f in formats().values()
+    ]
+
+
+def prices() -> list[dict[str, Any]]:
+    """Every price of a model that judges: the user's own, then ours. Raises UsageError for a broken file."""
+    known = load_prices()
+    both = [(known.mine, "yours"), ({k: v for k, v in known.ours.items() if k not in known.mine}, "evalkit")]
+    return [
+        {
+            "model": name,
+            **{n: getattr(price, n) for n in NUMBERS[:-1]},
+            "as of": price.as_of,
+            "from": f"{whose}: {price.source}" if price.source else whose,
+        }
+        for table, whose in both
+        for name, price in table.items()
     ]
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from evalkit import __version__
 from evalkit.cli import options
+from evalkit.cli.forecast import details, forecast, headline, per_task
 from evalkit.cli.summary import conclude, warm_up
 from evalkit.cli.wording import check_complete
 from evalkit.config import cache_dir
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
 from evalkit.engine.session import Job, execute, plans_for
+from evalkit.engine.state import TaskState
 from evalkit.errors import UsageError
 from evalkit.interfaces import Roles
 from evalkit.registry import Catalogue, catalogue, make_runner
@@ -31,9 +33,8 @@ def call(args: argparse.Namespace) -> int:
     """Run and report; the exit code."""
     job = prepare(args)
     if args.dry_run:
-        if job.data.data_dir is not None:  # of the hub, looking would be a download
-            plans_for(job)
-        announce(job, dry=True)
+        # Of the hub, looking would be a download.
+        announce(job, dry=True, states=plans_for(job) if job.data.data_dir is not None else ())
         return 0
     if not args.resume and (job.out / "run.json").exists():
         raise UsageError(
@@ -161,13 +162,16 @@ def prepare(args: argparse.Namespace) -> Job:
     )
 
 
-def announce(job: Job, *, dry: bool = False) -> None:
-    """Say what will happen, before it happens."""
+def announce(job: Job, *, dry: bool = False, states: Sequence[TaskState] = ()) -> None:
+    """Say what will happen and what it will cost, before it happens. `states` are the opened tasks, for --dry-run."""
+    coming = forecast(job, states)
+    cost = f" · {told}" if (told := headline(coming)) else ""
     expected = [min(t.expected or 0, job.limits.samples or 10**9) for t in job.tasks]
     known = f"about {sum(expected):,} samples" if any(expected) else "as many samples as the data holds"
     samples = "the smoke set" if job.data.smoke else known
     print(
-        f"evalkit {__version__} · run {job.out} · {len(job.tasks)} task{'s' * (len(job.tasks) != 1)}, {samples}",
+        f"evalkit {__version__} · run {job.out} · {len(job.tasks)} task{'s' * (len(job.tasks) != 1)}, {samples}"
+        f"{cost}",
         file=sys.stderr,
     )
     for line in unbound(job.tasks, job.protocol, job.roles):
@@ -178,7 +182,10 @@ def announce(job: Job, *, dry: bool = False) -> None:
             needs = f" · needs {', '.join(variant.roles)}" if variant.roles else ""
             n = f"{min(task.expected, job.limits.samples or task.expected):,}" if task.expected else "?"
             count = "our own few" if job.data.smoke else f"{n:>6} samples"
-            print(f"  {task.name:<34} {protocol:<13} {count}{needs}", file=sys.stderr)
+            asks = per_task(coming, task.name)
+            print(f"  {task.name:<34} {protocol:<13} {count}{needs}{asks}", file=sys.stderr)
+        for line in details(coming):
+            print(f"  {line}", file=sys.stderr)
         print("dry run: nothing was sent and nothing written.", file=sys.stderr)
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from evalkit import __version__
 from evalkit.cli import options
-from evalkit.cli.run import asking, data_options, overalls_of, reading
+from evalkit.cli.forecast import details, forecast, headline
+from evalkit.cli.run import asking, data_options, overalls_of, reading, unbound
 from evalkit.cli.summary import conclude
 from evalkit.cli.wording import check_complete
 from evalkit.config import cache_dir
+from evalkit.engine.estimate import Ahead
 from evalkit.engine.importing import Foreign, Importer, recognise, remarks, task_for
 from evalkit.engine.opencache import open_cache
 from evalkit.engine.pipeline import Limits
@@ -44,7 +49,7 @@ def call(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else options.default_out(f"score-{runner.label}", what, identity)
     refuse_others(out, runner)
     with _workplace(out, dry=args.dry_run) as place:
-        return _score(args, _Asked(found, files, foreign, allowed, runner, out, place))
+        return _score(args, _Call(found, files, foreign, allowed, runner, out, place))
 
 
 @contextmanager
@@ -58,7 +63,7 @@ def _workplace(out: Path, *, dry: bool) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Call:
     """What a call asks for, once files and tasks were found. Foreign files are converted below `place`."""
 
     found: Catalogue
@@ -70,7 +75,7 @@ class _Asked:
     place: Path
 
 
-def _score(args: argparse.Namespace, asked: _Asked) -> int:
+def _score(args: argparse.Namespace, asked: _Call) -> int:
     """Score, or say what that would take; the exit code."""
     from evalkit.cli.roles import bind, needs
 
@@ -107,7 +112,7 @@ def _score(args: argparse.Namespace, asked: _Asked) -> int:
     )
     waits = any(_waits(t, given[t.name], roles, args.protocol) for t in tasks)
     if args.dry_run or waits:
-        answers = {name: g.predictions.count for name, g in given.items()}
+        answers = {name: len(g.predictions.index) for name, g in given.items()}
         _announce(job, forecast(job, answers=answers), dry=args.dry_run)
     if args.dry_run:
         return 0
@@ -121,7 +126,9 @@ def _announce(job: Job, coming: Ahead, *, dry: bool) -> None:
     """Say what will be asked and what it will cost, before it is."""
     told = headline(coming)
     if told or dry:
-        print(f"evalkit {__version__} \u00b7 run {job.out} \u00b7 {told or 'no judge to ask'}", file=sys.stderr)
+        print(
+            f"evalkit {__version__} \u00b7 run {job.out} \u00b7 {told or 'no judge to ask'}", file=sys.stderr
+        )
     if dry:
         for line in (*unbound(job.tasks, job.protocol, job.roles), *details(coming)):
             print(f"  {line}", file=sys.stderr)

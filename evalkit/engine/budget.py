@@ -146,6 +146,6 @@ class Budgeted(Wrapped):
 
 def money(usd: float) -> str:
     """A sum of money: cents, and of less than a cent what is left of it."""
-    if usd == 0 or usd >= 0.095:
+    if usd == 0 or usd >= 0.00995:
         return f"${usd:,.2f}"
     return f"${usd:.4f}" if usd >= 0.00005 else "less than $0.0001"

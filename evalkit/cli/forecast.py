@@ -1,0 +1,133 @@
+"""What judging will take, in words: for the first line of a run, and for --dry-run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from evalkit.engine.budget import money
+from evalkit.engine.estimate import (
+    ANSWER_TOKENS,
+    QUESTION_TOKENS,
+    SPEECH_SECONDS,
+    Ahead,
+    Likely,
+    ahead,
+    count_rows,
+)
+from evalkit.engine.loading import rows_of
+from evalkit.engine.session import Job
+from evalkit.engine.state import TaskState
+from evalkit.ledger import ASR
+from evalkit.store import Run
+from evalkit.usage import REPLY_TOKENS
+
+JUDGES = ("judge", "lalm-judge")
+
+
+def forecast(job: Job, states: Sequence[TaskState] = (), answers: Mapping[str, int] | None = None) -> Ahead:
+    """What this job's judges and ASR engine have to do.
+
+    Args:
+        states: the opened tasks, whose rows may be counted where nobody published their number.
+        answers: how many predictions there are by task, when they were made elsewhere.
+
+    Raises:
+        UsageError: as building the judges does.
+    """
+    opened = {s.name: s for s in states}
+    counts: dict[str, int | None] = {}
+    for task in job.tasks:
+        n = None if job.data.smoke else task.expected
+        if answers is not None:
+            n = answers.get(task.name, 0)
+        if n is None and task.name in opened:
+            n = count_rows(rows_of(opened[task.name]), job.limits.samples)
+        counts[task.name] = n if n is None or job.limits.samples is None else min(n, job.limits.samples)
+    return ahead(job.tasks, job.roles, job.protocol, Run(job.out), counts)
+
+
+def headline(found: Ahead) -> str:
+    """For the first line: "judge calls ≈ 4,230, ≈ $1.90"; "" where no judge is bound that asks a model."""
+    rows = [r for role in JUDGES for r in found.of(role)]
+    if not rows:
+        return ""
+    if any(r.calls is None for r in rows):
+        return "judge calls: as many as the data holds"
+    calls = sum(r.calls or 0 for r in rows)
+    if not calls:
+        return "no judge calls left"
+    return f"judge calls \u2248 {calls:,}, {_money(rows)}"
+
+
+def _money(rows: Sequence[Likely]) -> str:
+    priced = [r.usd for r in rows if r.usd is not None]
+    unknown = "price not known" if len(priced) < len(rows) else ""
+    known = f"\u2248 {money(sum(priced))}" if priced else ""
+    return " and ".join(x for x in (known, unknown) if x)
+
+
+def details(found: Ahead) -> Iterator[str]:
+    """For --dry-run: by role, then by published table, and what was assumed."""
+    for role in JUDGES:
+        if rows := found.of(role):
+            models = ", ".join(dict.fromkeys(r.model for r in rows))
+            yield f"{role} {models}: {_work(rows)}"
+            for table in sorted({t for r in rows for t in r.tables}):
+                yield f"    Table {table}: {_work(found.of(role, table))}"
+    if rows := found.of(ASR):
+        unknown = any(r.calls is None for r in rows)
+        pieces = (
+            "as many pieces as there are"
+            if unknown
+            else f"{sum(r.calls or 0 for r in rows):,} pieces of speech"
+        )
+        length = "" if unknown else f", \u2248 {_hours(sum(r.audio for r in rows))}"
+        yield f"asr {rows[0].model}: {pieces}{length}"
+    if found.rows:
+        yield _assumed(found.rows)
+
+
+def per_task(found: Ahead, task: str) -> str:
+    """For a task's line: " · judge ≈ 553 calls, ≈ $0.05"; "" where none is asked."""
+    rows = [r for r in found.rows if r.task == task and r.role in JUDGES]
+    return "".join(f" \u00b7 {r.role} {_work([r])}" for r in rows)
+
+
+def _work(rows: Sequence[Likely]) -> str:
+    if any(r.calls is None for r in rows):
+        return "as many calls as the data holds samples"
+    calls, replies = sum(r.calls or 0 for r in rows), sum(r.replies for r in rows)
+    votes = f" ({replies:,} replies)" if replies > calls else ""
+    tokens = sum(r.tokens.input + r.tokens.output for r in rows)
+    audio = sum(r.audio for r in rows)
+    parts = [f"at most {calls:,} call{'s' * (calls != 1)}{votes}"]
+    if calls:
+        parts.append(f"\u2248 {short(tokens)} tokens")
+        parts += [f"\u2248 {_hours(audio)} of audio"] if audio else []
+        parts.append(_money(rows))
+    return ", ".join(parts)
+
+
+def _assumed(rows: Sequence[Likely]) -> str:
+    """What the estimate goes by, in a line."""
+    measured = [r for r in rows if r.measured]
+    parts = ["lengths as on record in the run directory"] if measured else []
+    if len(measured) < len(rows):
+        typical = f"a question of {QUESTION_TOKENS} tokens, an answer of {ANSWER_TOKENS}, {REPLY_TOKENS} for a reply"
+        parts.append(f"{typical}, {SPEECH_SECONDS:.0f} s of speech")
+    if any(r.upper for r in rows):
+        parts.append("every sample asked about, where only some kinds are")
+    return f"assumed: {'; '.join(parts)}. What is in the cache costs nothing; list prices, check yours."
+
+
+def short(tokens: int) -> str:
+    """A number of tokens: 840, 12k, 0.9M."""
+    if tokens < 1000:
+        return f"{tokens:,}"
+    return f"{tokens / 1000:,.0f}k" if tokens < 500_000 else f"{tokens / 1e6:,.1f}M"
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

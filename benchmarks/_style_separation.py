@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from benchmarks._style_manifest import Item
 from evalkit.chat import ChatModel, ChatRequest
-from judges.prompts import load_rubric
+from judges.manner import PLAIN, Manner
 
 RUNS = 5
 AT_ONCE = 8
@@ -55,11 +55,11 @@ def judged(item: Item, replies: Sequence[str], emotions: Sequence[str]) -> Separ
     return Separation(item, named, told == (item.track == "empathy_semantic"), tuple(replies))
 
 
-async def separate(items: Sequence[Item], model: ChatModel) -> list[Separation]:
-    """Ask about every item of the two empathy tracks, in order. Raises RunnerError."""
+async def separate(items: Sequence[Item], model: ChatModel, manner: Manner = PLAIN) -> list[Separation]:
+    """Ask about every item of the two empathy tracks, in order. Raises RunnerError, UsageError."""
     asked = [i for i in items if i.track != "speech_if"]
     emotions = emotions_of(asked)
-    rubric = load_rubric("style_separation")
+    rubric = manner.rubric("style_separation")
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: Item) -> Separation:

@@ -10,6 +10,9 @@ from typing import Any
 from reports.runs import RunView, headline, smoke
 
 _OWN = re.compile(r"[\w.-]+:own@[0-9a-f]+|\bown@[0-9a-f]+")
+_USERS = re.compile(r"[\w.*-]+:user@[0-9a-f]+")
+_RECORDED = re.compile(r"\brecorded x\d+ \S+")
+"""Replies that came with the predictions: what they were asked with is not known."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,22 @@ def _entries(run: RunView) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str
 
 def own_rubrics(metric: Mapping[str, Any]) -> list[str]:
     """Rubrics in our own words among the judges of a metric."""
-    return sorted({m for j in metric.get("judges") or () for m in _OWN.findall(j)})
+    return sorted({m for j in metric.get("judges") or () for m in _OWN.findall(_RECORDED.sub("", j))})
+
+
+def users_rubrics(metric: Mapping[str, Any]) -> list[str]:
+    """Rubrics in the user's own words among the judges of a metric."""
+    return sorted({m for j in metric.get("judges") or () for m in _USERS.findall(_RECORDED.sub("", j))})
+
+
+def _rubrics(
+    run: RunView, found: Callable[[Mapping[str, Any]], list[str]]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Rubrics of a kind, and the tasks they judged; both sorted."""
+    used = {
+        (r, name) for name, entry, _ in _entries(run) for m in entry["metrics"].values() for r in found(m)
+    }
+    return sorted({r for r, _ in used}), tuple(sorted({name for _, name in used}))
 
 
 def _demo(run: RunView) -> Iterator[Caveat]:
@@ -58,17 +76,23 @@ def _judges(run: RunView) -> Iterator[Caveat]:
             "model. Bind a real one with --judge.",
             doubtful,
         )
-    own: dict[str, list[str]] = {}
-    for name, entry, _ in _entries(run):
-        for rubric in {r for m in entry["metrics"].values() for r in own_rubrics(m)}:
-            own.setdefault(rubric, []).append(name)
+    own, tasks = _rubrics(run, own_rubrics)
     if own:
         yield Caveat(
             "own-rubric",
             "own-worded rubrics",
-            f"Judged with rubrics in our own words ({', '.join(sorted(own))}), not the public toolkits' "
+            f"Judged with rubrics in our own words ({', '.join(own)}), not the public toolkits' "
             "exact wording: near the published protocol, not it. The hash names the wording.",
-            tuple(sorted({t for ts in own.values() for t in ts})),
+            tasks,
+        )
+    users, tasks = _rubrics(run, users_rubrics)
+    if users:
+        yield Caveat(
+            "user-rubric",
+            "the user's rubrics",
+            f"Judged with rubrics in the user's own words ({', '.join(users)}): comparable with nothing but "
+            "what the same words judged. The hash names the wording.",
+            tasks,
         )
 
 

@@ -16,11 +16,12 @@ from typing import Any
 from benchmarks._style_manifest import Found, check, read_item
 from benchmarks._style_separation import Separation, separate
 from evalkit.chat import ChatModel
-from evalkit.cli import options
+from evalkit.cli import options, wording
 from evalkit.cli.listing import table
 from evalkit.errors import RunnerError, UsageError
 from evalkit.files import numbered_lines
 from evalkit.registry import make_chat
+from judges.manner import Manner
 
 
 def call(args: argparse.Namespace) -> int:
@@ -69,7 +70,8 @@ def part(path: Path, args: argparse.Namespace) -> int:
     lines = [line.rstrip(b"\n") for _, line in numbered_lines(path)]
     items = [read_item(json.loads(x), str(path)) for x in lines]
     model = make_chat(args.judge, options.pairs(args.J, "-J"))
-    parted = asyncio.run(_asked(separate(items, model), model))
+    manner = Manner(wording=wording.chosen(args).get(wording.OPTION, "own"))
+    parted = asyncio.run(_asked(separate(items, model, manner), model))
     wrong = [s for s in parted if not s.fits]
     rows = [_row(s) for s in (parted if args.json else wrong)]
     if args.json:

@@ -80,7 +80,7 @@ def notes(figures: Sequence[Figure]) -> list[str]:
     """What has to be said below a table: why figures are undefined, and what they are of; equal notes once."""
     said: dict[str, list[str]] = {}
     for f in figures:
-        if f.note:
+        if f.note and (f.value is None or not f.note.startswith("mean over")):
             where = f" ({PAIRS.get(f.pair, f.pair)})" if f.pair and f.value is None else ""
             said.setdefault(f.note, []).append(f"{label(f)}{where}")
     return [f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in said.items()]

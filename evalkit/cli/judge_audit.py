@@ -9,12 +9,15 @@ from typing import Any
 from evalkit.agreement import Agreement, Rater
 from evalkit.audit import book, people, versus
 from evalkit.audit.labels import (
+    ID_NAMES,
     SCORE_NAMES,
     Columns,
     Labels,
+    column,
     files_of,
     mapping,
     read_labels,
+    rows_of,
 )
 from evalkit.audit.shelf import (
     Shelf,

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from evalkit.cache import Cache
 from evalkit.engine.answers import Answers
 from evalkit.engine.budget import BUDGET
+from evalkit.engine.ears import Ears
 from evalkit.engine.generate import Generator
 from evalkit.engine.judging import (
     answer_for,
@@ -36,7 +37,6 @@ from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.standin import skipped, stand_in
 from evalkit.engine.state import TaskState
-from evalkit.engine.transcribing import Piece, transcribe
 from evalkit.errors import RunnerError
 from evalkit.interfaces import Judge, Runner, Transcriber
 from evalkit.records import Response, Transcript, Verdict
@@ -45,7 +45,6 @@ from evalkit.store import RunWriter, StoreError
 
 T = TypeVar("T")
 
-ASR_BATCH = 8
 HEAVY_AT_ONCE = 2
 
 
@@ -84,7 +83,7 @@ class Pipeline:
         retry: Retry,
         progress: Progress,
     ) -> None:
-        self.run, self.runner, self.states, self.asr = run, runner, states, asr
+        self.run, self.runner, self.states = run, runner, states
         self.cache, self.limits, self.retry = cache, limits, retry
         self.progress = progress
         # Replayed answers go by the sample's id, not by what a model would hear: none may stand for another.
@@ -96,7 +95,9 @@ class Pipeline:
         self.generator = Generator(runner, run, retry, self.executor)
         width = max(2, limits.generate // 2, 4 * runner.batch_size if runner.is_batch else 0)
         self.to_generate: asyncio.Queue[Item] = asyncio.Queue(width)
-        self.to_transcribe: asyncio.Queue[tuple[Item, Response]] = asyncio.Queue(64)
+        self.ears = Ears(asr, cache, lambda call: self._thread(call, self.lab)) if asr is not None else None
+        heard_at_once = self.ears.window if self.ears else 0
+        self.to_transcribe: asyncio.Queue[tuple[Item, Response]] = asyncio.Queue(max(64, heard_at_once))
         self.to_judge: asyncio.Queue[tuple[Item, Response, Transcript | None]] = asyncio.Queue(64)
         self.outstanding = 0
         self.idle = asyncio.Event()
@@ -284,8 +285,8 @@ class Pipeline:
                 new = state.transcripts.get((transcript.audio_sha256, "given")) != transcript
                 await self._heard(item, response, transcript, new=new)
                 return
-            if self.asr is not None:
-                known = state.transcripts.get((response.audio.digest(), self._asr_key(state)))
+            if self.ears is not None:
+                known = state.transcripts.get((response.audio.digest(), self.ears.key(state)))
                 if known is None:
                     self.progress.expect("transcribe")
                     await self.to_transcribe.put((item, response))
@@ -297,25 +298,14 @@ class Pipeline:
             return
         await self._heard(item, response, None)
 
-    def _asr_key(self, state: TaskState) -> str:
-        assert self.asr is not None
-        return f"{self.asr.signature}|{state.language or 'auto'}"
-
     async def _transcribe_all(self) -> None:
-        while True:
-            batch = [await self.to_transcribe.get()]
-            while len(batch) < ASR_BATCH and not self.to_transcribe.empty():
-                batch.append(self.to_transcribe.get_nowait())
-            for language in dict.fromkeys(i.state.language for i, _ in batch):
-                part = [(i, r) for i, r in batch if i.state.language == language]
-                pieces = [Piece(r.audio, i.state.name, i.sample.id) for i, r in part if r.audio]
-                assert self.asr is not None
-                heard = await transcribe(
-                    self.asr, self.cache, pieces, language, lambda call: self._thread(call, self.lab)
-                )
-                for (item, response), transcript in zip(part, heard, strict=True):
+        while self.ears is not None:
+            for batch in await self.ears.gather(self.to_transcribe):
+                heard = await self.ears.hear(batch)
+                for (item, response), transcript in zip(batch, heard, strict=True):
                     self.progress.step("transcribe", failed=transcript.error is not None)
-                    await self._heard(item, response, replace(transcript, asr=self._asr_key(item.state)))
+                    signed = replace(transcript, asr=self.ears.key(item.state))
+                    await self._heard(item, response, signed)
 
     async def _heard(
         self, item: Item, response: Response, transcript: Transcript | None, *, new: bool = True

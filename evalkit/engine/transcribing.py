@@ -29,14 +29,28 @@ async def transcribe(
     asr: Transcriber, cache: Cache | None, pieces: Sequence[Piece], language: str | None, in_thread: InThread
 ) -> list[Transcript]:
     """One transcript per piece, in order; an engine that fails gives transcripts with `error` set."""
+    keys = [Cache.key("transcript", p.audio.digest(), asr.signature, language) for p in pieces]
+    held = [cache.get(k) if cache else None for k in keys]
+    known = {k: Transcript.from_json(h) for k, h in zip(keys, held, strict=True) if h}
+    before = [p for p, k in zip(pieces, keys, strict=True) if k in known]
+    if before:
+        places, audios = [(p.task, p.sample_id) for p in before], [p.audio for p in before]
+        note_transcripts(asr.signature, places, audios, [known[k] for k in keys if k in known], cached=True)
+    # The same sound twice in a batch is heard once.
+    new = {k: p for k, p in zip(keys, pieces, strict=True) if k not in known}
+    if new:
+        known |= zip(new, await _heard(asr, list(new.values()), language, in_thread), strict=True)
+    for key in new:
+        if cache is not None and known[key].error is None:
+            cache.put(key, known[key].to_json())
+    return [known[k] for k in keys]
+
+
+async def _heard(
+    asr: Transcriber, pieces: Sequence[Piece], language: str | None, in_thread: InThread
+) -> list[Transcript]:
     audios = [p.audio for p in pieces]
     places = [(p.task, p.sample_id) for p in pieces]
-    keys = [Cache.key("transcript", a.digest(), asr.signature, language) for a in audios]
-    held = [cache.get(k) if cache else None for k in keys]
-    if all(held):
-        known = [Transcript.from_json(h) for h in held if h]
-        note_transcripts(asr.signature, places, audios, known, cached=True)
-        return known
     started = time.perf_counter()
 
     def call() -> list[Transcript]:
@@ -55,9 +69,6 @@ async def transcribe(
         failure = Failure("error", f"{asr.signature}: {type(exc).__name__}: {str(exc)[:300]}")
         heard = [Transcript(a.digest(), asr.signature, "", error=failure) for a in audios]
     note_transcripts(asr.signature, places, measured, heard, time.perf_counter() - started)
-    for key, transcript in zip(keys, heard, strict=True):
-        if cache is not None and transcript.error is None:
-            cache.put(key, transcript.to_json())
     return heard
 
 

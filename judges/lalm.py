@@ -2,6 +2,20 @@
 
 The order of the parts is VStyle's (sheet section 3). The reply contract is in `judges.vstyle_votes`, the
 public settings in `judges.lalm_presets`.
+
+One request is one attempt, and the engine makes up to five (`--retries`). What becomes of each:
+
+    what happened                                   again   after the last: "drop"    "score_1"
+    empty, unparseable, refused, cut off            yes     unscored, out of the mean 1
+    withheld by a filter (content-filter)           yes     unscored, out of the mean unscored
+    the client failed in an unforeseen way (error)  yes     unscored, out of the mean unscored
+    timeout, rate limit, server error, bad reply    yes     unscored, out of the mean unscored
+    refused by the endpoint (http-400, ...)         yes (1) unscored, out of the mean unscored
+    audio beyond a limit, no such ability, budget   no      unscored, out of the mean unscored
+    no speech                                       no      unscored, out of the mean 1
+
+(1) As the public scorer does with any exception; "strict" judges don't, since the same request fails again.
+What is unscored is asked for by the next run. VStyle sheet sections 5 to 7; internal-set sheet section 5.
 """
 
 from __future__ import annotations
@@ -13,7 +27,7 @@ from dataclasses import replace
 from typing import Literal
 
 from evalkit.audio import AudioError, materialise
-from evalkit.chat import ChatModel, ChatRequest
+from evalkit.chat import ChatModel, ChatReply, ChatRequest
 from evalkit.errors import RunnerError
 from evalkit.interfaces import Answer
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
@@ -35,10 +49,20 @@ SCORED_1 = "failure_scored_1"
 
 BLOCKED = "content-filter"
 """Kind of the error of a reply that was withheld; the next one may not be."""
+CRASHED = "error"
+"""Kind of the error of a client that raised something unforeseen."""
+HOPELESS = frozenset(
+    {
+        *("audio-too-long", "audio-too-large", "audio-format", "bad-audio", "no-ears"),
+        *("no-logprobs", "no-schema", "budget", "reply-too-large"),
+    }
+)
+"""Kinds of errors that the same request meets again, whoever is asked how often."""
 
 NO_SPEECH = "no-speech: the response has no speech to judge"
 LOWEST = 1.0
-_NO_SPEECH = NO_SPEECH.partition(":")[0]
+SPEAKS_OF_THE_ANSWER = frozenset({NO_SPEECH.partition(":")[0], *UNREADABLE} - {f"judge-{BLOCKED}"})
+"""Codes of failures that "score_1" counts as the lowest score; all others say nothing of the answer."""
 
 LALMFields = Callable[[Sample, str], Mapping[str, str]]
 """Fills a rubric's placeholders for one sample, given the sentence that says what recordings follow.
@@ -68,6 +92,7 @@ class LALMJudge(ModelJudge):
         hears: what the judge is played, by sample.
         on_failure: what comes of a response without speech, and of a judge whose replies stay unreadable:
             "drop" leaves it unscored, "score_1" gives the lowest score. Both are counted (`touched`).
+        stubborn: ask again after any error of the endpoint that isn't fatal, as the public scorer does.
         metric, contract, model, asking, manner: see `ModelJudge`.
 
     An unreadable reply is a failed attempt: the engine asks again. A judge that can't be reached says nothing
@@ -92,13 +117,14 @@ class LALMJudge(ModelJudge):
         hears: Callable[[Sample], Hears] = lambda sample: "reply",
         hears_name: str = "reply",
         on_failure: OnFailure = "drop",
+        stubborn: bool = False,
         asking: Asking | None = None,
         manner: Manner = PLAIN,
     ) -> None:
         super().__init__(metric=metric, contract=contract, model=model, asking=asking, manner=manner)
         self.rubrics, self.pick, self.fields = rubrics, pick, fields
         self.hears, self.hears_name = hears, hears_name
-        self.on_failure = on_failure
+        self.on_failure, self.stubborn = on_failure, stubborn
 
     @property
     def wording(self) -> str:
@@ -132,18 +158,26 @@ class LALMJudge(ModelJudge):
             request = await self.prepared(sample, answer)
         except NotJudgeable as exc:
             return [self._settled(sample, Verdict(self.metrics[0], None, reason=str(exc)))]
-        try:
-            reply = await self.model.chat(request)
-        except RunnerError as exc:
-            if exc.kind == BLOCKED:  # an attempt like any other: VStyle sheet section 5
-                exc.retryable = True
-            raise
-        provenance = self._provenance(self.model, reply) | {"heard": _heard(request)}
+        reply = await self._attempt(self.model, request)
+        provenance = self._provenance(self.model, reply) | {"heard": heard(request, reply)}
         verdict = self.weigh(reply, provenance)
         settled = self._settled(sample, verdict)
         if verdict.code in UNREADABLE:
             raise Unreadable(settled)
         return [settled]
+
+    async def _attempt(self, model: ChatModel, request: ChatRequest) -> ChatReply:
+        """One attempt. Raises RunnerError: `retryable` where another attempt is to be made."""
+        try:
+            return await model.chat(request)
+        except RunnerError as exc:
+            if exc.kind == BLOCKED or (self.stubborn and not exc.fatal and exc.kind not in HOPELESS):
+                exc.retryable = True
+            raise
+        except Exception as exc:
+            told = " ".join(str(exc).split())[:300]
+            message = f"{model.label} raised {type(exc).__name__}{f': {told}' if told else ''}"
+            raise RunnerError(CRASHED, message, retryable=True) from exc
 
     async def prepared(self, sample: Sample, answer: Answer) -> ChatRequest:
         rubric, reply, hears = self.rubric_of(sample), answer.response.audio, self.hears(sample)
@@ -174,7 +208,8 @@ class LALMJudge(ModelJudge):
             detail = {**error.verdict.detail, "attempts": error.attempts}
             return [replace(error.verdict, detail=detail)]
         [verdict] = super().gave_up(error)
-        return [replace(verdict, touched=DROPPED) if self.on_failure == "drop" else verdict]
+        told = replace(verdict, detail={**verdict.detail, "error": error.kind, "attempts": error.attempts})
+        return [replace(told, touched=DROPPED) if self.on_failure == "drop" else told]
 
     def _settled(self, sample: Sample, verdict: Verdict) -> Verdict:
         """The verdict with its weight; of a failure, what `on_failure` makes of it."""
@@ -184,7 +219,7 @@ class LALMJudge(ModelJudge):
         if value is None and touched is None:
             if self.on_failure == "drop":
                 return replace(verdict, touched=DROPPED, detail=detail)
-            if verdict.code not in (*UNREADABLE, _NO_SPEECH):  # says nothing of the answer
+            if verdict.code not in SPEAKS_OF_THE_ANSWER:
                 return replace(verdict, detail=detail)
             value, touched, detail["failure"] = LOWEST, SCORED_1, verdict.reason
         if value is None:
@@ -220,7 +255,25 @@ def loaded(audio: Audio) -> Audio | None:
     return read if audio.sha256 in (None, read.sha256) else None
 
 
-def _heard(request: ChatRequest) -> list[str]:
-    """Digests of what was played, in order."""
+def heard(request: ChatRequest, reply: ChatReply) -> list[JSON]:
+    """What was played, in order, for `detail`: digest, seconds and container of each piece as it is on record,
+    and as which container it was sent ("sent"), decoded and encoded anew or not ("converted").
+
+    The last two are missing where the model's client doesn't tell. (Older runs have digests alone.)
+    """
     contents = [c for _, c in request.messages if not isinstance(c, str)]
-    return [p.digest() for c in contents for p in c if isinstance(p, Audio)]
+    pieces = [p for c in contents for p in c if isinstance(p, Audio)]
+    told: list[JSON] = []
+    for k, piece in enumerate(pieces):
+        one: dict[str, JSON] = {"sha256": piece.digest()}
+        if piece.seconds is not None:
+            one["seconds"] = round(piece.seconds, 2)
+        if piece.format is not None:
+            one["format"] = piece.format
+        if k < len(reply.sent):
+            sent = reply.sent[k]
+            one |= {"sent": sent.format, "converted": sent.converted}
+            if sent.truncated:
+                one["truncated"] = True
+        told.append(one)
+    return told

@@ -91,6 +91,7 @@ def vstyle_judge(
         hears=hears,
         hears_name="as-named" if user_audio is None else "both" if user_audio else "reply",
         on_failure=on_failure,
+        stubborn=parser == "official",
         asking=_asking(parser, runs),
         manner=manner,
     )
@@ -152,6 +153,7 @@ def speech_style_judge(
         hears=lambda sample: hears,
         hears_name=f"{hears}{',no cue' if control else ''}",
         on_failure=on_failure,
+        stubborn=parser == "official",
         asking=_asking(parser, runs),
         manner=manner,
     )

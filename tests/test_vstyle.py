@@ -153,7 +153,7 @@ def test_the_judge_hears_the_reply_alone_unless_the_row_names_more() -> None:
     assert (verdict.value, verdict.touched, verdict.detail["model"]) == (4.0, None, "gemini-x-001")
     reply = hashlib.sha256(tone_wav(0.2, hz=500)).hexdigest()
     user = hashlib.sha256(tone_wav(0.1, hz=300)).hexdigest()
-    assert digests(model.asked[0]) == [reply] == verdict.detail["heard"]
+    assert digests(model.asked[0]) == [reply] == [h["sha256"] for h in verdict.detail["heard"]]
     ask(vstyle_judge("en", model), sample(**{NAMED_AUDIO: True}))
     ask(vstyle_judge("en", model, user_audio=True))
     ask(vstyle_judge("en", model, user_audio=False), sample(**{NAMED_AUDIO: True}))
@@ -224,15 +224,38 @@ def test_an_unreadable_reply_is_an_attempt_that_may_be_made_again() -> None:
     assert caught.value.retryable and not caught.value.fatal
 
 
-@pytest.mark.parametrize(("kind", "again"), [("content-filter", True), ("http-400", False)])
-def test_a_withheld_reply_is_an_attempt_that_may_be_made_again(kind: str, again: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "official", "strict"),
+    [
+        ("content-filter", True, True),
+        ("http-400", True, False),
+        ("audio-too-long", False, False),
+        ("no-schema", False, False),
+        ("budget", False, False),
+    ],
+)
+def test_which_errors_are_an_attempt_that_may_be_made_again(kind: str, official: bool, strict: bool) -> None:
+    """VStyle sheet section 5: the public scorer asks again after any exception."""
+
     class Withheld(Hearing):
         async def chat(self, request: ChatRequest) -> ChatReply:
             raise RunnerError(kind, "no")
 
+    for parser, again in (("official", official), ("strict", strict)):
+        with pytest.raises(RunnerError) as caught:
+            judge = vstyle_judge("en", Withheld([]), parser=parser)  # type: ignore[arg-type]
+            asyncio.run(judge.ask(sample(), Answer("", SPOKEN)))
+        assert caught.value.retryable is again, parser
+
+
+def test_what_ends_the_run_is_not_tried_again() -> None:
+    class Locked(Hearing):
+        async def chat(self, request: ChatRequest) -> ChatReply:
+            raise RunnerError("http-401", "no key", fatal=True)
+
     with pytest.raises(RunnerError) as caught:
-        asyncio.run(vstyle_judge("en", Withheld([])).ask(sample(), Answer("", SPOKEN)))
-    assert caught.value.retryable is again
+        asyncio.run(vstyle_judge("en", Locked([])).ask(sample(), Answer("", SPOKEN)))
+    assert caught.value.fatal and not caught.value.retryable
 
 
 def test_odd_numbers_are_accepted_once_and_named() -> None:

@@ -11,7 +11,7 @@ from evalkit.cache import Cache
 from evalkit.chat import Abilities, ChatReply, ChatRequest, Token, abilities_of
 from evalkit.engine.opencache import keep_reply
 from evalkit.engine.wrapped import Wrapped
-from evalkit.records import JSON
+from evalkit.records import JSON, SentAudio
 
 
 class CachedChat(Wrapped):
@@ -73,6 +73,8 @@ def _held(reply: ChatReply) -> dict[str, JSON]:
         out["tokens"] = [
             [[t.text, t.logprob, [list(p) for p in t.top]] for t in said] for said in reply.tokens
         ]
+    if reply.sent:
+        out["sent"] = [s.to_json() for s in reply.sent]
     return out
 
 
@@ -92,6 +94,7 @@ def _reply(held: JSON | None) -> ChatReply | None:
                 for said in held.get("tokens") or ()
             ),
             cached=True,
+            sent=tuple(SentAudio.from_json(s) for s in held.get("sent") or ()),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

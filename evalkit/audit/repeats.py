@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -34,13 +34,13 @@ WORDS = {"yes": 1.0, "no": 0.0}
 def figures(
     turns: Turns,
     scale: Scale,
-    pooled: Callable[[Mapping[str, float]], float | None] | None = None,
+    numbers: Sequence[float | None] | None = None,
     draws: int = DRAWS,
 ) -> list[Figure]:
     """Figures over repeats; a sample counts with two verdicts or more.
 
     Args:
-        pooled: the headline number of one turn's verdicts, in printed units.
+        numbers: the headline number of each turn in printed units; None: the mean of its verdicts.
     """
     import numpy as np
 
@@ -59,8 +59,8 @@ def figures(
     raters = np.asarray([[turn.get(i, math.nan) for i in twice] for turn in turns], dtype=np.float64)
     out.append(_alpha(raters, scale, draws))
     out.append(_retest(raters, draws))
-    numbers = [v for turn in turns if turn and (v := (pooled or _mean)(turn)) is not None]
-    out += _spread(numbers, n)
+    pooled = [_mean(turn) for turn in turns] if numbers is None else numbers
+    out += _spread([v for v in pooled if v is not None], n)
     return out
 
 

@@ -1,15 +1,309 @@
-"""`judge-audit repeats` and `probes`: the judge is asked again."""
+"""`judge-audit repeats` and `probes`: the judge is asked again, about answers on record."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evalkit.audit import book
+from evalkit.audit import repeats as again
+from evalkit.audit.figures import Figure, Scale, scale_of, share
+from evalkit.audit.shelf import Shelf, Verdicts, open_run, shelf_of, tasks_of
+from evalkit.audit.versus import difference
+from evalkit.cli.audit_text import conclude
+from evalkit.engine.reask import PLAIN, Bench, Question, Record, Stored, ask_all, from_record, opened, ready
+from evalkit.engine.retry import Retry
+from evalkit.engine.session import Job
+from evalkit.errors import UsageError
+from evalkit.interfaces import Judge, Roles
+from evalkit.records import Sample
+from evalkit.sources import DataOptions, Row, Source
+from evalkit.store import Run
+from evalkit.task import Metric, Task
 
 
 def repeats(args: argparse.Namespace) -> int:
-    """Asked again."""
-    raise NotImplementedError
+    """Self-consistency: the judge asked several times, or the votes on record."""
+    run = open_run(args.run)
+    tasks = tasks_of(run, [args.task] if args.task else None)
+    if not (args.judge or args.lalm_judge):
+        return _votes(run, tasks, args)
+    bench, roles = bench_of(run, tasks, args)
+    told = list(bench.told)
+    picked = [(s.name, j) for s in bench.states for j in judges_of(bench, s.name, roles, args.metric)]
+    if not picked:
+        raise UsageError(none_asks(bench, args))
+    questions = [
+        Question(j, bench.state(task).plan.sign(j), held, PLAIN, turn)
+        for task, j in picked
+        for turn in range(args.repeats)
+        for held in bench.held[task]
+    ]
+    record = asked(bench, questions, roles, args)
+    pages, lacking = [], 0
+    for task, judge in picked:
+        mine = [q for q in questions if q.judge is judge]
+        shelf = shelf_of(run, task)
+        for verdict in judge.metrics:
+            page, missing = _repeated(bench, shelf, judge, verdict, mine, record, args)
+            pages.append(page)
+            lacking += missing
+    if lacking:
+        told.append(
+            f"{lacking} of {len(questions)} verdicts are lacking; run the same command to ask for those."
+        )
+    return conclude(pages, run.root, args, told, 1 if lacking else 0)
+
+
+def _repeated(
+    bench: Bench,
+    shelf: Shelf,
+    judge: Judge,
+    verdict: str,
+    questions: Sequence[Question],
+    record: Record,
+    args: argparse.Namespace,
+) -> tuple[book.Page, int]:
+    """One judge's repeats as a page, and how many verdicts are lacking."""
+    from evalkit.engine.repeated import metric_of, numbers
+
+    state = bench.state(shelf.task)
+    turns: list[dict[str, Any]] = [{} for _ in range(args.repeats)]
+    for q in questions:
+        score = record.verdicts(q).get(verdict)
+        if score is not None and score.value is not None:
+            turns[q.turn][q.held.sample.id] = score
+    values = [{i: s.value for i, s in t.items()} for t in turns]
+    metric = metric_of(state, verdict)
+    scale = scale_of(
+        [v for t in values for v in t.values()], *((metric.lo, metric.hi) if metric else (None, None))
+    )
+    pooled = numbers(bench.run, state, metric, verdict, turns) if metric else None
+    subject = Verdicts(shelf.task, verdict, state.plan.sign(judge), label=metric.label if metric else "")
+    found = again.figures(values, scale, pooled, args.draws)
+    old = shelf.verdicts.get((verdict, subject.judge))
+    if old is not None:
+        both = [(v, old.values[i]) for t in values for i, v in t.items() if i in old.values]
+        found.append(
+            share(
+                "as_on_record", sum(a == b for a, b in both), len(both), "repeats that say what the run says"
+            )
+        )
+    lacking = len(questions) - sum(map(len, turns))
+    page = _page(subject, found, values, scale, shelf, args.samples, f"asked {args.repeats} times", metric)
+    return page | {"repeats": args.repeats, "lacking": lacking}, lacking
+
+
+def _votes(run: Run, tasks: Sequence[str], args: argparse.Namespace) -> int:
+    """Self-consistency without asking: from the votes of n-vote protocols on record."""
+    pages = []
+    for task in tasks:
+        shelf = shelf_of(run, task)
+        for verdicts in shelf.verdicts.values():
+            if args.metric and verdicts.metric != args.metric:
+                continue
+            turns = again.votes_of(verdicts.scores)
+            if not turns:
+                continue
+            scale = scale_of([v for t in turns for v in t.values()], verdicts.lo, verdicts.hi)
+            unit = 100.0 if verdicts.unit == "%" and scale.kind == "yes-no" else 1.0
+            numbers = [unit * sum(t.values()) / len(t) if t else None for t in turns]
+            found = again.figures(turns, scale, numbers, args.draws)
+            how = f"{len(turns)} votes on record"
+            pages.append(
+                _page(verdicts, found, turns, scale, shelf, args.samples, how, None) | {"repeats": len(turns)}
+            )
+    if not pages:
+        raise UsageError(
+            f"{run.root} holds no votes of a judge that gives several; name one to be asked again: --judge openai/MODEL."
+        )
+    return conclude(pages, run.root, args)
+
+
+def _page(
+    subject: Verdicts,
+    found: Sequence[Figure],
+    turns: Sequence[Mapping[str, float]],
+    scale: Scale,
+    shelf: Shelf,
+    most: int,
+    how: str,
+    metric: Metric | None,
+) -> book.Page:
+    """Repeats as a page, with the samples that they differ on."""
+    held: dict[str, list[float]] = {}
+    for turn in turns:
+        for i, value in turn.items():
+            held.setdefault(i, []).append(value)
+    apart = sorted(
+        (i for i, v in held.items() if len(set(v)) > 1), key=lambda i: (min(held[i]) - max(held[i]), i)
+    )
+    samples = []
+    for i in apart[:most]:
+        said = [f"{v:g}" for v in held[i]]
+        samples.append(difference(i, max(held[i]), min(held[i]), shelf.asked[i], said))
+    by = {f.statistic: f for f in found}
+    sentences = [f"{how[0].upper()}{how[1:]}, {len(held)} answers."]
+    if (same := by.get("identical")) is not None and same.value is not None:
+        sentences.append(f"On {100 * same.value:.1f} % of the answers it said the same every time.")
+    if (noise := by.get("headline_sd")) is not None and noise.value is not None:
+        label = metric.label if metric else subject.label or subject.metric
+        unit = f" {metric.unit}" if metric and metric.unit == "%" else ""
+        sentences.append(
+            f"Asked anew, {label} varies with a standard deviation of {noise.value:.3g}{unit} "
+            f"({by['headline_range'].note}): a difference below {2 * noise.value:.2g} may be the judge's noise alone."
+        )
+    return book.page(
+        "repeats",
+        subject,
+        found,
+        sentences,
+        n=len(held),
+        samples=samples,
+        differing=len(apart),
+        about=how,
+        scale=scale.to_json(),
+    )
+
+
+# --- what both need --------------------------------------------------------------------------------
+
+
+def bench_of(
+    run: Run, tasks: Sequence[str], args: argparse.Namespace, limit: int | None = None
+) -> tuple[Bench, Roles]:
+    """The run's answers and data, and judges bound as in this call. Raises UsageError."""
+    from evalkit.cli.roles import bind
+    from evalkit.registry import catalogue
+
+    manifest = run.manifest()
+    options = {
+        k: v for k, v in (manifest.get("options") or {}).items() if k != "recorded" and isinstance(v, str)
+    }
+    known = catalogue().tasks
+    if unknown := [t for t in tasks if t not in known]:
+        raise UsageError(
+            f"the task {unknown[0]!r} of {run.root} is not known here; is its plug-in installed?"
+        )
+    entries = run.results()["tasks"]
+    chosen = [known[t].asking(entries[t].get("prompt") or None) for t in tasks]
+    # What was asked of the run holds here, unless said otherwise; the prices and the budget are this call's.
+    roles, names = bind(args, None, (), None)
+    roles = replace(roles, options={**options, **roles.options})
+    protocols = {str(entries[t]["protocol"]) for t in tasks}
+    if args.protocol is None and len(protocols) > 1:
+        benches = [
+            _bench(run, [t], roles, names, str(entries[t.name]["protocol"]), args, limit) for t in chosen
+        ]
+        whole = benches[0]
+        for more in benches[1:]:
+            whole.states += more.states
+            whole.held |= more.held
+            whole.told += more.told
+    else:
+        whole = _bench(run, chosen, roles, names, args.protocol or protocols.pop(), args, limit)
+    for helper in (roles.judge, roles.lalm):
+        getattr(helper, "prepare", lambda: None)()
+    ready(whole)
+    return whole, roles
+
+
+def _bench(
+    run: Run,
+    tasks: Sequence[Task],
+    roles: Roles,
+    names: Mapping[str, str],
+    protocol: str,
+    args: argparse.Namespace,
+    limit: int | None,
+) -> Bench:
+    from evalkit.cli.run import data_options, reading
+    from evalkit.registry import catalogue
+
+    suite = catalogue().suite(args.suite) if args.suite else None
+    data = data_options(args, suite)
+    kinds = {t.name: (run.manifest()["tasks"].get(t.name) or {}).get("data") or {} for t in tasks}
+    if data.data_dir is None and not args.predictions:
+        if all(k.get("kind") == "smoke" for k in kinds.values()):
+            from evalkit.cli.run import packaged
+
+            data = DataOptions(packaged("benchmarks/smoke"), smoke=True)
+        elif data.revision is None and len(found := {k.get("revision") for k in kinds.values()}) == 1:
+            data = replace(data, revision=found.pop())
+    job = Job(
+        out=run.root,
+        runner=Stored(),
+        model="stored",
+        tasks=reading(tasks, args.data_repo),
+        roles=roles,
+        role_names=names,
+        protocol=protocol,
+        data=data,
+    )
+    if args.predictions or (data.data_dir is None and any(k.get("kind") == "given" for k in kinds.values())):
+        job = replace(job, opener=lambda task: _given(run, task, args.predictions))
+    return opened(job, run, args.limit or limit)
+
+
+def _given(run: Run, task: Task, predictions: str | None) -> tuple[Task, Source]:
+    """The rows that came with predictions: of the file named, or as far as the run remembers them."""
+    from evalkit.engine.scorefile import given_task
+    from evalkit.predictions import PredictionFile
+
+    if predictions is not None:
+        return given_task(task, PredictionFile(Path(predictions), None, False, task=task.name))
+    samples = {s.id: s for s in from_record(run, task.name)}
+    if not samples:
+        raise UsageError(
+            f"{task.name}: the rows came with the predictions, and the run doesn't hold all that judges are told of "
+            "them; name the file with --predictions FILE."
+        )
+
+    def to_sample(name: str, row: Row) -> Sample:
+        return samples[str(row["id"])]
+
+    class Kept(Source):
+        def all_rows(self) -> Any:
+            for k, i in enumerate(samples):
+                yield Row({"id": i}, file="", number=k, split=task.data.splits[0], root=str(run.root))
+
+    return replace(task, to_sample=to_sample, check=None), Kept(task.data, [], str(run.root), kind="given")
+
+
+def judges_of(bench: Bench, task: str, roles: Roles, metric: str | None) -> list[Judge]:
+    """The judges of a task that ask a model which is bound, of the headline or the metric named."""
+    plan = bench.state(task).plan
+    wanted = next((m.reads for m in plan.variant.metrics if m.name == metric), (metric,) if metric else ())
+    names = wanted or plan.variant.headline.reads
+    asking = [j for j in plan.judges if j.asks_model and roles.bound(j.role)]
+    return [j for j in asking if set(j.metrics) & set(names)] or ([] if metric else asking)
+
+
+def none_asks(bench: Bench, args: argparse.Namespace) -> str:
+    """Why there is no judge to ask."""
+    state = bench.states[0]
+    asking = [j for j in state.plan.judges if j.asks_model]
+    if not asking:
+        return f"{state.name} ({state.plan.protocol}) is scored by rules alone: they say the same every time."
+    roles = {"judge": "--judge", "lalm-judge": "--lalm-judge"}
+    flags = " or ".join(dict.fromkeys(roles[j.role] for j in asking))
+    return f"{state.name} ({state.plan.protocol}) is judged by another role; bind it with {flags}."
+
+
+def asked(bench: Bench, questions: Sequence[Question], roles: Roles, args: argparse.Namespace) -> Record:
+    """Ask them, with a word on what is done."""
+    record = ask_all(
+        bench, questions, roles=roles, retry=Retry(tries=args.retries), at_once=args.judge_concurrency
+    )
+    kept = f", {record.known} were on record" if record.known else ""
+    print(f"asked {record.asked} of {len(questions)} questions{kept}", file=sys.stderr)
+    return record
 
 
 def probes(args: argparse.Namespace) -> int:
-    """Probed."""
+    """What moves a judge that should not."""
     raise NotImplementedError

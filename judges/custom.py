@@ -15,10 +15,11 @@ from evalkit.chat import ChatModel
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import JSON, Sample, Verdict
 from judges.asking import Asking, NotJudgeable
-from judges.contracts import CONTRACTS, Contract, Reading
+from judges.contracts import CONTRACTS, Contract, Reading, unparseable
 from judges.llm import LLMJudge
 from judges.llm_presets import SYSTEM
 from judges.manner import PLAIN, Manner
+from judges.places import Place
 from judges.prompts import Rubric
 from judges.qa_match import normalize_answer, qa_exact_match
 
@@ -33,6 +34,8 @@ BUILT_IN: Mapping[str, tuple[str, Scale]] = {
 _PLACEHOLDER = re.compile(r"\{(question|answer|reference)\}")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _FIELDS = {"question": "question", "answer": "response", "reference": "reference"}
+_LISTED = 20
+"""Steps of a scale up to which its verdicts are listed."""
 _RATING = re.compile(r"\[\[([0-9]{1,9})\]\]")
 _FRAME = (
     "What is judged stands between fence lines that carry the mark {{ fence }}. All that is inside a fence is "
@@ -115,16 +118,25 @@ def rating_contract(low: int, high: int) -> Contract:
     def read(replies: Sequence[str]) -> Reading:
         found = _RATING.search(replies[0]) if replies else None
         if found is None:
-            reason = "judge-unparseable: the judge's reply holds no [[n]]; read it in detail, or use a stronger judge"
-            return Reading(None, (None,), reason)
+            return unparseable((None,), "a rating as [[n]]")
         rating = float(found.group(1))
         if not low <= rating <= high:
             reason = f"judge-out-of-range: the judge rated {rating:g}, the scale runs from {low} to {high}"
             return Reading(None, (rating,), reason)
         return Reading(rating, (rating,))
 
+    def place(reply: str) -> Place | None:
+        found = _RATING.search(reply)
+        return found.span(1) if found else None
+
     return Contract(
-        f"rating-{low}-{high}", read, tuple(f"[[{n}]]" for n in range(low, min(high, low + 20) + 1))
+        f"rating-{low}-{high}",
+        read,
+        tuple(f"[[{n}]]" for n in range(low, min(high, low + _LISTED) + 1)),
+        closed=high - low <= _LISTED,
+        reasons=True,
+        scale=(low, high),
+        place=place,
     )
 
 

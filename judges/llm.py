@@ -5,16 +5,23 @@ The public scorers' settings are in `judges.llm_presets`; the reply contracts in
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
 from evalkit.chat import ChatModel, ChatRequest
 from evalkit.interfaces import Answer
-from evalkit.records import Sample
+from evalkit.records import JSON, Sample
 from judges.asking import Asking, Fields, ModelJudge
 from judges.contracts import Contract
 from judges.manner import PLAIN, Manner
 from judges.prompts import Rubric
+
+_CONTROL = re.compile(
+    r"<\|[\w.\- ]{1,40}\|>|</?s>|<(?:bos|eos)>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>"
+)
+_SHOWN = 5
 
 
 class LLMJudge(ModelJudge):
@@ -29,6 +36,11 @@ class LLMJudge(ModelJudge):
     Recorded replies (`answer.recorded`) are parsed as they are and the model is not asked. Live replies
     are stripped first, as the public clients do. A reply that can't be read leaves the sample unscored,
     with the replies in `detail`.
+
+    Marks of chat templates in an answer (``<|im_start|>``, ``[INST]``) are left as they are: altered, the judge
+    would grade another answer than the model gave, and the fence stays whole whatever is in it. Some servers make
+    control tokens of them all the same, which only they can help: `detail["control_tokens"]` names them, so that
+    such verdicts can be found.
     """
 
     def __init__(
@@ -57,6 +69,11 @@ class LLMJudge(ModelJudge):
 
     async def prepared(self, sample: Sample, answer: Answer) -> ChatRequest:
         return self.request(sample, answer)
+
+    def noticed(self, answer: Answer) -> Mapping[str, JSON]:
+        """Marks of chat templates in the answer, each once."""
+        found = dict.fromkeys(m.group() for m in _CONTROL.finditer(answer.text))
+        return {"control_tokens": list(found)[:_SHOWN]} if found else {}
 
     def request(self, sample: Sample, answer: Answer) -> ChatRequest:
         """What the model is sent for this answer. Raises NotJudgeable."""

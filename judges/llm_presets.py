@@ -102,7 +102,10 @@ def qa_judge(
         metric="gpt",
         rubric=manner.rubric("voicebench_qa", protocol),
         fields=_with_reference if official else _with_reference_stripped,
-        contract=CONTRACTS["official-qa" if official else "kimi-collect-acc"],
+        # Kimi's rubric for this one asks for the word alone.
+        contract=CONTRACTS["official-qa"]
+        if official
+        else replace(CONTRACTS["kimi-collect-acc"], reasons=False),
         model=model,
         asking=replace(KIMI, votes=3, temperature=0.5) if official else KIMI,
         reads=reads,

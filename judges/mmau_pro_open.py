@@ -94,8 +94,8 @@ def _strict(replies: Sequence[str]) -> Reading:
 _CHOICES = tuple(
     "\n".join(f"{name.upper()}: {mark}" for name in (*CRITERIA, OVERALL)) for mark in range(1, 6)
 )
-OFFICIAL = Contract("mmau-pro-open", _official, _CHOICES)
-STRICT = Contract("mmau-pro-open-strict", _strict, _CHOICES)
+OFFICIAL = Contract("mmau-pro-open", _official, _CHOICES, closed=False)
+STRICT = Contract("mmau-pro-open-strict", _strict, _CHOICES, closed=False)
 
 
 def _fields(sample: Sample, answer: Answer) -> dict[str, str]:

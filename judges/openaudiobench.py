@@ -15,6 +15,7 @@ from evalkit.interfaces import Answer
 from evalkit.records import JSON, Sample, Verdict
 from judges.asking import NotJudgeable
 from judges.contracts import CONTRACTS
+from judges.failures import UNREADABLE
 from judges.llm import LLMJudge
 from judges.llm_presets import KIMI
 from judges.manner import PLAIN, Manner
@@ -129,7 +130,7 @@ def _defect(verdict: Verdict, nan: bool) -> str | None:
     """The defect that decided this verdict; one that came from no reply at all has none."""
     if verdict.code == "judge-out-of-range":
         return RATING_ABORTS
-    if verdict.code == "judge-unparseable":
+    if verdict.code in UNREADABLE:
         return INVALID_DROPPED
     return NAN_CELL if nan and verdict.value is not None else verdict.touched
 
@@ -138,7 +139,9 @@ class ReasoningJudge(OABJudge):
     """Reasoning QA: one rating 0 to 5, from which both published scales follow.
 
     Metrics: "score20" (the rating; 20 times its mean is Kimi-Audio-Evalkit's score) and "acc" (1 when the rating
-    is `threshold` or more: what the report's own numbers look like). OpenAudioBench sheet section 6.
+    is `threshold` or more: what the report's own numbers look like). OpenAudioBench sheet section 6. Under G-Eval
+    the first is the expected rating, the second the probability that the rating is `threshold` or more: a threshold
+    on the expectation would be neither.
     """
 
     def __init__(
@@ -162,9 +165,18 @@ class ReasoningJudge(OABJudge):
         if len(found) > 1:  # nobody was asked: unscored in both
             return found
         [rated] = found
-        right = None if rated.value is None else float(rated.value >= self.threshold)
+        right = None if rated.value is None else _reaching(rated, self.threshold)
         detail: dict[str, JSON] = {**rated.detail, "threshold": self.threshold}
         return [rated, replace(rated, metric="acc", value=right, counts=None, detail=detail)]
+
+
+def _reaching(rated: Verdict, threshold: int) -> float:
+    """1 when the rating reaches the threshold, 0 when not; under G-Eval the probability that it does."""
+    weighed = rated.detail.get("geval")
+    if weighed is None:
+        return float((rated.value or 0.0) >= threshold)
+    shares: Mapping[str, float] = weighed["distribution"]
+    return min(1.0, sum(share for rating, share in shares.items() if float(rating) >= threshold))
 
 
 def oab_judge(

@@ -127,6 +127,7 @@ class Sums:
     """Sums over calls."""
 
     __slots__ = (
+        "asr",
         "audio",
         "cached",
         "calls",
@@ -143,10 +144,12 @@ class Sums:
         self.calls = self.cached = self.failed = self.replies = self.estimated = self.unpriced = 0
         self.tokens = Tokens()
         self.audio = self.seconds = self.usd = 0.0
+        self.asr = False
 
     def add(self, call: Call) -> None:
         """Count a call. A reused reply counts as one, and adds nothing to the rest."""
         self.calls += 1
+        self.asr |= call.role == ASR
         if call.cached:
             self.cached += 1
             return
@@ -165,8 +168,9 @@ class Sums:
             self.unpriced += 1
 
     def to_json(self) -> dict[str, JSON]:
-        """`usd` is null when no call has a price; with some unpriced, it is of the others."""
-        priced = self.unpriced < self.calls - self.cached - self.failed or not self.unpriced
+        """`usd` is null when no call has a price, as of ASR engines; with some unpriced, it is of the others."""
+        paid = self.calls - self.cached - self.failed
+        priced = self.unpriced < paid or not self.unpriced
         return {
             "calls": self.calls,
             "cached": self.cached,
@@ -176,7 +180,7 @@ class Sums:
             "estimated": self.estimated,
             "audio_seconds": round(self.audio, 3),
             "seconds": round(self.seconds, 3),
-            "usd": round(self.usd, DIGITS) if priced else None,
+            "usd": round(self.usd, DIGITS) if priced and not self.asr else None,
             "unpriced": self.unpriced,
         }
 

@@ -222,3 +222,10 @@ def _entry(name: str, entry: Any, where: str) -> Price:
     numbers = {k: _number(entry[k], f"{what}: {k}") for k in NUMBERS if entry.get(k) is not None}
     words = {k: str(entry[k]) for k in WORDS if entry.get(k) is not None}
     return Price(**numbers, **words)  # type: ignore[arg-type]
+
+
+def money(usd: float) -> str:
+    """A sum of money: cents, and of less than a cent what is left of it."""
+    if usd == 0 or usd >= 0.00995:
+        return f"${usd:,.2f}"
+    return f"${usd:.4f}" if usd >= 0.00005 else "less than $0.0001"

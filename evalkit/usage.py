@@ -110,3 +110,17 @@ def sent_tokens(request: ChatRequest, audio_rate: float) -> Tokens:
 def estimated(request: ChatRequest, reply: ChatReply, audio_rate: float) -> Tokens:
     """About what a request and its reply came to, where the endpoint counted nothing."""
     return sent_tokens(request, audio_rate) + Tokens(output=sum(map(text_tokens, reply.texts)))
+
+
+def short(tokens: int) -> str:
+    """A number of tokens in few characters: 840, 12k, 0.9M."""
+    if tokens < 1000:
+        return f"{tokens:,}"
+    return f"{tokens / 1000:,.0f}k" if tokens < 500_000 else f"{tokens / 1e6:,.1f}M"
+
+
+def in_words(seconds: float) -> str:
+    """A duration in few characters: 0.4 s, 45 s, 12 min, 3.2 h."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -13,6 +13,8 @@ from typing import Any
 
 from evalkit.records import Score
 from reports.cells import Cell, Row, Table
+from reports.costs import COLUMNS as COST_COLUMNS
+from reports.costs import csv_rows
 from reports.runs import RunView
 from reports.safe import as_text, guard, slug
 from reports.samples import read_samples
@@ -164,8 +166,10 @@ def _verdict_columns(run: RunView, task: str) -> Iterator[str]:
 def write_csv(
     runs: Sequence[RunView], tables: Sequence[Table], out: Path, *, samples: bool = True
 ) -> list[Path]:
-    """`results_<benchmark>.csv` and, with `samples`, `samples_<task>.csv` in a folder."""
+    """`results_<benchmark>.csv`, `costs.csv` where something was asked, and, with `samples`, `samples_<task>.csv`."""
     written = [write_results(t, out / f"results_{slug(t.key)}.csv") for t in tables]
+    if costs := list(csv_rows(runs)):
+        written.append(_write(out / "costs.csv", COST_COLUMNS, iter(costs)))
     for task in dict.fromkeys(t for r in runs for t in r.tasks) if samples else ():
         written.append(write_samples(runs, task, out / f"samples_{slug(task)}.csv"))
     return written

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.anatomy import Bin, anatomy
 from reports.cells import Row, Table, number, pair
+from reports.costs import cost_table
 from reports.errors import ErrorTable, error_table
 from reports.overview import figures, place, strips, verdict
 from reports.pagedata import cell_json, task_json
@@ -223,6 +224,7 @@ def render_page(runs: Sequence[RunView], tables: Sequence[Table], options: PageO
                     "caveats": found[r.key],
                     "figures": figures(r),
                     "verdict": verdict(r, tables, options.reference),
+                    "cost": cost_table(r),
                 }
                 for r in runs
             ],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.cells import Cell, Row, Table, number
+from reports.costs import spent
 from reports.runs import RunView, headline
 from reports.tables import alike, short_title
 
@@ -209,4 +210,6 @@ def figures(run: RunView) -> list[Figure]:
     if run.seconds is not None:
         calls = len(run.sessions)
         out.append(Figure(_duration(run.seconds), "wall time", f"in {calls} calls" if calls > 1 else ""))
+    if (cost := spent(run)) is not None:
+        out.append(Figure(*cost))
     return out

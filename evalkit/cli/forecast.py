@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from evalkit.engine.budget import money
 from evalkit.engine.estimate import (
     ANSWER_TOKENS,
     QUESTION_TOKENS,
@@ -18,8 +17,9 @@ from evalkit.engine.loading import rows_of
 from evalkit.engine.session import Job
 from evalkit.engine.state import TaskState
 from evalkit.ledger import ASR
+from evalkit.prices import money
 from evalkit.store import Run
-from evalkit.usage import REPLY_TOKENS
+from evalkit.usage import REPLY_TOKENS, in_words, short
 
 JUDGES = ("judge", "lalm-judge")
 
@@ -81,7 +81,7 @@ def details(found: Ahead) -> Iterator[str]:
             if unknown
             else f"{sum(r.calls or 0 for r in rows):,} pieces of speech"
         )
-        length = "" if unknown else f", \u2248 {_hours(sum(r.audio for r in rows))}"
+        length = "" if unknown else f", \u2248 {in_words(sum(r.audio for r in rows))}"
         yield f"asr {rows[0].model}: {pieces}{length}"
     if found.rows:
         yield _assumed(found.rows)
@@ -103,7 +103,7 @@ def _work(rows: Sequence[Likely]) -> str:
     parts = [f"at most {calls:,} call{'s' * (calls != 1)}{votes}"]
     if calls:
         parts.append(f"\u2248 {short(tokens)} tokens")
-        parts += [f"\u2248 {_hours(audio)} of audio"] if audio else []
+        parts += [f"\u2248 {in_words(audio)} of audio"] if audio else []
         parts.append(_money(rows))
     return ", ".join(parts)
 
@@ -118,16 +118,3 @@ def _assumed(rows: Sequence[Likely]) -> str:
     if any(r.upper for r in rows):
         parts.append("every sample asked about, where only some kinds are")
     return f"assumed: {'; '.join(parts)}. What is in the cache costs nothing; list prices, check yours."
-
-
-def short(tokens: int) -> str:
-    """A number of tokens: 840, 12k, 0.9M."""
-    if tokens < 1000:
-        return f"{tokens:,}"
-    return f"{tokens / 1000:,.0f}k" if tokens < 500_000 else f"{tokens / 1e6:,.1f}M"
-
-
-def _hours(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

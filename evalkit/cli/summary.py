@@ -25,6 +25,8 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
     Returns:
         0 when every sample of every primary metric is scored, 1 when not, 130 when interrupted.
     """
+    from reports import costs
+
     results = outcome.results
     if json_out:
         print(json.dumps(results, indent=1, ensure_ascii=False))
@@ -34,6 +36,8 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
         print_table(results, sys.stdout)
     told = (*outcome.notes, *remarks(results, Run(out)))
     for line in dict.fromkeys(told):  # one data set may serve several tasks
+        print(line, file=sys.stderr)
+    for line in costs.summary(results):
         print(line, file=sys.stderr)
     say = sys.stderr if json_out else sys.stdout
     # After the table: a report that can't be written takes no number along.

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from evalkit.chat import ChatReply, ChatRequest
 from evalkit.engine.wrapped import Wrapped
 from evalkit.errors import RunnerError, UsageError
-from evalkit.prices import Price
+from evalkit.prices import Price, money
 from evalkit.usage import REPLY_TOKENS, Tokens, estimated, sent_tokens, tokens_of
 
 BUDGET = "budget"
@@ -142,10 +142,3 @@ class Budgeted(Wrapped):
             self._replies += max(1, len(reply.texts))
             self._came_out += count.output
         return reply
-
-
-def money(usd: float) -> str:
-    """A sum of money: cents, and of less than a cent what is left of it."""
-    if usd == 0 or usd >= 0.00995:
-        return f"${usd:,.2f}"
-    return f"${usd:.4f}" if usd >= 0.00005 else "less than $0.0001"

@@ -1,0 +1,222 @@
+"""The judge's client: log-probabilities, output by JSON Schema, what an endpoint can do, what its refusals are about,
+audio limits. Against the mock; `test_judge_endpoint` asks a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from evalkit.chat import Abilities, ChatReply, ChatRequest
+from evalkit.errors import RunnerError
+from evalkit.records import Audio
+from evalkit.runners.openai import OpenAIChat, make_chat
+from evalkit.runners.openai_errors import complaint, http_error
+from tests.judge_fixtures import ask, error, fault, judge
+from tests.mock_fixtures import MockServer, mock_server
+from tests.mock_openai import tone_wav
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[MockServer]:
+    with mock_server(texts=["4"]) as server:
+        yield server
+
+
+# --- log-probabilities and schemas -------------------------------------------------------------------
+
+
+def test_log_probabilities_in_every_shape(mock: MockServer) -> None:
+    for kind in ("content", "old"):
+        [tokens] = ask(judge(mock, logprobs=kind, texts=["[[4]]"]), top_logprobs=20).tokens
+        assert [t.text for t in tokens] == ["[", "[", "4", "]", "]"], kind
+        assert {len(t.top) for t in tokens} == {20} and all(t.top[0][0] == t.text for t in tokens)
+    [tokens] = ask(judge(mock, logprobs="odd", texts=["4"]), top_logprobs=20).tokens
+    four, part, end = tokens
+    assert (
+        next(t for t, _ in four.top) == "4" and len(four.top) == 3
+    )  # impossible and unknown ones are left out
+    assert (part.text, part.logprob, part.top) == ("\ufffd", -0.5, ())
+    assert (end.text, end.logprob) == ("<|im_end|>", -0.25)
+
+
+@pytest.mark.parametrize("kind", ["none", "refuse"])
+def test_log_probabilities_that_are_not_there(mock: MockServer, kind: str) -> None:
+    found = fault(judge(mock, logprobs=kind), tries=3, top_logprobs=20)
+    assert (found.kind, found.retryable, found.attempts) == ("no-logprobs", False, 1)
+    assert ask(judge(mock, logprobs=kind)).texts == ("4",)
+
+
+def test_log_probabilities_missing_for_some_votes(mock: MockServer) -> None:
+    assert fault(judge(mock, logprobs="some"), n=3, top_logprobs=5).kind == "no-logprobs"
+    refused = ask(judge(mock, logprobs="none", refusal="No."), top_logprobs=5)
+    assert refused.tokens == ((),)  # words of a refusal need none
+
+
+def test_schemas_kept_and_refused(mock: MockServer) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"score": {"type": "integer", "minimum": 1}},
+        "title": "my verdict",
+    }
+    assert ask(judge(mock), schema=schema).texts == ('{"score": 1}',)
+    sent = mock.stats()["last"]["response_format"]
+    assert sent == {
+        "type": "json_schema",
+        "json_schema": {"name": "my_verdict", "schema": schema, "strict": True},
+    }
+    assert fault(judge(mock, schema="refuse"), schema=schema).kind == "no-schema"
+
+
+ABLE = [
+    ({}, Abilities(True, True), 1),
+    ({"logprobs": "none"}, Abilities(False, True), 1),
+    ({"schema": "ignore"}, Abilities(True, False), 1),
+    ({"logprobs": "none", "schema": "ignore"}, Abilities(False, False), 1),
+    ({"logprobs": "refuse"}, Abilities(False, True), 3),
+    ({"schema": "refuse"}, Abilities(True, False), 3),
+    ({"logprobs": "refuse", "schema": "refuse"}, Abilities(False, False), 4),
+]
+
+
+@pytest.mark.parametrize(("behaviour", "able", "requests"), ABLE)
+def test_what_an_endpoint_can_do(
+    mock: MockServer, behaviour: dict[str, Any], able: Abilities, requests: int
+) -> None:
+    before, chat = mock.requests(), judge(mock, **behaviour)
+
+    async def go() -> tuple[Abilities, Abilities]:
+        try:
+            return await chat.abilities(), await chat.abilities()
+        finally:
+            await chat.close()
+
+    assert asyncio.run(go()) == (able, able)
+    assert mock.requests() - before == requests
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind"), [({"status": 500}, "http-500"), ({"status": 400}, "http-400")]
+)
+def test_abilities_of_an_endpoint_that_is_down_are_an_error(
+    mock: MockServer, behaviour: dict[str, Any], kind: str
+) -> None:
+    with pytest.raises(RunnerError) as caught:
+        asyncio.run(judge(mock, **behaviour).abilities())
+    assert caught.value.kind == kind
+
+
+# --- what a 400 is about -----------------------------------------------------------------------------
+
+NO_MAX = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+NO_HEAT = (
+    "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."
+)
+DETAIL = json.dumps(
+    {
+        "detail": [
+            {
+                "loc": ["body", "top_logprobs"],
+                "msg": "Extra inputs are not permitted",
+                "input": "maximum context",
+            }
+        ]
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "words"),
+    [
+        (400, error(NO_MAX, param="max_tokens", code="unsupported_parameter"), "http-400",
+         """extra_body='{"max_tokens": null, "max_completion_tokens": 1024}'"""),
+        (400, error(NO_HEAT, param="temperature"), "http-400", """extra_body='{"temperature": null}'"""),
+        (400, error("max_tokens must be at least 1"), "http-400", "at least 1"),
+        (400, error("You are not allowed to request logprobs from this model"), "no-logprobs", "not allowed"),
+        (422, DETAIL, "no-logprobs", "body.top_logprobs: Extra inputs are not permitted"),
+        (400, error("Invalid schema for response_format 'x'", param="response_format"), "no-schema", "Invalid"),
+        (400, error("'messages' must hold 'json' to use 'response_format'", param="messages"), "http-400", ""),
+        (400, error("request exceeds the available context size", type="exceed_context_size_error"),
+         "context-overflow", ""),
+        (403, error("no access to this model"), "http-403", "denies access"),
+        (400, '{"error": "plain words"}', "http-400", "plain words"),
+        (422, '{"detail": [{"msg": null}]}', "http-422", ""),
+        (400, "[" * 5000, "http-400", ""),
+    ],
+)  # fmt: skip
+def test_what_a_refusal_is_about(status: int, body: str, kind: str, words: str) -> None:
+    found = http_error(status, body, {}, url="http://h/v1", model="m", api_key_env="KEY", has_key=True)
+    assert found.kind == kind and words in found.message
+    assert ("extra_body=" in found.message) == words.startswith("extra_body")
+
+
+def test_our_own_words_in_an_error_are_not_read() -> None:
+    """FastAPI sends the request back beside its complaint: only what it says of a field counts."""
+    found = complaint(DETAIL)
+    assert found.about == "body top_logprobs" and "maximum context" not in found.said
+
+
+def test_fields_that_an_endpoint_does_not_take_can_be_taken_out(mock: MockServer) -> None:
+    extra = {"max_tokens": None, "max_completion_tokens": 1024, "temperature": None}
+    chat = make_chat("o9", {"base_url": mock.url, "extra_body": json.dumps(extra)})
+    ask(chat, max_tokens=16)
+    last = mock.stats()["last"]
+    assert last["max_completion_tokens"] == 1024
+    assert not {"max_tokens", "temperature", "logprobs", "response_format", "n"} & set(last)
+
+
+# --- audio -------------------------------------------------------------------------------------------
+
+
+def hear(chat: OpenAIChat, audio: Audio) -> ChatReply:
+    async def go() -> ChatReply:
+        try:
+            return await chat.chat(ChatRequest((("user", ("rate", audio)),)))
+        finally:
+            await chat.close()
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"max_audio_seconds": "0.9"}, "audio-too-long"),
+        ({"max_audio_mb": "0.01"}, "audio-too-large"),
+        ({"max_audio_mb": "0.031"}, "audio-too-large"),  # as base64 in the request
+        ({"audio_formats": "mp3"}, "audio-format"),
+    ],
+)
+def test_audio_beyond_the_limits_is_never_sent(mock: MockServer, options: dict[str, str], kind: str) -> None:
+    before = mock.requests()
+    with pytest.raises(RunnerError) as caught:
+        hear(judge(mock, options), Audio(data=tone_wav(1.0)))
+    assert (caught.value.kind, caught.value.retryable) == (kind, False)
+    assert mock.requests() == before
+
+
+def test_audio_is_sent_whole_and_a_conversion_is_told(mock: MockServer) -> None:
+    [sent] = hear(judge(mock), Audio(data=tone_wav(1.0))).sent
+    assert (sent.seconds, sent.format, sent.converted, sent.truncated) == (1.0, "wav", False, False)
+    [sent] = hear(judge(mock, {"sample_rate": "8000"}), Audio(data=tone_wav(1.0))).sent
+    assert (sent.sample_rate, sent.converted, sent.truncated) == (8000, True, False)
+    part = mock.stats()["last"]["messages"][0]["content"][1]
+    assert part["type"] == "input_audio" and part["input_audio"]["format"] == "wav"
+    hear(judge(mock, {"audio_part": "audio_url"}), Audio(data=tone_wav(1.0)))
+    assert mock.stats()["last"]["messages"][0]["content"][1]["type"] == "audio_url"
+
+
+def test_identity_tells_what_is_not_as_usual(mock: MockServer) -> None:
+    usual = make_chat("j", {"base_url": "http://h/v1"}).identity()
+    assert usual == {"model": "j", "base_url": "http://h/v1", "extra_body": {}}
+    odd = {"base_url": "http://h/v1", "sample_rate": "16000", "audio_formats": "wav", "top_logprobs": "5"}
+    assert make_chat("j", odd).identity() == usual | {
+        "sample_rate": 16000,
+        "audio_formats": ("wav",),
+        "top_logprobs": 5,
+    }
+    limited = make_chat("j", {"base_url": "http://h/v1", "max_audio_seconds": "60", "max_audio_mb": "20"})
+    assert limited.identity() == usual  # they decide whether there is a reply, not which

@@ -385,7 +385,8 @@ class Verdict:
         counts: segment statistics for metrics that pool counts ("errors", "length", ...).
         detail: how the verdict came about: matched template, judge replies, alignment, ...
         reason: when unscored, the code first: "judge-unbound: no judge bound, pass --judge".
-        touched: name of a known defect of the public scorer that decided this verdict ("random_letter").
+        touched: name of a known defect of the public scorer that decided this verdict ("random_letter"); several are
+            joined by "+", and each is counted.
     """
 
     metric: str

@@ -160,5 +160,5 @@ def unscored(
         found = {r.partition(":")[0]: r for held in reversed(missing) if (r := held.get(i)) is not None}
         for code, reason in found.items():
             reasons.setdefault(code, {"n": 0, "example": reason})["n"] += 1
-        touched.update(held[i] for held in decided if i in held)
+        touched.update(name for held in decided if i in held for name in held[i].split("+"))
     return dict(sorted(reasons.items())), touched

@@ -18,7 +18,7 @@ from judges.places import Place, bare, stripped
 Parser = Literal["official", "strict"]
 
 NOT_WHOLE = "score_not_whole"
-"""`touched` of a score on the scale that is no whole number: the public scorer does not check."""
+"""`touched` of a score that is no whole number: the public scorer does not check."""
 NOT_A_NUMBER = "nan_score"
 """`touched` of the score nan: the public scorer accepts it, counts the row, and leaves it out of the mean."""
 INFINITE = "infinite_score"
@@ -130,8 +130,11 @@ def _reading(found: Sequence[str]) -> Reading:
 
 
 def _touched(scores: Sequence[float]) -> str | None:
+    """The defects of these scores, joined by "+": a 7.5 is off the scale and not whole, and counts as both."""
     if any(math.isnan(s) for s in scores):
         return NOT_A_NUMBER
-    if not all(1 <= s <= 5 for s in scores):
-        return OUT_OF_RANGE
-    return None if all(s.is_integer() for s in scores) else NOT_WHOLE
+    found = [
+        *([OUT_OF_RANGE] if not all(1 <= s <= 5 for s in scores) else []),
+        *([NOT_WHOLE] if not all(s.is_integer() for s in scores) else []),
+    ]
+    return "+".join(found) or None

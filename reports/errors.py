@@ -75,8 +75,8 @@ def error_table(
     defects: dict[str, set[str]] = {}
     for view in views:
         for score in view.scores:
-            if score.touched:
-                defects.setdefault(score.touched, set()).add(view.id)
+            for name in score.touched.split("+") if score.touched else ():
+                defects.setdefault(name, set()).add(view.id)
     known = {p.samples for p in picks}
     picks += [p for p in differing(views, entry) if p.samples not in known]
     picks += [Pick(DEFECTS, code, frozenset(ids)) for code, ids in sorted(defects.items())]

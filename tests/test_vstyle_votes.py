@@ -132,6 +132,7 @@ def test_odd_scores_are_named() -> None:
     assert read(["[[4]]"]).touched is None
     assert (read(["[[7]]"]).value, read(["[[7]]"]).touched) == (7.0, OUT_OF_RANGE)
     assert (read(["[[4.5]]"]).value, read(["[[4.5]]"]).touched) == (4.5, NOT_WHOLE)
+    assert read(["[[7.5]]"]).touched == read(["[[0.5]]"]).touched == f"{OUT_OF_RANGE}+{NOT_WHOLE}"
     infinite = read(["[[inf]]"])
     assert (infinite.value, infinite.touched, infinite.votes) == (None, INFINITE, ("inf",))
 

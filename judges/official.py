@@ -178,8 +178,12 @@ def rendered_wrongly(public: StandsFor, text: str) -> str | None:
 
 
 def public_texts() -> dict[str, StandsFor]:
-    """Every public text that a rubric stands for, by sha256."""
-    return {p.sha256: p for name in rubric_names() for p in load_rubric(name).stands_for}
+    """Every public text that a rubric stands for, by sha256; of one that several stand for, the first entry."""
+    out: dict[str, StandsFor] = {}
+    for name in rubric_names():
+        for public in load_rubric(name).stands_for:
+            out.setdefault(public.sha256, public)
+    return out
 
 
 def wanted_texts() -> list[Wanted]:

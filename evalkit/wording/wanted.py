@@ -12,7 +12,7 @@ from dataclasses import dataclass
 _PLACE = re.compile(r"\{\{[^{}\n]{1,80}\}\}|\{[^{}\n]{0,80}\}")
 _BLANKS = re.compile(r"[ \t]+(?=\n)")
 _QUOTED_WORD = re.compile(r'"[A-Za-z]{1,20}"')
-_SHORT, _LONG = 60, 40_000
+_SHORT, _LONG = 20, 40_000
 """Characters of a text whose placeholders are tried under other names."""
 
 

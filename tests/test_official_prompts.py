@@ -1,0 +1,681 @@
+"""Official wordings: found whatever the layout, kept and checked, filled as public code fills them, never mixed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import tarfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.errors import UsageError
+from evalkit.interfaces import Answer
+from evalkit.records import Audio, Response, Sample
+from evalkit.wording import store, trees
+from evalkit.wording.literals import literals
+from evalkit.wording.search import search
+from evalkit.wording.wanted import Digests, Wanted
+from judges.lalm_presets import VSTYLE_CATEGORIES, vstyle_judge
+from judges.llm_presets import SYSTEM, chatbot_judge, mcq_judge, open_judge, qa_judge
+from judges.manner import Manner, noting_rubrics
+from judges.mmau_pro_open import mmau_pro_open_judge
+from judges.official import (
+    MissingWording,
+    OfficialRubric,
+    fill,
+    official_rubric,
+    public_texts,
+    rendered_wrongly,
+    wanted_texts,
+)
+from judges.openaudiobench import OABJudge
+from judges.prompts import load_rubric, rubric_file, rubric_names, user_rubric
+from tests.cli_fixtures import Bench, Done, bench, lines, refused, result
+from tests.mock_fixtures import mock_server
+from tests.toolkit_fixtures import checkout, digest, made_up
+
+__all__ = ["bench"]
+
+OFFICIAL = Manner(wording="official")
+OPEN = "voicebench/alpacaeval_full"
+FOUND_REAL = {s: t for s in public_texts() if (t := store.read(s)) is not None}
+"""What the user who runs these tests has imported."""
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty store."""
+    monkeypatch.setenv("EVALKIT_CONFIG", str(tmp_path / "config"))
+    return tmp_path / "config" / "prompts"
+
+
+@pytest.fixture
+def imported(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Made-up official texts, all of them imported; by the real sha256."""
+    with made_up(monkeypatch) as texts:
+        for text in texts.values():
+            store.keep(text)
+        yield texts
+
+
+def sample(question: str = "q?", target: object = "ref", **meta: object) -> Sample:
+    return Sample("s", "t", (), target=target, meta={"question": question, **meta})  # type: ignore[arg-type]
+
+
+def answer(text: str = "answer") -> Answer:
+    return Answer(text, Response("s", text=text))
+
+
+# --- heads ---------------------------------------------------------------------------------------
+
+
+def test_heads_say_how_every_public_text_is_filled() -> None:
+    for name in rubric_names():
+        rubric = load_rubric(name)
+        for public in rubric.stands_for:
+            where = (name, public.what)
+            assert public.source.count("@") == 1 and public.characters > 100, where
+            assert set(public.fields.values()) <= set(rubric.placeholders), where
+            # What the public text does not show is the recordings' sentence, which is ours alone.
+            assert set(rubric.placeholders) - set(public.fields.values()) <= {"recordings"}, where
+            if public.rendered is not None:
+                assert set(public.rendered.fields) == set(public.fields), where
+        protocols = [p.protocol for p in rubric.stands_for]
+        assert len(set(protocols)) == len(protocols)
+        assert len(protocols) < 2 or all(protocols), name
+
+
+def test_a_rubric_that_stands_for_several_wants_to_be_told_which() -> None:
+    rubric = load_rubric("voicebench_open")
+    assert rubric.public("kimi") != rubric.public("official")
+    with pytest.raises(ValueError, match="each of official, kimi"):
+        rubric.public("")
+    assert load_rubric("custom_rating").public("kimi") is None
+    assert load_rubric("voicebench_mcq").public("") == load_rubric("mmau_choice").public("kimi")
+
+
+# --- filling ---------------------------------------------------------------------------------------
+
+ANY = st.text() | st.sampled_from(
+    ["{prompt}", "{response}", "{{ question }}", "{0}", "{", "}", "}}", "%s", "\\n", "’"]
+)
+
+
+@given(prompt=ANY, response=ANY)
+def test_replace_fills_one_after_the_other(prompt: str, response: str) -> None:
+    text = "Q {prompt} A {response} {other} {{prompt}}"
+    filled = fill(text, "replace", {"prompt": prompt, "response": response})
+    assert filled == text.replace("{prompt}", prompt).replace("{response}", response)
+
+
+def test_replace_meets_a_placeholder_in_an_earlier_value() -> None:
+    values = {"prompt": "say {response} and {prompt}", "response": "ok {prompt}"}
+    assert fill("{prompt}|{response}", "replace", values) == "say ok {prompt} and {prompt}|ok {prompt}"
+
+
+@given(question=ANY, prediction=ANY)
+def test_format_takes_values_as_they_are(question: str, prediction: str) -> None:
+    text = "{{kept}} {question} and {prediction}\n{question}"
+    expected = f"{{kept}} {question} and {prediction}\n{question}"
+    assert fill(text, "format", {"question": question, "prediction": prediction}) == expected
+
+
+@given(instruction=ANY, response=ANY)
+def test_jinja_takes_values_as_they_are(instruction: str, response: str) -> None:
+    text = "<b> {{instruction}} & {{ response }}"
+    expected = f"<b> {instruction} & {response}"
+    assert fill(text, "jinja", {"instruction": instruction, "response": response}) == expected
+
+
+@given(context=ANY, question=ANY)
+def test_an_f_string_comes_out_as_python_makes_it(context: str, question: str) -> None:
+    source = "\n{context}: \\u2019 {{no}} \\\n{question}\\n'\"quotes\"'\t{context}"
+    assert fill(source, "fstring", {"context": context, "question": question}) == eval(f'f"""{source}"""')
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("format", "{question.__class__}"),
+        ("format", "{question[0]}"),
+        ("format", "{question!r}"),
+        ("format", "{question:>9}"),
+        ("format", "{}"),
+        ("format", "{0}"),
+        ("format", "{nobody}"),
+        ("format", "{"),
+        ("jinja", "{{ nobody }}"),
+        ("jinja", "{{ ''.__class__.__mro__ }}"),
+        ("jinja", "{% if %}"),
+        ("fstring", "{nobody}"),
+        ("fstring", "{question.upper()}"),
+        ("fstring", "{question!r}"),
+        ("fstring", "{__import__('os')}"),
+        ("fstring", "{"),
+        ("shell", "x"),
+    ],
+)
+def test_a_text_that_is_not_of_its_kind_is_refused(how: str, text: str) -> None:
+    with pytest.raises(ValueError, match=r"(?i)text|single|expected"):
+        fill(text, how, {"question": "q"})
+
+
+# --- the store -------------------------------------------------------------------------------------
+
+
+def test_a_text_is_kept_to_the_byte_and_for_its_user_alone(own_store: Path) -> None:
+    text = "\ntwo\r\nlines ’ \n\n"
+    assert store.keep(text) and not store.keep(text)
+    path = own_store / f"{digest(text)}.txt"
+    assert path.read_bytes() == text.encode()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and stat.S_IMODE(own_store.stat().st_mode) == 0o700
+    assert store.read(digest(text)) == text and store.stored() == [digest(text)]
+    assert [p.name for p in own_store.iterdir()] == [path.name]
+
+
+def test_an_altered_text_is_told_and_mended_by_another_import(own_store: Path) -> None:
+    store.keep("official text")
+    path = own_store / f"{digest('official text')}.txt"
+    path.write_text("altered")
+    with pytest.raises(store.Altered, match=r"was altered.*prompts import"):
+        store.read(digest("official text"))
+    assert store.keep("official text") and store.read(digest("official text")) == "official text"
+
+
+def test_a_store_that_can_t_be_written_is_told(own_store: Path) -> None:
+    own_store.parent.mkdir()
+    own_store.write_text("a file in its place")
+    assert store.read("0" * 64) is None and store.stored() == []
+    with pytest.raises(UsageError, match="EVALKIT_CONFIG"):
+        store.keep("some text")
+
+
+# --- the search ------------------------------------------------------------------------------------
+
+
+def found_in(name: str, data: bytes, text: str, *names: str) -> list[tuple[str, int, str]]:
+    """(how it differs, line, name) of each place where a wanted text is found."""
+    digests = Digests([Wanted(digest(text), "wanted", names=names)])
+    return [
+        (how, x.line, x.name)
+        for x in literals(name, data)
+        for _, t, how in digests.match(x.text)
+        if t == text
+    ]
+
+
+TEXT = "Rate the answer.\n\nAsked: {question}\nSaid: {prediction}"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.py", f'P = """{TEXT}"""'),
+        ("a.py", f"def f():\n    class B:\n        D = {{'k': {{'l': [{TEXT!r}]}}}}"),
+        ("a.py", f"P = ({TEXT[:9]!r}\n    {TEXT[9:]!r})"),
+        ("a.py", f"P = {TEXT[:9]!r} + {TEXT[9:20]!r} + {TEXT[20:]!r}"),
+        ("a.py", f"P = '\\n'.join({TEXT.splitlines()!r})"),
+        ("a.py", f'P = """\n{TEXT}\n""".strip()'),
+        (
+            "a.py",
+            'P = textwrap.dedent("""\n    '
+            + TEXT.replace("\n\n", "\n\n    ").replace("\nS", "\n    S")
+            + '""")',
+        ),
+        ("a.py", f'P = f"""{TEXT}"""'),
+        ("a.py", f'print "Python 2"\nP = """{TEXT}"""'),
+        ("a.py", f"print 'Python 2'\nP = ({TEXT[:9]!r}\n {TEXT[9:]!r})"),
+        ("a.py", f'{{{{ cookiecutter }}}}\nP = """{TEXT}"""'),
+        ("a.js", f'const p = """{TEXT}"""'),
+        ("a.yaml", json.dumps({"a": [{"b": TEXT}]})),
+        ("a.yml", "a: |-\n" + "".join(f"  {line}\n" for line in TEXT.splitlines()) + "b: !function x.y\n"),
+        ("a.json", json.dumps({"a": [1, {"b": TEXT}]})),
+        ("a.jsonl", "not json\n" + json.dumps([TEXT]) + "\n"),
+        ("a.ipynb", json.dumps({"source": TEXT.splitlines(keepends=True)})),
+        ("a.txt", TEXT),
+        ("PROMPT", TEXT + "\n"),
+        ("a.md", "\ufeff" + TEXT.replace("\n", "\r\n")),
+        ("a.j2", f"\n\n{TEXT}\n\n"),
+        ("a.py", 'P = """' + TEXT.replace("{question}", "{q}").replace("{prediction}", "{a}") + '"""'),
+        (
+            "a.py",
+            'P = f"""' + TEXT.replace("{question}", "{doc['q']}").replace("{prediction}", "{a.b}") + '"""',
+        ),
+    ],
+)
+def test_a_text_is_found_whatever_the_layout(name: str, data: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert found_in(name, data.encode(), TEXT, "{question}", "{prediction}")
+
+
+def test_a_yaml_scalar_is_folded_as_yaml_does_it() -> None:
+    folded = b"chat:\n  template: 'It''s one\n    line   with {{ a }}\n    and {{ b }}'\n"
+    assert found_in("a.yaml", folded, "It's one line   with {{ a }} and {{ b }}") == [("", 2, "template")]
+
+
+def test_the_place_is_told() -> None:
+    source = f"import os\n\nclass A:\n    PROMPTS = {{'open': {TEXT!r}}}\n"
+    assert ("", 4, "A.PROMPTS['open']") in found_in("a.py", source.encode(), TEXT)
+
+
+def test_a_retyped_prompt_is_told_as_such() -> None:
+    original = '\nIs the model’s answer right? \nIn: {question}\nOut: {prediction}\nSay "yes" or "no".\n'
+    retyped = 'Is the model\'s answer right? \nIn: {prompt}\nOut: {response}\nSay "Yes" or "No".'
+    found = found_in("a.py", f"P = {retyped!r}".encode(), original, "{question}", "{prediction}")
+    assert found[0][0] == (
+        "placeholders renamed, curly apostrophes, quoted words in lower case, with line breaks around it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.py", b"x = " + b"(" * 5000 + b")" * 5000),
+        ("a.py", b"x = " + b" + ".join([b"'a'"] * 5000)),
+        ("a.py", b"\xff\xfe\x00x"),
+        ("a.py", b'"""' * 5001),
+        ("a.json", b"[" * 100_000),
+        ("a.yaml", b"a: &a [x]\n" + b"".join(b"b%d: [*a, *a]\n" % i for i in range(99)) + b"\t: :"),
+        ("a.yaml", b"!!python/object/apply:os.system ['false']"),
+        ("a.py", "é = f'{x!r:>{y}}' f\"{'a' 'b'}\"\n".encode()),
+        ("a.py", b"\n" * 9 + b"f'''{\n1}'''"),
+    ],
+)
+def test_hostile_files_are_gone_through(name: str, data: bytes) -> None:
+    assert found_in(name, data, "nothing of the kind") == []
+
+
+def archive_of(root: Path, path: Path) -> Path:
+    """The folder as an archive of the kind its name tells."""
+    members = [p for p in sorted(root.rglob("*")) if p.is_file()]
+    if path.suffix in (".zip", ".whl"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+            for p in members:
+                out.write(p, f"top/{p.relative_to(root)}")
+    else:
+        with tarfile.open(path, "w:gz") as out:
+            for p in members:
+                out.add(p, f"top/{p.relative_to(root)}")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folder", "x.zip", "x.whl", "x.tar.gz", "x.tgz"])
+def test_every_text_of_the_toolkits_is_found(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with made_up(monkeypatch) as texts:
+        root = checkout(tmp_path / "tools", texts)
+        path = root if kind == "folder" else archive_of(root, tmp_path / kind)
+        looked = search([path], wanted_texts())
+        assert {f.text for f in looked.found.values()} == set(texts.values())
+        assert all(rendered_wrongly(public_texts()[f.sha256], f.text) is None for f in looked.found.values())
+        where = {f.text: f for f in looked.found.values()}
+        assert where[texts["bb32b1acf25052aafbc5d38c0a7b231ed4ad1de637cdfc8f87c3d2ec2ec03d33"]].name == (
+            "OpenAudioBench_PROMPTS['alpaca_eval']"
+        )
+        assert {f.how for f in looked.found.values()} == {
+            "",
+            "line ends and byte order mark as in the original",
+            "without the final line break",
+        }
+
+
+def test_links_and_version_control_are_left_alone(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.txt").write_text(TEXT)
+    tree = tmp_path / "tree"
+    (tree / ".git").mkdir(parents=True)
+    (tree / ".git" / "a.txt").write_text(TEXT)
+    (tree / "link.txt").symlink_to(outside / "a.txt")
+    (tree / "folder").symlink_to(outside)
+    (tree / "loop").symlink_to(tree)
+    os.mkfifo(tree / "pipe")
+    wanted = [Wanted(digest(TEXT), "w")]
+    assert search([tree], wanted).found == {}
+    linked = tmp_path / "named"
+    linked.symlink_to(outside)
+    assert search([linked], wanted).found, "what the user names is read"
+
+
+def test_archives_are_read_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "FILE_LIMIT", 1000)
+    monkeypatch.setattr(trees, "BYTES_LIMIT", 5000)
+    bomb, tar = tmp_path / "bomb.zip", tmp_path / "bomb.tar.gz"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("large.txt", "x" * 100_000)
+        out.writestr("../../escape\n.txt", TEXT)
+        for k in range(20):
+            out.writestr(f"{k}.txt", "y" * 900)
+    with tarfile.open(tar, "w:gz") as archive:
+        link = tarfile.TarInfo("link.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        huge = tarfile.TarInfo("huge")
+        huge.size = 100_000
+        archive.addfile(huge, io.BytesIO(bytes(100_000)))
+    looked = search([bomb], [Wanted(digest(TEXT), "w")])
+    assert looked.large == 1 and looked.cut_off and len(looked.notes()) == 2
+    assert [f.file for f in looked.found.values()] == ["../../escape?.txt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bomb.tar.gz", "bomb.zip"]
+    assert search([tar], []).cut_off
+
+
+@pytest.mark.parametrize("name", ["no.zip", "no.tar.gz", "no.whl"])
+def test_what_is_no_archive_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"nothing of the kind")
+    with pytest.raises(UsageError, match=r"archive .* can't be read"):
+        search([tmp_path / name], [])
+    with pytest.raises(UsageError, match="there is no checkout"):
+        search([tmp_path / "missing"], [])
+
+
+# --- wordings --------------------------------------------------------------------------------------
+
+
+def test_missing_texts_are_named_with_the_way_to_get_them(own_store: Path) -> None:
+    with pytest.raises(MissingWording, match=r"98f2e991.*prompts import") as told:
+        OFFICIAL.rubric("voicebench_open", "official")
+    assert "MatthewCYM/VoiceBench@5338154" in str(told.value)
+    with pytest.raises(MissingWording, match="07e351f0"):
+        open_judge("kimi", None, manner=OFFICIAL)
+
+
+def test_official_texts_are_sent_as_the_public_code_sends_them(imported: dict[str, str]) -> None:
+    asked = sample(" what {response}? ")
+    judge = open_judge("official", None, manner=OFFICIAL)
+    text = imported["98f2e9919fbad61f1cab0c2492f53519412d97faeead126c756d73355552bd1e"]
+    (_, system), (role, said) = judge.request(asked, answer("so {prompt}")).messages
+    assert role == "user" and system.startswith("You are a helpful assistant who tries")
+    assert said == text.replace("{prompt}", " what {response}? ").replace("{response}", "so {prompt}")
+    assert judge.rubric.label == f"voicebench_open:official@{digest(text)[:8]}"
+    assert judge.rubric.label in judge.signature
+
+    kimi = qa_judge("kimi", None, manner=OFFICIAL).request(sample(" q ", " {r} "), answer(" a ")).messages
+    text = imported["8f2b1ab22c00208f49b86f9c5962bbbb5af50c4395eee50c02c07d227d87a31e"]
+    assert kimi[1] == ("user", text.format(question="q", answer="{r}", prediction=" a "))
+
+
+def test_each_official_text_brings_its_system_message(imported: dict[str, str]) -> None:
+    chat = chatbot_judge(None, manner=OFFICIAL)
+    assert [role for role, _ in chat.request(sample(), answer()).messages] == ["user"]
+    pro = mmau_pro_open_judge(None, manner=OFFICIAL)
+    (_, system), (_, said) = pro.request(sample(), answer()).messages
+    assert system == "You are a helpful and objective evaluator."
+    assert "[context] general open-ended question answering\n[question] q?" in said and "{keep}\n" in said
+    assert pro.signature != mmau_pro_open_judge(None).signature
+    assert mcq_judge(None).asking.system == SYSTEM, "our own wording keeps ours"
+    for subset in ("alpaca_eval", "llama_questions", "reasoning_qa", "trivia_qa", "web_questions"):
+        oab = OABJudge(subset, None, "kimi", manner=OFFICIAL)
+        messages = oab.request(sample(" q "), answer(" a ")).messages
+        assert messages[0][1].startswith("You are a helpful assistant who tries")
+        assert "[question] q\n" in messages[1][1] and "[prediction]  a \n" in messages[1][1]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_vstyle_needs_all_four_and_sends_one_text_part(imported: dict[str, str], language: str) -> None:
+    judge = vstyle_judge(language, None, manner=OFFICIAL)
+    assert judge.wording.startswith("vstyle*4:official@")
+    for category in VSTYLE_CATEGORIES:
+        rubric = judge.rubric_of(sample(ability=f"{category}/x"))
+        fields = judge.fields(sample("say {instruction_type}", ability=f"{category}/x"), "OUR SENTENCE")
+        said = rubric.render(**fields)
+        assert f"[instruction_type] {category}/x\n[input_instruction] say {{instruction_type}}\n" in said
+        assert "OUR SENTENCE" not in said and said.endswith("# Speech")
+    path = store.path_of(digest(imported["3360e7333a13ba123b9d505c9ce64b9a99f16854092d7833db77bcb5cea37aa7"]))
+    path.unlink()
+    if language == "en":
+        with pytest.raises(MissingWording, match=r"en/empathy\.txt"):
+            vstyle_judge(language, None, manner=OFFICIAL)
+
+
+def test_what_stands_for_nothing_public_stays_ours(own_store: Path) -> None:
+    for name in ("custom_rating", "speech_style_speech_if", "style_separation"):
+        assert OFFICIAL.rubric(name).label == load_rubric(name).label
+        assert ":own@" in OFFICIAL.rubric(name).label
+
+
+def test_wordings_never_share_a_signature(imported: dict[str, str], tmp_path: Path) -> None:
+    for name in rubric_names():
+        (tmp_path / f"{name}.j2").write_text(rubric_file(name), encoding="utf-8")
+    users = Manner(wording=str(tmp_path))
+    signatures = {open_judge("kimi", None, manner=m).signature for m in (Manner(), OFFICIAL, users)}
+    assert len(signatures) == 3, "the same words under another name are still told apart"
+    official = official_rubric(load_rubric("voicebench_open"), "kimi")
+    assert isinstance(official, OfficialRubric)
+    with pytest.raises(ValueError, match="wants the fields"):
+        official.render(question="q")
+    with pytest.raises(ValueError, match="must be text"):
+        official.render(question="q", response=1)  # type: ignore[arg-type]
+
+
+def test_rubrics_are_noted_whatever_the_wording(own_store: Path) -> None:
+    with noting_rubrics() as noted:
+        open_judge("kimi", None, manner=OFFICIAL)
+        vstyle_judge("en", None, manner=Manner(wording="/no/folder"))
+    assert noted[0] == ("voicebench_open", "kimi") and len(noted) == 5
+
+
+# --- a folder of the user's ------------------------------------------------------------------------
+
+
+def test_a_folder_of_the_users(tmp_path: Path) -> None:
+    ours = rubric_file("voicebench_open")
+    path = tmp_path / "voicebench_open.j2"
+    path.write_bytes(
+        b"\xef\xbb\xbf"
+        + ours.replace("role: user", "role: user\nsystem: Be kind.").replace("\n", "\r\n").encode()
+    )
+    judge = open_judge("kimi", None, manner=Manner(wording=str(tmp_path)))
+    assert judge.rubric.label == f"voicebench_open:user@{load_rubric('voicebench_open').text_hash}"
+    assert judge.asking.system == "Be kind."
+    path.write_text(ours + "Be strict.\n")
+    changed = open_judge("kimi", None, manner=Manner(wording=str(tmp_path)))
+    assert changed.signature != judge.signature and changed.asking.system == SYSTEM
+    with pytest.raises(UsageError, match=r"no voicebench_qa.j2 in it; start from ours"):
+        qa_judge("kimi", None, manner=Manner(wording=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("---\n", "", 1), "head"),
+        (("name: voicebench_open", "name: other"), "head names 'other'"),
+        (("role: user", "role: judge"), "role is user or system"),
+        (("[question, response]", "[question]"), "placeholders must be question, response"),
+        (("[question, response]", "7"), "lacks or garbles"),
+        (("{{ response }}", "the answer"), "never shows {{ response }}"),
+        (("{{ response }}", "{{ response }}{{ prediction }}"), "has 'prediction'"),
+        (("{{ response }}", "{{ response"), "no Jinja2 template"),
+        (("fill: replace", "fill: shell"), "fill must be one of"),
+    ],
+)
+def test_a_broken_rubric_is_named(change: tuple[str, str], told: str, tmp_path: Path) -> None:
+    text = rubric_file("voicebench_open")
+    (tmp_path / "voicebench_open.j2").write_text(text.replace(*change), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"voicebench_open\.j2") as raised:
+        user_rubric(tmp_path, "voicebench_open")
+    assert told in str(raised.value)
+
+
+def test_a_rubric_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "voicebench_open.j2").write_bytes(b"---\xff")
+    with pytest.raises(UsageError, match="can't be read"):
+        user_rubric(tmp_path, "voicebench_open")
+
+
+# --- the command line ------------------------------------------------------------------------------
+
+
+def judged(bench: Bench, url: str, *more: object) -> Done:
+    path = bench.tmp / "p.jsonl"
+    rows = [{"id": k, "text": f"answer {k}", "row": {"prompt": f"question {k}"}} for k in range(3)]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    words = ["--task", OPEN, "--out", bench.tmp / "a", "--judge", "openai/j", "-J", f"base_url={url}"]
+    return bench.here("score", path, *words, *more)
+
+
+def test_import_show_list_and_verify(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with made_up(monkeypatch) as texts:
+        root = checkout(bench.tmp / "tools", texts)
+        nothing = bench.here(
+            "prompts", "import", bench.tmp / "tools/vstyle/lalm_eval/eval_prompts/en", "--json"
+        )
+        assert nothing.code == 0 and len(json.loads(nothing.out)["found"]) == 4
+        (bench.tmp / "empty").mkdir()
+        assert bench.here("prompts", "import", bench.tmp / "empty").code == 1
+        refused(bench.here("prompts", "import", bench.tmp / "missing"), "there is no checkout")
+        refused(bench.here("prompts", "import"), "prompts import PATH")
+
+        done = bench.here("prompts", "import", root / "VoiceBench", root / "kimi")
+        assert done.code == 0 and "still missing" in done.out and "sonalkum/MMAUPro@960e93a" in done.out, (
+            done.said
+        )
+        told = json.loads(bench.here("prompts", "import", root, "--json").out)
+        states = {f["state"] for f in told["found"]}
+        assert states == {"imported", "already there"} and len(told["found"]) == len(texts)
+        assert [m["what"].split()[0] for m in told["missing"]] == ["MMSU"]
+
+        rows = {r["name"]: r for r in json.loads(bench.here("prompts", "list", "--json").out)}
+        assert set(rows) == set(rubric_names())
+        assert all(p["imported"] for r in rows.values() for p in r["stands_for"])
+        assert {"task": OPEN, "protocol": "official"} in rows["voicebench_open"]["used_by"]
+        assert "none: stays ours" in bench.here("prompts", "list").out
+
+        official = texts["07e351f0031c812b28724dd8569b0a2ea7fc421dd27ef27dcfce8d1ac493eed7"]
+        kimi = ["prompts", "show", "voicebench_open", "--prompts", "official", "--protocol", "kimi"]
+        assert bench.here(*kimi).out == official
+        refused(bench.here(*kimi[:-2]), "--protocol official or --protocol kimi")
+        refused(bench.here("prompts", "show", "custom_rating", "--prompts", "official"), "stays ours")
+        assert json.loads(bench.here(*kimi, "--json").out)["text"] == official
+
+        good = bench.here("prompts", "verify", "--json")
+        assert good.code == 0, good.said
+        assert {c["state"] for c in json.loads(good.out)["coverage"]} == {"complete", "ours only"}
+        kept = bench.tmp / "config/prompts" / f"{digest(official)}.txt"
+        kept.write_text("altered")
+        bad = bench.here("prompts", "verify")
+        assert bad.code == 1 and str(kept) in bad.err and "altered" in bad.out
+        refused(bench.here(*kimi), "was altered")
+        assert bench.here("prompts", "import", root).code == 0
+        assert bench.here("prompts", "verify").code == 0
+
+
+def test_show_gives_a_file_that_loads(bench: Bench) -> None:
+    mine = bench.tmp / "mine"
+    mine.mkdir()
+    for name in rubric_names():
+        (mine / f"{name}.j2").write_text(bench.here("prompts", "show", name).out, encoding="utf-8")
+        assert user_rubric(mine, name).text_hash == load_rubric(name).text_hash
+    assert bench.here("prompts", "show", "voicebench_qa", "--prompts", mine).out == rubric_file(
+        "voicebench_qa"
+    )
+    body = bench.here("prompts", "show", "voicebench_qa", "--body").out
+    assert body == load_rubric("voicebench_qa").body + "\n"
+    refused(bench.here("prompts", "show"), "name one rubric")
+    refused(bench.here("prompts", "show", "nosuch"), "no judge rubric")
+    refused(bench.here("prompts", "list", "x"), "takes no names")
+
+
+def test_scores_of_two_wordings_are_kept_apart(bench: Bench) -> None:
+    """Both are on record, results hold one, and go back without asking again."""
+    mine = bench.tmp / "mine"
+    mine.mkdir()
+    own = bench.here("prompts", "show", "voicebench_open").out
+    (mine / "voicebench_open.j2").write_text(own.replace("Write the number", "In short: write the number"))
+    with mock_server(texts=["4"]) as mock:
+        assert judged(bench, mock.url).code == 0
+        ours = result(bench.tmp / "a", OPEN)
+    with mock_server(texts=["2"]) as mock:
+        assert judged(bench, mock.url, "--prompts", mine).code == 0
+        assert mock.requests() == 3
+        theirs = result(bench.tmp / "a", OPEN)
+        assert "In short: write" in mock.stats()["last"]["messages"][-1]["content"]
+        assert json.loads((bench.tmp / "a/run.json").read_text())["options"]["prompts"] == str(mine)
+        report = (bench.tmp / "a/report.html").read_text()
+    assert (ours["value"], ours["n_scored"]) == (4.0, 3) and (theirs["value"], theirs["n_scored"]) == (2.0, 3)
+    assert "voicebench_open:own@" in ours["judges"][0] and "voicebench_open:user@" in theirs["judges"][0]
+    assert "in our own words" not in report and "in the user" in report
+    scores = lines(bench.tmp / "a" / OPEN / "scores.jsonl")
+    kept = {(s["judge"].split()[2].partition("@")[0], s["value"]) for s in scores}
+    assert kept == {("voicebench_open:own", 4.0), ("voicebench_open:user", 2.0)}
+    with mock_server(texts=["1"]) as mock:
+        assert judged(bench, mock.url).code == 0
+        assert mock.requests() == 0 and result(bench.tmp / "a", OPEN)["value"] == 4.0
+
+
+def test_official_words_on_the_command_line(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with made_up(monkeypatch) as texts, mock_server(texts=["3"]) as mock:
+        told = refused(judged(bench, mock.url, "--prompts", "official"), "OPEN_QA_PROMPT", "prompts import")
+        assert "meta_prompt_open" not in told, "of the protocol at hand"
+        assert mock.requests() == 0 and not (bench.tmp / "a").exists()
+        root = checkout(bench.tmp / "tools", texts)
+        assert bench.here("prompts", "import", root).code == 0
+        assert judged(bench, mock.url, "--prompts", "official").code == 0
+        system, user = mock.stats()["last"]["messages"]
+        assert system["content"].startswith("You are a helpful assistant who tries")
+        assert user["content"].startswith("\nGrade this, made up for 07e351f0.\n[question] question")
+        entry = result(bench.tmp / "a", OPEN)
+        assert entry["value"] == 3.0 and "voicebench_open:official@" in entry["judges"][0]
+        assert "in our own words" not in (bench.tmp / "a/report.html").read_text()
+    refused(
+        judged(bench, "http://127.0.0.1:9/v1", "--prompts", bench.tmp / "nofolder"),
+        "own, official, or a folder",
+    )
+
+
+def test_all_missing_texts_of_a_run_are_named_at_once(bench: Bench) -> None:
+    run = ["run", "--model", "replay/x", "--suite", "smoke", "--prompts", "official", "--dry-run"]
+    (bench.tmp / "p.jsonl").write_text('{"id": 1, "text": "a"}\n')
+    run[2] = f"replay/{bench.tmp / 'p.jsonl'}"
+    told = refused(bench.here(*run), "prompts import")
+    assert all(
+        w in told for w in ("OPEN_QA_PROMPT", "SQ_QA_PROMPT", "zh/empathy.txt", "chatbot-eval", "MMAU-Pro")
+    )
+
+
+# --- the real texts, where the user has them -----------------------------------------------------------
+
+
+@pytest.mark.skipif(not FOUND_REAL, reason="no official text is imported here")
+def test_the_real_texts_render_as_published() -> None:
+    for sha256, text in FOUND_REAL.items():
+        assert rendered_wrongly(public_texts()[sha256], text) is None, public_texts()[sha256].what
+
+
+@pytest.mark.skipif(
+    "e10590490a68b8d3e95da052e463a81f864e6f404a41a0e835da683889b11491" not in FOUND_REAL,
+    reason="UltraEval-Audio's chatbot-eval is not imported here",
+)
+def test_the_real_chatbot_prompt_is_filled_as_on_record() -> None:
+    judge = chatbot_judge(None, manner=OFFICIAL)
+    rows = lines(Path(__file__).parent / "vectors/ultraeval.ue_chatbot_eval.jsonl")
+    rows = [r for r in rows if "official" in r]  # of the others the public scorer tells nothing
+    assert rows
+    for row in rows:
+        asked = sample(row["input"]["instruction"])
+        [(_, said)] = judge.request(asked, answer(row["input"]["response"])).messages
+        assert isinstance(said, str) and digest(said) == row["official"]["prompt_sha256"]
+
+
+def test_audio_follows_one_text(imported: dict[str, str]) -> None:
+    """VStyle sheet section 3: the text, then the recordings."""
+    import asyncio
+
+    from tests.mock_openai import tone_wav
+
+    judge = vstyle_judge("en", None, manner=OFFICIAL)
+    reply = Response("s", text="", audio=Audio(data=tone_wav(0.1), format="wav"))
+    given = sample("say it", ability="empathy/anger")
+    request = asyncio.run(judge.prepared(given, Answer("", reply)))
+    [(role, parts)] = request.messages
+    assert role == "user" and [isinstance(p, str) for p in parts] == [True, False]

@@ -6,15 +6,17 @@ no address and no key stands in it. Floor 2; field by field: docs/run-directory.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalkit.records import JSON
-from evalkit.store import CALLS, Appender, encode_line, read_lines
+from evalkit.store import CALLS, Appender, encode_line, read_lines, write_atomically
 from evalkit.usage import Tokens
 
+COSTS = "costs.json"
 ASR = "asr"
 DIGITS = 9
 """Decimals of a sum of money in USD: a call to a small model costs millionths."""
@@ -185,6 +187,25 @@ class Sums:
         }
 
 
+def costs_of(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tasks of a run's results cost so far, from its ledger; see `costs`."""
+    tasks: Mapping[str, Any] = results.get("tasks") or {}
+    return costs(
+        read_calls(folder),
+        {name: [str(c["table"]) for c in t.get("cells") or ()] for name, t in tasks.items()},
+    )
+
+
+def write_costs(folder: Path, results: Mapping[str, Any]) -> None:
+    """Replace costs.json, where anything is on record. Raises StoreError.
+
+    Beside results.json and not in it: the same numbers come from a run that was cut off and went on, at another cost.
+    """
+    if (folder / CALLS).exists():
+        text = json.dumps({"v": 1, **costs_of(folder, results)}, indent=1, ensure_ascii=False)
+        write_atomically(folder / COSTS, text + "\n")
+
+
 def costs(calls: Iterable[Call], tables: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """What the calls for some tasks came to, by model, by task and by published table.
 
@@ -193,7 +214,7 @@ def costs(calls: Iterable[Call], tables: Mapping[str, Sequence[str]]) -> dict[st
             out, those for no task (probes) count by model only.
 
     Returns:
-        The `cost` of results.json; each list sorted, so that the same calls give the same bytes.
+        The content of costs.json; each list sorted, so that the same calls give the same bytes.
     """
     by_model: dict[tuple[str, str], Sums] = {}
     by_task: dict[tuple[str, str], Sums] = {}

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
-from evalkit.ledger import costs, read_calls
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import digest_of
 from evalkit.segments import Segments, StrataOf, collect, segment_row, strata_of, unscored
@@ -370,12 +369,10 @@ def build_results(
     for name, plan in by_name.items():
         entries[name], matrices[name] = task_results(run, plan, model)
     found = {o.name: overall_result(o, entries, matrices, by_name) for o in overalls}
-    tables = {name: [c.table for c in plan.task.cells] for name, plan in by_name.items()}
     return {
         "v": RESULTS_VERSION,
         "evalkit": __version__,
         "model": model.to_json(),
         "tasks": entries,
         "overall": {name: value for name, value in found.items() if value is not None},
-        "cost": costs(read_calls(run.root), tables),
     }

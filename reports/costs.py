@@ -1,16 +1,17 @@
-"""What judging and transcribing cost, in words and as a table: from the `cost` of results.json."""
+"""What judging and transcribing cost, in words and as a table: from the ledger (calls.jsonl)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from evalkit.ledger import ASR, costs_of
 from evalkit.prices import money
 from evalkit.usage import in_words, short
 from reports.runs import RunView
 
-ASR = "asr"
 ROLES = {"judge": "Judge", "lalm-judge": "LALM judge", ASR: "ASR"}
 COLUMNS = (
     *("run", "model", "by", "name", "role", "calls", "cached", "failed", "replies"),
@@ -43,9 +44,8 @@ class CostTable:
     notes: tuple[str, ...]
 
 
-def _cost(results: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = results.get("cost")
-    return found if isinstance(found, Mapping) else {}
+def _cost(run: RunView) -> Mapping[str, Any]:
+    return costs_of(run.root, run.results)
 
 
 def _judges(cost: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -65,9 +65,9 @@ def priced(usd: float | None, unpriced: int, short_form: bool = False) -> str:
     return f"{money(usd)} + ?" if short_form else f"{money(usd)} and {unpriced:,} calls of unknown price"
 
 
-def summary(results: Mapping[str, Any]) -> list[str]:
+def summary(folder: Path, results: Mapping[str, Any]) -> list[str]:
     """For the end of a run: "judges: 1,234 calls (1,000 cached), 0.9M tokens, $0.41"; [] where nobody was asked."""
-    cost, out = _cost(results), []
+    cost, out = costs_of(folder, results), []
     if rows := _judges(cost):
         told = ", ".join(
             f"{sum(r[k] for r in rows):,} {k}" for k in ("cached", "failed") if sum(r[k] for r in rows)
@@ -100,7 +100,7 @@ def _rtf(row: Mapping[str, Any]) -> str:
 
 def spent(run: RunView) -> tuple[str, str, str] | None:
     """For the head of the page: a value, its caption and a remark; None where nobody was asked."""
-    cost = _cost(run.results)
+    cost = _cost(run)
     rows = _judges(cost)
     if not rows:
         return None
@@ -115,7 +115,7 @@ def spent(run: RunView) -> tuple[str, str, str] | None:
 
 def cost_table(run: RunView) -> CostTable | None:
     """The table "What judging cost"; None where nobody was asked or heard."""
-    cost = _cost(run.results)
+    cost = _cost(run)
     if not cost.get("by_model"):
         return None
     models = [
@@ -165,7 +165,7 @@ def _as_of(price: Mapping[str, Any]) -> str:
 def csv_rows(runs: Sequence[RunView]) -> Iterator[list[Any]]:
     """Lines of csv/costs.csv: by model, by task, by table, for each run."""
     for run in runs:
-        cost = _cost(run.results)
+        cost = _cost(run)
         for by, name in (("by_model", "model"), ("by_task", "task"), ("by_table", "table")):
             for r in cost.get(by) or ():
                 t = r["tokens"]

@@ -424,7 +424,15 @@ ALWAYS = {
     "responses.jsonl": {"sent", "audio", "error", "attempts", "groups", "meta"},
     "scores.jsonl": {"counts", "reason", "touched"},
 }
-FILES = ("run.json", "responses.jsonl", "transcripts.jsonl", "scores.jsonl", "results.json")
+FILES = (
+    "run.json",
+    "responses.jsonl",
+    "transcripts.jsonl",
+    "scores.jsonl",
+    "calls.jsonl",
+    "costs.json",
+    "results.json",
+)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -37,7 +37,7 @@ def conclude(outcome: Outcome, out: Path, *, json_out: bool, report: bool, forgi
     told = (*outcome.notes, *remarks(results, Run(out)))
     for line in dict.fromkeys(told):  # one data set may serve several tasks
         print(line, file=sys.stderr)
-    for line in costs.summary(results):
+    for line in costs.summary(out, results):
         print(line, file=sys.stderr)
     say = sys.stderr if json_out else sys.stdout
     # After the table: a report that can't be written takes no number along.

@@ -24,7 +24,7 @@ from evalkit.engine.signals import handlers_kept, listen
 from evalkit.engine.state import TaskState
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Roles, Runner
-from evalkit.ledger import Call
+from evalkit.ledger import Call, write_costs
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import JSON, Modality, digest_of
 from evalkit.results import build_results
@@ -242,6 +242,7 @@ def results_of(
     plans = [replace(s.plan, ids=frozenset(s.seen) if s.plan.n is not None else None) for s in states]
     results = build_results(run, plans, card, overalls)
     run.write_results(results)
+    write_costs(run.root, results)
     return results
 
 

@@ -163,7 +163,7 @@ class Sums:
         self.replies += call.replies if not call.error else 0
         if (count := call.tokens or call.estimate) is not None:
             self.tokens = self.tokens + count
-            self.estimated += call.tokens is None
+            self.estimated += call.tokens is None and bool(call.task)
         if call.usd is not None:
             self.usd += call.usd
         elif not call.error:

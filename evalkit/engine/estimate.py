@@ -54,6 +54,7 @@ class Likely:
         calls: requests; None where the number of samples isn't known. `replies` counts their votes.
         usd: None where the price isn't known.
         upper: True where only some of the samples are asked about, nobody knows how many.
+        unsettled: True where the judge has to find out first how it can ask (G-Eval).
         measured: True where tokens or seconds are those of calls or answers on record.
     """
 
@@ -66,6 +67,7 @@ class Likely:
     audio: float = 0.0
     usd: float | None = None
     upper: bool = False
+    unsettled: bool = False
     measured: bool = False
     tables: tuple[str, ...] = ()
 
@@ -137,6 +139,7 @@ def _task(
             audio=each.audio * k,
             usd=price.usd(total) if price is not None else None,
             upper=len(_leaves(judge)) > 1,
+            unsettled=any(not getattr(getattr(j, "mode", None), "settled", True) for j in leaves),
             measured=typical.measured or before is not None,
             tables=tables,
         )
@@ -169,7 +172,7 @@ class Each:
 def _each(judge: Judge, typical: Typical, price: Price | None) -> Each:
     """What one call of a judge takes, by the length of its rubric and of typical answers."""
     told: Any = judge
-    asking = getattr(told, "asking", None)
+    asking = getattr(told, "how", None) or getattr(told, "asking", None)
     replies = int(getattr(asking, "votes", 1) or 1)
     rubrics = [r for r in (getattr(told, "rubric", None), *dict(getattr(told, "rubrics", {})).values()) if r]
     body = max((text_tokens(str(getattr(r, "body", ""))) for r in rubrics), default=QUESTION_TOKENS)

@@ -19,11 +19,15 @@ class CachedChat(Wrapped):
 
     Args:
         identity: what decides replies beside the request: model, address, options. No secrets.
+
+    Attributes:
+        probed: True once the model itself was asked what it can do.
     """
 
     def __init__(self, model: Any, identity: Mapping[str, Any], cache: Cache) -> None:
         super().__init__(model)
         self._identity, self._cache = dict(identity), cache
+        self.probed = False
         self._flights: dict[str, asyncio.Future[ChatReply | None]] = {}
 
     async def abilities(self) -> Abilities:
@@ -32,6 +36,7 @@ class CachedChat(Wrapped):
         held = self._cache.get(key)
         if isinstance(held, dict):
             return Abilities(bool(held.get("logprobs")), bool(held.get("schema")))
+        self.probed = True
         found = await abilities_of(self.model)
         self._cache.put(key, {"logprobs": found.logprobs, "schema": found.schema})
         return found

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.chat import ChatReply, ChatRequest
+from evalkit.chat import Abilities, ChatReply, ChatRequest, abilities_of
 from evalkit.engine.budget import BUDGET
 from evalkit.engine.wrapped import Wrapped
 from evalkit.errors import RunnerError
@@ -23,6 +23,8 @@ from evalkit.prices import Price, audio_rate, load_prices
 from evalkit.records import JSON, Audio, Transcript
 from evalkit.usage import audio_seconds, estimated, tokens_of
 
+PROBE = ChatRequest((("user", "What can you do?" * 4),))
+"""Stands for what an endpoint is asked to find out what it can do, whose tokens nobody tells us."""
 INTERRUPTED = "interrupted"
 """`error` of a call that was under way when the run was stopped."""
 
@@ -76,6 +78,21 @@ class MeteredChat(Wrapped):
     def __init__(self, model: Any, role: str, price: Price | None) -> None:
         super().__init__(model)
         self.role, self.price = role, price
+        self._abilities: Abilities | None = None
+
+    async def abilities(self) -> Abilities:
+        """What the model can do, asked once; a probe of an endpoint is on record as a call for no sample."""
+        if self._abilities is None:
+            started = time.perf_counter()
+            try:
+                self._abilities = await abilities_of(self.model)
+            except RunnerError as error:
+                self._note(PROBE, started, None, error.kind)
+                raise
+            # A model in this process isn't asked: it knows.
+            if "base_url" in getattr(self.model, "identity", dict)() and getattr(self.model, "probed", True):
+                self._note(PROBE, started, ChatReply(("yes",)))
+        return self._abilities
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Reply. Raises `RunnerError`."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.records import Score
+from reports.audits import csv_tables
 from reports.cells import Cell, Row, Table
 from reports.costs import COLUMNS as COST_COLUMNS
 from reports.costs import csv_rows
@@ -170,6 +171,7 @@ def write_csv(
     written = [write_results(t, out / f"results_{slug(t.key)}.csv") for t in tables]
     if costs := list(csv_rows(runs)):
         written.append(_write(out / "costs.csv", COST_COLUMNS, iter(costs)))
+    written += [_write(out / name, header, iter(rows)) for name, header, rows in csv_tables(runs)]
     for task in dict.fromkeys(t for r in runs for t in r.tasks) if samples else ():
         written.append(write_samples(runs, task, out / f"samples_{slug(task)}.csv"))
     return written

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.anatomy import Bin, anatomy
+from reports.audits import sections
 from reports.cells import Row, Table, number, pair
 from reports.costs import cost_table
 from reports.errors import ErrorTable, error_table
@@ -210,6 +211,7 @@ def render_page(runs: Sequence[RunView], tables: Sequence[Table], options: PageO
         for t in tables
         for kind, make in (("csv", csv_text), ("md", markdown))
     }
+    audits = [(r, sections(r)) for r in runs]
     data = [("d-cells", cells), ("d-copies", copies), ("d-sound-missing", box.missing), *blocks]
     style = "\n" + _static("report.css")
     script = "\n(() => {\n'use strict';\n" + "\n".join(_static(s) for s in SCRIPTS) + "\nstart();\n})();\n"
@@ -229,6 +231,8 @@ def render_page(runs: Sequence[RunView], tables: Sequence[Table], options: PageO
                 for r in runs
             ],
             tables=tables,
+            audits=audits,
+            audited=any(found for _, found in audits),
             strips=[(t, strips(t)) for t in tables],
             pages=pages,
             all_smoke=all(r.smoke for r in runs),

@@ -39,12 +39,13 @@ from evalkit.store import Run
 def call(args: argparse.Namespace) -> int:
     """Do the audit asked for; the exit code."""
     from evalkit.cli import judge_audit_live as live
+    from evalkit.cli import judge_audit_probes as probing
 
     modes: dict[str, Callable[[argparse.Namespace], int]] = {
         "humans": humans,
         "judges": judges,
         "repeats": live.repeats,
-        "probes": live.probes,
+        "probes": probing.probes,
     }
     return modes[args.what](args)
 

@@ -119,7 +119,7 @@ def _votes(run: Run, tasks: Sequence[str], args: argparse.Namespace) -> int:
             )
     if not pages:
         raise UsageError(
-            f"{run.root} holds no votes of a judge that gives several; name one to be asked again: --judge openai/MODEL."
+            f"{run.root} holds no votes of a judge that gives several; name one to ask: --judge openai/MODEL."
         )
     return conclude(pages, run.root, args)
 
@@ -302,8 +302,3 @@ def asked(bench: Bench, questions: Sequence[Question], roles: Roles, args: argpa
     kept = f", {record.known} were on record" if record.known else ""
     print(f"asked {record.asked} of {len(questions)} questions{kept}", file=sys.stderr)
     return record
-
-
-def probes(args: argparse.Namespace) -> int:
-    """What moves a judge that should not."""
-    raise NotImplementedError

@@ -6,6 +6,7 @@ What was asked is in ``RUN/audit/asked.jsonl``; a call that stopped half-way goe
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,19 @@ from evalkit.engine.state import TaskState
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Judge, Roles, Runner
 from evalkit.ledger import CallsFile
-from evalkit.records import JSON, Modality, Response, Sample, Score, Transcript, Turn, Verdict, digest_of
-from evalkit.store import Appender, Run, RunWriter, StoreError, encode_line, read_lines
+from evalkit.records import (
+    JSON,
+    Audio,
+    Modality,
+    Response,
+    Sample,
+    Score,
+    Transcript,
+    Turn,
+    Verdict,
+    digest_of,
+)
+from evalkit.store import Appender, Run, RunWriter, StoreError, encode_line, read_lines, write_bytes
 
 ASKED = "asked.jsonl"
 KEY = ("task", "sample_id", "judge", "response", "what", "turn", "content")
@@ -328,3 +340,25 @@ def altered(held: Held, judge: Judge, text: str) -> Held:
         sound = held.transcript.audio_sha256 if held.transcript else ""
         return replace(held, transcript=Transcript(sound, "altered", text))
     return replace(held, response=replace(held.response, text=text))
+
+
+def spoken(held: Held, other: Held | None, root: Path) -> Held:
+    """The answer with another's speech in its place, or with two seconds of silence."""
+    if other is not None:
+        return replace(held, response=replace(held.response, audio=other.response.audio))
+    import numpy as np
+
+    from evalkit.audio import encode_flac
+
+    data = encode_flac(np.zeros(32_000, dtype=np.float32), 16_000)
+    path = root / FOLDER / "silence.flac"
+    if not path.exists():
+        write_bytes(path, data)
+    sound = Audio(
+        path=str(path),
+        format="flac",
+        sha256=hashlib.sha256(data).hexdigest(),
+        seconds=2.0,
+        sample_rate=16_000,
+    )
+    return replace(held, response=replace(held.response, audio=sound))

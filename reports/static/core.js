@@ -67,7 +67,7 @@ function show(first) {
   for (const v of views) v.classList.toggle('on', v === view);
   document.title = `${view.dataset.title} · evalkit report`;
   for (const link of document.querySelectorAll('[data-nav]')) {
-    const here = link.dataset.nav === (inTables ? 'tables' : path === '' ? 'overview' : '-');
+    const here = link.dataset.nav === (inTables ? 'tables' : path === '' ? 'overview' : path);
     if (here) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }

@@ -4,6 +4,9 @@ The report's internal set is not public: the data is a manifest of one's own, th
 other and not with the printed ones. Rules: internal-set sheet. A model that hears (`--lalm-judge`) scores 1 to 5.
 Protocols: `strict` (whole scores; no speech, or no readable score, counts as 1, counted), `vstyle` (any number
 in brackets; failures leave the mean, counted), `control` (no user audio, no cue: how far the words alone carry).
+Of the paralinguistic track, two numbers stand beside the score on demand (section 4): ``-O control_gap=yes`` (the score
+less that of the control run on the same answers), and ``-O pair_sensitivity=yes`` (of pairs with the same words and
+different cues, the share whose scores fall when their answers are swapped).
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ from evalkit.errors import UsageError
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.sources import HubData, Row, Source
-from evalkit.stats import WEIGHTED
-from evalkit.task import Cell, Suite, Task, Variant
+from evalkit.stats import DIFFERENCE, WEIGHTED
+from evalkit.task import Cell, Metric, Suite, Task, Variant
 from judges.lalm import DROPPED, SCORED_1
-from judges.lalm_presets import Track, runs_of, speech_style_judge, user_audio_of
+from judges.lalm_presets import Track, runs_of, speech_style_judge, switched_on, user_audio_of
 from judges.manner import manner_of
 
 if TYPE_CHECKING:
@@ -40,6 +43,25 @@ FAILURES = 0.02
 """Share of failed judgements above which a run fails (section 5)."""
 
 SCORE = replace(_lalm.SCORE, pool=WEIGHTED, tolerates={SCORED_1: FAILURES, DROPPED: FAILURES})
+CONTROL = replace(SCORE, name="control", label="Control score", primary=False)
+SMALLEST_GAP = 0.2
+GAP = Metric(
+    "control_gap",
+    "Gap to control",
+    unit="points",
+    pool=DIFFERENCE,
+    scale=1.0,
+    lo=-4.0,
+    hi=4.0,
+    sources=("score", "control"),
+    primary=False,
+    warns_below=(
+        SMALLEST_GAP,
+        f"below {SMALLEST_GAP:g}, so the judge scores much the same without the user's voice and the cue, and the row "
+        "measures text",
+    ),
+)
+"""What the user's voice and the cue add to the score (section 4)."""
 OWN = (
     "is a set of your own, which no hub has: point --data-dir to its manifest.jsonl or the folder it lies in "
     "(`run_eval.py manifest check FILE` looks at it)"
@@ -108,20 +130,35 @@ def _checked(file: str, changed: int) -> Found:
 def _judges(track: Track, protocol: str) -> Callable[[Roles], list[Judge]]:
     def build(roles: Roles) -> list[Judge]:
         wished = user_audio_of(roles.options)
-        return [
-            speech_style_judge(
-                track,
-                roles.lalm,
-                parser="official" if protocol == "vstyle" else "strict",
-                on_failure="drop" if protocol == "vstyle" else "score_1",
-                runs=runs_of(roles.options),
-                user_audio=protocol != "control" and (track == HEARD if wished is None else wished),
-                control=protocol == "control",
-                manner=manner_of(roles, "lalm-judge"),
-            )
-        ]
+        judge = partial(
+            speech_style_judge,
+            track,
+            roles.lalm,
+            parser="official" if protocol == "vstyle" else "strict",
+            on_failure="drop" if protocol == "vstyle" else "score_1",
+            runs=runs_of(roles.options),
+            manner=manner_of(roles, "lalm-judge"),
+        )
+        if protocol == "control":
+            return [judge(user_audio=False, control=True)]
+        judges: list[Judge] = [judge(user_audio=track == HEARD if wished is None else wished)]
+        if _asked_for(roles, track, "control_gap"):
+            judges.append(judge(user_audio=False, control=True, metric="control"))
+        return judges
 
     return build
+
+
+def _asked_for(roles: Roles, track: Track, option: str) -> bool:
+    """Does the user want this number beside the score? Only the track that hears a cue has it."""
+    return switched_on(roles.options, option) and track == HEARD
+
+
+def _beside(track: Track) -> Callable[[Roles], list[Metric]]:
+    def numbers(roles: Roles) -> list[Metric]:
+        return [CONTROL, GAP] if _asked_for(roles, track, "control_gap") else []
+
+    return numbers
 
 
 RULE = "A model that hears scores the speech 1 to 5 by the track's steps; weighted mean. "
@@ -148,7 +185,14 @@ def _task(track: Track, subset: str, title: str) -> Task:
         ),
         to_sample=to_sample,
         variants={
-            p: Variant(_judges(track, p), (SCORE,), RULES[p], roles=("lalm-judge",)) for p in protocols
+            p: Variant(
+                _judges(track, p),
+                (SCORE,),
+                RULES[p],
+                roles=("lalm-judge",),
+                beside=_beside(track) if p != "control" else None,
+            )
+            for p in protocols
         },
         groups=("category", "language"),
         cells=(Cell("6", "Internal test set", title),),

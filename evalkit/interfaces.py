@@ -126,6 +126,9 @@ class Judge(ABC):
             rule: results count it (from question and target on record), and still tell it as errored.
         role: the role of the model that an `asks_model` judge asks: "judge" (text) or "lalm-judge" (hears).
         recorded: True for an `asks_model` judge that reads replies recorded earlier, where an answer has some.
+        recorded_by_name: of these, it reads only replies given for its metric by name.
+        languages: ISO codes of the speech or text it is defined for; None: any. It refuses others itself, sample by
+            sample ("not-english").
         in_order: True when `settle` has to see the verdicts of the whole task, in the data set's order.
     """
 
@@ -138,6 +141,8 @@ class Judge(ABC):
     judges_failure: bool = False
     role: JudgeRole = "judge"
     recorded: bool = False
+    recorded_by_name: bool = False
+    languages: tuple[str, ...] | None = None
     in_order: bool = False
 
     async def ready(self) -> None:

@@ -73,6 +73,13 @@ def _too_many(metric: Metric, touched: Mapping[str, int], n: int) -> list[str]:
     return [name for name, share in metric.tolerates.items() if touched.get(name, 0) > share * n]
 
 
+def _warning(metric: Metric, value: float | None) -> dict[str, str]:
+    """What has to be told of a value so low, if anything."""
+    if metric.warns_below is None or value is None or not value * metric.scale < metric.warns_below[0]:
+        return {}
+    return {"warning": metric.warns_below[1]}
+
+
 def _seed(*parts: str) -> int:
     return zlib.crc32("|".join(parts).encode())
 
@@ -182,6 +189,7 @@ def _metric_result(
         "reasons": reasons,
         "touched": dict(sorted(touched.items())),
         **({"too_many": too_many} if (too_many := _too_many(metric, touched, len(ids))) else {}),
+        **_warning(metric, None if withheld else found.value),
         "meaningful": not any(name in segments.doubtful for name in metric.reads),
         "judges": [plan.sign(j) for j in plan.judges_of(metric)],
         "pool": _pool(metric, strata).name,

@@ -96,6 +96,10 @@ def segment_row(
         held = [segments.scored.get(name, {}).get(sample_id) for name in metric.reads]
         row = [x for found in held for x in ((found[0], 1.0) if found else (0.0, 0.0))]
         return row if any(held) else None
+    if metric.pool.paired:
+        both = [segments.scored.get(name, {}).get(sample_id) for name in metric.reads]
+        row = [(f[1] or {})[c] for f in both if f is not None for c in ("weighted", "weight")]
+        return row if None not in both else None
     values = []
     counts: Mapping[str, float] | None = None
     for name in metric.reads:

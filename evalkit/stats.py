@@ -35,6 +35,7 @@ class Pool:
         best, worst: the row an unscored sample would add at best and at worst, given the metric's range
             and the mean row; None when the range is open (WER).
         sources: number of verdicts pooled side by side (see `mean_of_means`); 0 for all other pools.
+        paired: a row holds "weighted" and "weight" of two verdicts on the same sample (see `DIFFERENCE`).
     """
 
     name: str
@@ -43,6 +44,7 @@ class Pool:
     best: Callable[[float, float, Array], Sequence[float]] | None = None
     worst: Callable[[float, float, Array], Sequence[float]] | None = None
     sources: int = 0
+    paired: bool = False
 
     def row(self, value: float, counts: Mapping[str, float] | None) -> list[float]:
         """The segment statistics of one score. Raises KeyError when a count is missing."""
@@ -90,6 +92,25 @@ WEIGHTED = Pool(
     worst=lambda lo, hi, mean: (lo * mean[1], mean[1]),
 )
 """Mean of the samples' values, each by its weight: counts "weighted" (value times weight) and "weight"."""
+
+
+
+
+def _difference(sums: Array) -> Array:
+    import numpy as np
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out: Array = sums[..., 0] / sums[..., 1] - sums[..., 2] / sums[..., 3]
+    return out
+
+
+DIFFERENCE = Pool(
+    "difference-of-weighted-means",
+    ("weighted0", "weight0", "weighted1", "weight1"),
+    _difference,
+    paired=True,
+)
+"""Weighted mean of one verdict less that of another, over the samples that have both; its interval is a paired one."""
 
 
 def mean_of_means(sources: int) -> Pool:

@@ -38,6 +38,7 @@ class Metric:
             run doesn't count as complete.
         spoils, spoils_alone: defects that leave the public scorer without a number: at the first (an infinite
             score), or where a stratum holds nothing else (nan).
+        warns_below: a value of the printed number below which something has to be told, and what.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Metric:
     tolerates: Mapping[str, float] = field(default_factory=dict)
     spoils: tuple[str, ...] = ()
     spoils_alone: tuple[str, ...] = ()
+    warns_below: tuple[float, str] | None = None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -104,6 +106,9 @@ class Variant:
         missing: what the public scorer scores where a prediction made elsewhere lacks its answer, given how it
             lacks it; None where that is an error, as it is without such a rule. Counted as `missing_prediction`.
         roles: roles it needs ("judge", "asr").
+        asr_language: ISO code of the language that the protocol forces on the ASR engine; None: detected, as the
+            public suites do. The user's `-A language=` wins over it.
+        beside: further numbers that the user's scoring options ask for; `judges` then builds their judges, too.
     """
 
     judges: Callable[[Roles], Sequence[Judge]]
@@ -112,6 +117,13 @@ class Variant:
     skip: Callable[[Sample], tuple[str, str] | None] | None = None
     missing: Callable[[Sample, Gap], str | None] | None = None
     roles: tuple[str, ...] = ()
+    asr_language: str | None = None
+    beside: Callable[[Roles], Sequence[Metric]] | None = None
+
+    def bound(self, roles: Roles) -> tuple[Variant, tuple[Judge, ...]]:
+        """The variant with all the numbers asked for, and its judges. Raises UsageError for an option that can't be."""
+        more = tuple(self.beside(roles)) if self.beside is not None else ()
+        return replace(self, metrics=(*self.metrics, *more)) if more else self, tuple(self.judges(roles))
 
     @property
     def headline(self) -> Metric:

@@ -51,6 +51,14 @@ def user_audio_of(options: Mapping[str, JSON]) -> bool | None:
     return str(given) == "yes"
 
 
+def switched_on(options: Mapping[str, JSON], name: str) -> bool:
+    """``-O NAME=yes|no``, off by default. Raises UsageError for anything else."""
+    given = options.get(name, "no")
+    if given not in ("yes", "no", True, False):
+        raise UsageError(f"-O {name}={given}: write yes or no")
+    return given in ("yes", True)
+
+
 def _asking(parser: Parser, runs: int) -> Asking:
     """The public call sets no decoding: neither does "official"; "strict" asks at temperature 0, seeded."""
     if parser == "official":
@@ -121,9 +129,10 @@ def speech_style_judge(
     runs: int = 1,
     user_audio: bool = False,
     control: bool = False,
+    metric: str = "score",
     manner: Manner = PLAIN,
 ) -> LALMJudge:
-    """Metric "score": 1 to 5 by the tree of one track. Internal-set sheet sections 3 to 5.
+    """Metric "score" (or as `metric` says): 1 to 5 by the tree of one track. Internal-set sheet sections 3 to 5.
 
     Args:
         user_audio: play the user's turn, too; without it a sample stays unscored then.
@@ -143,8 +152,8 @@ def speech_style_judge(
         }
 
     hears: Hears = "both" if user_audio else "reply"
-    return LALMJudge(
-        metric="score",
+    judge = LALMJudge(
+        metric=metric,
         rubrics={track: manner.rubric(f"speech_style_{track}")},
         pick=lambda sample: track,
         fields=fields,
@@ -157,6 +166,8 @@ def speech_style_judge(
         asking=_asking(parser, runs),
         manner=manner,
     )
+    judge.recorded_by_name = metric != "score"  # a reply that stands alone is the score's
+    return judge
 
 
 def _told(value: JSON) -> str:

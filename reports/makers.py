@@ -86,7 +86,7 @@ def _marks(
             ("protocol", f"Protocol {entry['protocol']}, not the report's {entry['default_protocol']}.")
         )
     if m.get("warning"):
-        found.append(("differs", f"{m['label']}: {m['warning']}."))
+        found.append(("footnote", f"{m['label']}: {m['warning']}."))
     for code, n in (m.get("touched") or {}).items():
         found.append(("touched", f"{n:,} verdicts decided by the public scorer's defect {code}."))
     return tuple(dict.fromkeys(code for code, _ in found)), tuple(text for _, text in found)

@@ -15,8 +15,11 @@ SCORING_OPTIONS = {
     "seed": "seed of draws that a public scorer makes at random (default 0)",
     "mcq_fill": "letter for an answer no template fits: seeded, expected or none (default seeded)",
     "pedant_weights": "folder with PEDANT's two classifier files",
-    "utmos_weights": "UTMOS22-strong checkpoint (TorchScript or state dict)",
+    "utmos_weights": "UTMOS22-strong checkpoint (TorchScript or state dict), or hub: fetched by torch.hub",
     "utmos_checkout": "checkout of SpeechMOS, for a UTMOS state dict",
+    "utmos_device": "cpu (default) or cuda",
+    "distillmos": "yes or no: DistillMOS beside the other quality scores of spoken answers (default no)",
+    "dnsmos_personalised": "yes or no: DNSMOS's personalised P.835 network, too (default no)",
     "dnsmos_weights": "folder with the DNSMOS ONNX files",
     "judge_scoring": "of judges that rate: plain (the number in the reply), or geval (the mean over the numbers it "
     "might have given, by the log-probabilities of its tokens; by 20 replies where the endpoint tells none)",
@@ -24,6 +27,8 @@ SCORING_OPTIONS = {
     "judge_votes": "replies of a judge per answer, mean or majority as the contract says (default: the protocol's)",
     "judge_runs": "the same for LALM judges alone (default 1)",
     "judge_user_audio": "yes or no: does a LALM judge hear the user, too? (default: as the protocol has it)",
+    "control_gap": "yes or no (default): speech-style's paralinguistic track is judged without user audio and cue, too; "
+    "the difference says how far the row measures text",
     "dnsmos_convention": "ultraeval (first 9.01 s) or microsoft (mean over windows)",
     "embedder": "what matches answers with options (MMAU-Pro): hub id or folder (default nvidia/NV-Embed-v2)",
     "wer_tokens": "generation of compute-wer's tokeniser, A to E (default C: release 0.2.3)",
@@ -40,6 +45,10 @@ CHOICES = {
     "mcq_fill": ("seeded", "expected", "none"),
     "wer_tokens": ("A", "B", "C", "D", "E"),
     "wer_char": ("yes", "no"),
+    "distillmos": ("yes", "no"),
+    "dnsmos_personalised": ("yes", "no"),
+    "utmos_device": ("cpu", "cuda"),
+    "dnsmos_convention": ("ultraeval", "microsoft"),
     "normalizer": (
         *("none", "whisper-english", "whisper-english-openai"),
         *("whisper-basic", "whisper-basic-letters", "whisper-basic-bare"),

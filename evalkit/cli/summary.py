@@ -123,6 +123,8 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
             # A secondary number may be of a part on purpose (MMAU-Pro's closed questions).
             if lacking is not None and found["primary"] and (outside := entry["n"] - found["n"]) > 0:
                 yield f"{name}: {metric}: {outside} of {entry['n']} samples belong to nothing that has a weight in it"
+            if warning := found.get("warning"):
+                yield f"{name}: {found['label']} is {found['value']:.{found['decimals']}f}: {warning}"
             for defect, k in found["touched"].items():
                 share = f"{k} of {found['n_scored'] + found['n_unscored']} verdicts"
                 more = (

@@ -46,6 +46,8 @@ def recorded_for(judge: Judge, response: Response) -> tuple[str, ...] | None:
     found = response.meta.get("recorded")
     if isinstance(found, dict):
         found = next((found[m] for m in judge.metrics if m in found), None)
+    elif judge.recorded_by_name:
+        found = None
     if found is None or not judge.recorded:
         return None
     return (found,) if isinstance(found, str) else tuple(found)

@@ -109,18 +109,19 @@ def plans_for(job: Job) -> list[TaskState]:
     states = []
     for task, source, notes in _opened(job):
         protocol, variant = task.variant(job.protocol)
+        variant, judges = variant.bound(job.roles)
         if job.data.smoke:
             task = replace(task, expected=None)
         plan = ScoringPlan(
             task,
             protocol,
             variant,
-            tuple(variant.judges(job.roles)),
+            judges,
             source.describe(),
             limited=job.limits.samples is not None,
             asr=job.roles.asr.signature if job.roles.asr is not None else "given",
         )
-        states.append(TaskState(plan, source, notes=notes))
+        states.append(TaskState(plan, source, language=variant.asr_language, notes=notes))
     return states
 
 

@@ -13,10 +13,13 @@ from typing import Any
 
 from benchmarks._choices import letter, no_words, report_prompt
 from benchmarks._mmsu_tasks import check_names
+from evalkit.errors import UsageError
 from evalkit.records import Audio, Gap, Modality, Sample
 from evalkit.sources import HubData, Row
 from evalkit.stats import Strata
 from evalkit.task import Cell, Metric, Suite, Task, Variant
+from evalkit.wording import store
+from evalkit.wording.extras import MMSU_QUESTION
 from judges.choices import StrictChoice
 from judges.mmsu_letters import MMSULetters
 
@@ -27,13 +30,27 @@ _META = ("category", "sub-category", "sub-sub-category", "task_name", "linguisti
 # --- rows to samples -----------------------------------------------------------------------------
 
 
-def letter_only(question: str, options: Sequence[str | None]) -> str:
-    """The official prompt's contract in our words: one of A, B, C, D and nothing else (section 3)."""
+LETTER_ONLY = (
+    "Listen to the recording and pick the option that answers the question about it. "
+    "Reply with a single letter, A, B, C or D, and write nothing else."
+)
+"""The official instruction's contract in our words."""
+
+
+def letter_only(question: str, options: Sequence[str | None], instruction: str = LETTER_ONLY) -> str:
+    """As the official code puts it: an instruction, the question, the options by line (section 3)."""
     listed = "".join(f"\n{letter(i)}. {option}" for i, option in enumerate(options))
-    return (
-        "Listen to the recording and pick the option that answers the question about it. "
-        f"Reply with a single letter, A, B, C or D, and write nothing else.\n\nQuestion: {question}\n{listed}"
-    )
+    return f"{instruction}\n\nQuestion: {question}\n{listed}"
+
+
+def official_words(question: str, options: Sequence[str | None]) -> str:
+    """With the official instruction, which the user imported. Raises UsageError when nobody did."""
+    if (instruction := store.read(MMSU_QUESTION.sha256)) is None:
+        raise UsageError(
+            f"--prompt official: MMSU's instruction is not imported yet. Get {MMSU_QUESTION.source}, then: "
+            "run_eval.py prompts import PATH; or ask in our words: --prompt letter-only"
+        )
+    return letter_only(question, options, instruction)
 
 
 def _hear(row: Row) -> Audio:
@@ -127,6 +144,7 @@ TASKS = (
         prompts={
             "report": to_sample,
             "letter-only": _asking(letter_only),
+            "official": _asking(official_words),
             "reletter": _asking(report_prompt, reletter=True),
         },
         check=check_names,

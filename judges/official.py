@@ -177,6 +177,28 @@ def rendered_wrongly(public: StandsFor, text: str) -> str | None:
     return None if found == public.rendered.sha256 else f"it renders with sha256 {found[:8]}"
 
 
+def state_of(public: StandsFor) -> str:
+    """ "ok", "missing", "altered", or what is wrong with how the imported text renders."""
+    try:
+        text = store.read(public.sha256)
+    except UsageError:
+        return "altered"
+    if text is None:
+        return "missing"
+    return rendered_wrongly(public, text) or "ok"
+
+
+def imported_by_source() -> dict[str, tuple[list[StandsFor], list[StandsFor], list[StandsFor]]]:
+    """Of each toolkit the texts that are there, those that aren't, and, of these, those that are altered."""
+    out: dict[str, tuple[list[StandsFor], list[StandsFor], list[StandsFor]]] = {}
+    for public in public_texts().values():
+        have, lack, bad = out.setdefault(public.source, ([], [], []))
+        state = state_of(public)
+        (have if state == "ok" else lack).append(public)
+        bad += [public] if state not in ("ok", "missing") else []
+    return out
+
+
 def public_texts() -> dict[str, StandsFor]:
     """Every public text that a rubric stands for, by sha256; of one that several stand for, the first entry."""
     out: dict[str, StandsFor] = {}

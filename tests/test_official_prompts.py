@@ -10,6 +10,7 @@ import tarfile
 import warnings
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -641,6 +642,41 @@ def test_all_missing_texts_of_a_run_are_named_at_once(bench: Bench) -> None:
     assert all(
         w in told for w in ("OPEN_QA_PROMPT", "SQ_QA_PROMPT", "zh/empathy.txt", "chatbot-eval", "MMAU-Pro")
     )
+
+
+def test_a_manifest_is_parted_in_the_users_words(bench: Bench) -> None:
+    mine = bench.tmp / "mine"
+    mine.mkdir()
+    own = rubric_file("style_separation").replace("Choose one", "Choose, please, one")
+    (mine / "style_separation.j2").write_text(own, encoding="utf-8")
+    manifest = Path(__file__).parent.parent / "benchmarks/smoke/local/speech-style"
+    with mock_server(texts=["joy"]) as mock:
+        judge = ["--judge", "openai/m", "-J", f"base_url={mock.url}"]
+        assert bench.here("manifest", "separate", manifest, *judge, "--prompts", mine).code in (0, 1)
+        assert "Choose, please, one" in mock.stats()["last"]["messages"][-1]["content"]
+
+
+def test_the_doctor_counts_what_is_imported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with made_up(monkeypatch) as texts:
+        assert bench.here("prompts", "import", checkout(bench.tmp / "tools", texts) / "VoiceBench").code == 0
+        told = json.loads(bench.here("doctor", "--json").out)["official prompts"]
+    by = {row["toolkit"].partition("@")[0]: row for row in told}
+    assert by["MatthewCYM/VoiceBench"]["imported"] == "2 of 2" and not by["MatthewCYM/VoiceBench"]["mend"]
+    assert by["alibaba/vstyle"]["imported"] == "0 of 7" and "prompts import" in by["alibaba/vstyle"]["mend"]
+
+
+def test_mmsu_asks_in_official_words(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MMSU sheet section 3: the instruction, the question, the options by line; null prints as None."""
+    from benchmarks import mmsu
+
+    text = "Made-up instruction for MMSU. It takes two sentences."
+    monkeypatch.setattr(mmsu, "MMSU_QUESTION", replace(mmsu.MMSU_QUESTION, sha256=digest(text)))
+    show = ["show", "mmsu/all", "--suite", "smoke", "--prompt", "official"]
+    refused(bench.here(*show), "not imported", "dingdongwang/MMSU_Bench@f0ef334", "letter-only")
+    monkeypatch.setenv("EVALKIT_CONFIG", str(bench.tmp / "config"))
+    store.keep(text)
+    shown = bench.here(*show)
+    assert shown.code == 0 and text in shown.out, shown.said
 
 
 # --- the real texts, where the user has them -----------------------------------------------------------

@@ -24,6 +24,7 @@ Check = dict[str, Any]
 def call(args: argparse.Namespace) -> int:
     """Print what was found."""
     found = {"machine": machine(), "extras": extras(), "weights": weights(), "keys": keys(), "data": data()}
+    found["official prompts"] = prompts()
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return 0
@@ -163,6 +164,20 @@ def _smollm() -> str:
     if given or found:
         return given or str(found[0])
     raise UsageError("fetched at first use (93 MB), or set EVALKIT_LLM_GGUF")
+
+
+def prompts() -> list[Check]:
+    """How many of the public judge prompts are imported, by the toolkit they come with."""
+    from judges.official import IMPORT, imported_by_source
+
+    return [
+        {
+            "toolkit": source,
+            "imported": f"{len(have)} of {len(have) + len(lack)}" + (f", {len(bad)} altered" if bad else ""),
+            "mend": IMPORT if lack else "",
+        }
+        for source, (have, lack, bad) in imported_by_source().items()
+    ]
 
 
 def keys() -> list[Check]:

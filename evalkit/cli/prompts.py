@@ -17,7 +17,7 @@ from evalkit.wording import store
 from evalkit.wording.extras import EXTRAS
 from evalkit.wording.search import Found, Search, search
 from evalkit.wording.wanted import Wanted
-from judges.official import IMPORT, official_rubric, public_texts, rendered_wrongly, wanted_texts
+from judges.official import IMPORT, official_rubric, public_texts, state_of, wanted_texts
 from judges.prompts import Rubric, StandsFor, load_rubric, rubric_file, rubric_names, user_rubric
 
 Row = dict[str, Any]
@@ -178,7 +178,7 @@ def bring(paths: Sequence[str], *, json_out: bool) -> int:
     """Look for official texts below these paths and store them. 0: found some; 1: none. Raises UsageError."""
     looked = search([Path(p) for p in paths], wanted())
     state = {f.sha256: "imported" if store.keep(f.text) else "already there" for f in looked.found.values()}
-    missing = [w for w in wanted() if not _kept(w.sha256)]
+    missing = [w for w in wanted() if _state(w.sha256) != "ok"]
     if json_out:
         _print(
             {
@@ -248,53 +248,32 @@ def _tell_missing(missing: Iterable[Wanted]) -> None:
 # --- verify --------------------------------------------------------------------------------------
 
 
-def _kept(sha256: str) -> bool:
-    """Is this text in the store, unaltered?"""
+def _state(sha256: str) -> str:
+    """ "ok", "missing" or "altered"."""
     try:
-        return store.read(sha256) is not None
-    except UsageError:
-        return False
-
-
-def state_of(public: StandsFor) -> str:
-    """ "ok", "missing", "altered", or what is wrong with how it renders."""
-    try:
-        text = store.read(public.sha256)
+        return "missing" if store.read(sha256) is None else "ok"
     except UsageError:
         return "altered"
-    if text is None:
-        return "missing"
-    return rendered_wrongly(public, text) or "ok"
 
 
 def verify(*, json_out: bool) -> int:
     """Check every stored text, and say which benchmarks can be judged in official words. 1: something is wrong."""
     texts = [_checked(p) for p in public_texts().values()]
+    texts += [_unrendered(w.sha256, w.what, _state(w.sha256)) for w in EXTRAS]
     known = {t["sha256"] for t in texts}
-    texts += [
-        {
-            "sha256": w.sha256,
-            "text": w.what,
-            "state": "ok" if _kept(w.sha256) else "missing",
-            "rendered": "no check",
-        }
-        for w in EXTRAS
-        if _kept(w.sha256) or not store.path_of(w.sha256).exists()
-    ]
-    known |= {w.sha256 for w in EXTRAS}
     for sha256 in store.stored():
-        if sha256 not in known or not any(t["sha256"] == sha256 for t in texts):
-            state = "unknown here" if _kept(sha256) else "altered"
-            texts.append({"sha256": sha256, "text": "", "state": state, "rendered": "no check"})
+        if sha256 not in known:  # of another version of this project, say
+            state = _state(sha256)
+            texts.append(_unrendered(sha256, "", "not known here" if state == "ok" else state))
     covered = coverage()
-    wrong = [t for t in texts if t["state"] not in ("ok", "missing", "unknown here")]
+    wrong = [t for t in texts if t["state"] not in ("ok", "missing", "not known here")]
     if json_out:
         _print({"store": str(store.folder()), "texts": texts, "coverage": covered})
         return NOTHING if wrong else FOUND
     print(f"{store.folder()}\n")
     print(table([{**t, "sha256": t["sha256"][:8]} for t in texts]))
     print("\nwhat can be judged in official words (--prompts official)\n")
-    print(table([{**c, "missing": ", ".join(c["missing"]) or ""} for c in covered]))
+    print(table([_coverage_line(c) for c in covered]))
     for text in wrong:
         print(
             f"wrong: {store.path_of(text['sha256'])}: {text['state']}; delete it, then {IMPORT}",
@@ -303,38 +282,62 @@ def verify(*, json_out: bool) -> int:
     return NOTHING if wrong else FOUND
 
 
+def _unrendered(sha256: str, what: str, state: str) -> Row:
+    return {"sha256": sha256, "text": what, "state": state, "rendered": ""}
+
+
+def _coverage_line(row: Row) -> Row:
+    """One line of the table: the first task and how many more."""
+    first, *more = row["tasks"]
+    return {
+        "tasks or suite": first + (f" and {len(more)} more" if more else ""),
+        "protocol": row["protocol"],
+        "state": row["state"],
+        "texts": row["texts"],
+        "stay ours": len(row["ours"]),
+        "missing": ", ".join(m["sha256"][:8] for m in row["missing"]),
+    }
+
+
 def _checked(public: StandsFor) -> Row:
+    state = state_of(public)
     return {
         "sha256": public.sha256,
         "text": public.what,
-        "state": state_of(public),
-        "rendered": "checked" if public.rendered else "no digest published",
+        "state": state,
+        "rendered": ("checked" if public.rendered else "no digest published") if state == "ok" else "",
     }
 
 
 def coverage() -> list[Row]:
-    """By benchmark and protocol, then by suite: how many official texts it takes, and which are missing."""
+    """By task (those together that take the same texts) and protocol, then by suite: which texts are missing."""
     found = catalogue()
     rows: list[Row] = []
     for benchmark in dict.fromkeys(n.partition("/")[0] for n in found.tasks):
         tasks = [t for n, t in found.tasks.items() if n.partition("/")[0] == benchmark]
         for protocol in dict.fromkeys(p for t in tasks for p in t.variants):
-            needed = wording.needed([t for t in tasks if protocol in t.variants], protocol)
-            rows += _covered(benchmark, protocol, needed)
+            alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
+            for task in (t for t in tasks if protocol in t.variants):
+                asked = tuple(dict.fromkeys(wording.needed([task], protocol)))
+                alike.setdefault(asked, []).append(task.name)
+            rows += [_covered(names, protocol, asked) for asked, names in alike.items() if asked]
     for suite in found.suites.values():
-        tasks = found.select(list(suite.tasks))
-        rows += _covered(f"suite {suite.name}", "default", wording.needed(tasks, None))
+        needed = wording.needed(found.select(list(suite.tasks)), None)
+        if asked := tuple(dict.fromkeys(needed)):
+            rows.append(_covered([f"suite {suite.name}"], "default", asked))
     return rows
 
 
-def _covered(what: str, protocol: str, needed: Iterable[tuple[str, str]]) -> list[Row]:
-    """One row, or none where no model judges."""
-    asked = list(dict.fromkeys(needed))
-    if not asked:
-        return []
+def _covered(what: Sequence[str], protocol: str, asked: Sequence[tuple[str, str]]) -> Row:
     public = {p.sha256: p for name, under in asked if (p := load_rubric(name).public(under)) is not None}
-    missing = [p.what for p in public.values() if state_of(p) != "ok"]
+    missing = [{"sha256": p.sha256, "what": p.what} for p in public.values() if state_of(p) != "ok"]
     ours = [name for name, under in asked if load_rubric(name).public(under) is None]
     state = "ours only" if not public else "incomplete" if missing else "complete"
-    row = {"what": what, "protocol": protocol, "state": state, "texts": len(public), "ours": len(ours)}
-    return [{**row, "missing": missing}]
+    return {
+        "tasks": list(what),
+        "protocol": protocol,
+        "state": state,
+        "texts": len(public),
+        "ours": ours,
+        "missing": missing,
+    }

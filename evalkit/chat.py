@@ -74,7 +74,8 @@ class Token:
     Attributes:
         text: its characters; U+FFFD where a token ends inside a character.
         logprob: natural logarithm of its probability.
-        top: the likeliest tokens in its place with their logarithms, as far as the model tells them.
+        top: the likeliest tokens in its place with their logarithms, as far as the model tells them; () where
+            neither one of them nor the token before holds a digit, because numbers are what is weighed.
     """
 
     text: str

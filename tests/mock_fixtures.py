@@ -32,7 +32,8 @@ class MockServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def stats(self) -> dict[str, Any]:
-        """The request log: counts by path and status, connections, the last request and its headers."""
+        """The request log: counts by path and status, connections, seconds from the first request to the last reply,
+        the last request and its headers."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"http://127.0.0.1:{self.port}/stats", timeout=10) as reply:
             out: dict[str, Any] = json.load(reply)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from functools import lru_cache
@@ -10,31 +11,11 @@ from typing import Any
 JSON = Any
 
 _PIECES = re.compile(r"\d|\w+|\s+|[^\w\s]")
-OTHERS = (
-    "1",
-    "2",
-    "3",
-    "4",
-    "5",
-    "6",
-    "7",
-    "8",
-    "9",
-    "0",
-    " the",
-    " a",
-    "\n",
-    ".",
-    ",",
-    "Yes",
-    "No",
-    "I",
-    "It",
-    "[[",
-)
+NUMBERS = (*"1234567890", "10", "11", "12", "15", "20", "25", "30", "50", "75", "100", "99")
+_WORDS = "the a so it is and of to in for which that was as on with at by an this be"
+WORDS = tuple(f" {w}" for w in _WORDS.split())
 
 
-@lru_cache(maxsize=256)
 def logprobs(text: str, tops: int, kind: str) -> JSON:
     """`choices[i].logprobs` of a reply.
 
@@ -69,9 +50,15 @@ def logprobs(text: str, tops: int, kind: str) -> JSON:
     return {"content": content, "refusal": None}
 
 
+@lru_cache(maxsize=256)
+def encoded_logprobs(text: str, tops: int, kind: str) -> str:
+    """The same as JSON, made once: the mock must stay cheaper than the client it measures."""
+    return json.dumps(logprobs(text, tops, kind))
+
+
 def likely(piece: str, tops: int) -> list[tuple[str, float]]:
-    """This token with probability 0.5 and others that share the rest, the likeliest first."""
-    others = [o for o in OTHERS if o != piece][: tops - 1]
+    """This token with probability 0.5 and others of its kind that share the rest, the likeliest first."""
+    others = [o for o in (NUMBERS if piece.isdigit() else WORDS) if o != piece][: tops - 1]
     total = sum(0.5**k for k in range(1, len(others) + 1))
     return [
         (piece, math.log(0.5)),

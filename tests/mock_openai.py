@@ -17,23 +17,22 @@ A `Behaviour` says what every request gets. Three ways to change it for some req
 from __future__ import annotations
 
 import argparse
-import array
 import asyncio
 import base64
 import hashlib
 import json
-import math
 import re
 import struct
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
-from tests.mock_judging import instance, logprobs
-from tests.mock_requests import parts_of, summary, wav_seconds
+from tests.mock_judging import encoded_logprobs, instance
+from tests.mock_requests import parts_of, summary, tone_wav, wav_seconds
 
 JSON = Any
 
@@ -99,21 +98,6 @@ class Behaviour:
     rules: list[dict[str, JSON]] = field(default_factory=list)
 
 
-def tone_wav(seconds: float, rate: int = 16_000, hz: float = 440.0) -> bytes:
-    """A 16-bit mono wav of a sine tone."""
-    frames = array.array(
-        "h", (int(12_000 * math.sin(2 * math.pi * hz * i / rate)) for i in range(int(seconds * rate)))
-    )
-    data = frames.tobytes()
-    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-    head = (
-        struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE")
-        + fmt
-        + struct.pack("<4sI", b"data", len(data))
-    )
-    return head + data
-
-
 class Mock:
     """State shared by all connections: the behaviour and the request log."""
 
@@ -129,6 +113,8 @@ class Mock:
         self.most_in_flight = 0
         self.last: JSON = None
         self.last_headers: dict[str, str] = {}
+        self.began = self.ended = 0.0
+        self.marks: dict[str, str] = {}
         self.speech: dict[float, str] = {}
 
     def stats(self) -> dict[str, JSON]:
@@ -139,6 +125,7 @@ class Mock:
             "by_status": {str(k): v for k, v in self.by_status.items()},
             "connections": self.connections,
             "most_in_flight": self.most_in_flight,
+            "seconds": self.ended - self.began,
             "last": summary(self.last),
             "last_headers": self.last_headers,
         }
@@ -184,7 +171,11 @@ class Mock:
             choice = {"index": i, "finish_reason": b.finish_reason, "message": self._message(text, b)}
             if request.get("logprobs") and b.logprobs != "none" and not (b.logprobs == "some" and i % 2):
                 kind = "content" if b.logprobs == "some" else b.logprobs
-                choice["logprobs"] = logprobs(text, int(request.get("top_logprobs") or 1), kind)
+                mark = f"@logprobs {i}@"
+                self.marks[json.dumps(mark)] = encoded_logprobs(
+                    text, int(request.get("top_logprobs") or 1), kind
+                )
+                choice["logprobs"] = mark
             choices.append(choice)
         usage = {
             "prompt_tokens": 10 + 25 * len(audios),
@@ -261,6 +252,7 @@ class Connection(asyncio.Protocol):
         if path == "/stats":
             return self._reply(200, json.dumps(mock.stats()).encode(), count=False)
         mock.by_path[path] += 1
+        mock.began = mock.began or time.perf_counter()
         headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
         mock.last_headers = headers
         if path.endswith("/models") and method == "GET":
@@ -303,6 +295,7 @@ class Connection(asyncio.Protocol):
         mock = self.mock
         mock.in_flight -= 1
         mock.served -= 1
+        mock.ended = time.perf_counter()
         self.busy = False
         if mock.waiting:
             mock.waiting.popleft()()
@@ -317,7 +310,11 @@ class Connection(asyncio.Protocol):
             body = b.raw.encode()
         else:
             # ensure_ascii: lone surrogates travel as \udXXX escapes, as real servers send them.
-            body = json.dumps(mock.completion(request, b)).encode()
+            text = json.dumps(mock.completion(request, b))
+            for mark, encoded in mock.marks.items():
+                text = text.replace(mark, encoded)
+            mock.marks.clear()
+            body = text.encode()
         self._reply(b.status, body + b" " * b.pad, b.headers, midway=b.drop in ("midway", "reset"))
         if b.drop == "reset" and self.transport is not None:
             socket = self.transport.get_extra_info("socket")

@@ -1,13 +1,31 @@
-"""What a request to the mock endpoint holds: its texts, its audio, and a summary for the log. Pure functions."""
+"""What a request to the mock endpoint holds: its texts, its audio, and a summary for the log; sound for its replies.
+Pure functions."""
 
 from __future__ import annotations
 
+import array
 import base64
 import hashlib
+import math
 import struct
 from typing import Any
 
 JSON = Any
+
+
+def tone_wav(seconds: float, rate: int = 16_000, hz: float = 440.0) -> bytes:
+    """A 16-bit mono wav of a sine tone."""
+    frames = array.array(
+        "h", (int(12_000 * math.sin(2 * math.pi * hz * i / rate)) for i in range(int(seconds * rate)))
+    )
+    data = frames.tobytes()
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    head = (
+        struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE")
+        + fmt
+        + struct.pack("<4sI", b"data", len(data))
+    )
+    return head + data
 
 
 def wav_seconds(encoded: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +34,10 @@ def test_log_probabilities_in_every_shape(mock: MockServer) -> None:
     for kind in ("content", "old"):
         [tokens] = ask(judge(mock, logprobs=kind, texts=["[[4]]"]), top_logprobs=20).tokens
         assert [t.text for t in tokens] == ["[", "[", "4", "]", "]"], kind
-        assert {len(t.top) for t in tokens} == {20} and all(t.top[0][0] == t.text for t in tokens)
+        # Likely tokens are kept where there may be a number: at the 4, and behind it.
+        assert [len(t.top) for t in tokens] == [0, 0, 20, 20, 0]
+        assert all(t.top[0] == (t.text, t.logprob) for t in tokens if t.top)
+        assert all(t.logprob == pytest.approx(math.log(0.5)) for t in tokens)
     [tokens] = ask(judge(mock, logprobs="odd", texts=["4"]), top_logprobs=20).tokens
     four, part, end = tokens
     assert (

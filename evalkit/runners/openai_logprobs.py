@@ -3,12 +3,16 @@
 OpenAI's is ``{"content": [{"token", "logprob", "bytes", "top_logprobs": [{"token", "logprob", "bytes"}]}]}``; the old
 one ``{"tokens": [...], "token_logprobs": [...], "top_logprobs": [{token: logprob}]}``. Joined, the tokens need not be
 the reply's text: servers list the token that ends it, tokens of reasoning, and several pieces of one character as one.
+
+Likely tokens are kept where there may be a number, which is what is weighed: those of 100 words of reasoning before it
+would only cost time, and room in the cache.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from evalkit.chat import Token
@@ -16,6 +20,8 @@ from evalkit.records import JSON
 
 UNLIKELY = -9999.0
 """Stands for a logarithm that is -inf or not told, as in OpenAI's replies; a probability of 0 in any sum."""
+
+_DIGIT = re.compile(r"\d")
 
 
 def tokens_of(logprobs: JSON, most: int) -> tuple[Token, ...] | None:
@@ -26,29 +32,37 @@ def tokens_of(logprobs: JSON, most: int) -> tuple[Token, ...] | None:
         most: likely tokens to keep per place.
 
     Returns:
-        None when it tells of no token what its probability is. Likely tokens without a probability are left
-        out, others are in falling order.
+        None when it tells of no token what its probability is. Of the likely tokens, in falling order, those
+        that have a probability, and only in places where one of them holds a digit, or the token before does.
     """
     if not isinstance(logprobs, Mapping):
         return None
     content = logprobs.get("content")
-    if isinstance(content, list):
-        found = [_token(entry, most) for entry in content if isinstance(entry, Mapping)]
-    else:
-        found = _old(logprobs, most)
+    found = _new(content, most) if isinstance(content, list) else _old(logprobs, most)
     known = any(t.logprob > UNLIKELY for t in found)
     return tuple(found) if known else None
 
 
-def _token(entry: Mapping[str, JSON], most: int) -> Token:
-    told = entry.get("top_logprobs")
-    tops = told if isinstance(told, list) else ()
-    pairs = [
-        (_text(top), value)
-        for top in tops[:most]
-        if isinstance(top, Mapping) and (value := _logarithm(top.get("logprob"))) > UNLIKELY
-    ]
-    return _made(_text(entry), entry.get("logprob"), pairs)
+def _new(content: Sequence[JSON], most: int) -> list[Token]:
+    """OpenAI's shape."""
+    found, number = [], False
+    for entry in content:
+        if not isinstance(entry, Mapping):
+            continue
+        text, given, told = _text(entry), entry.get("logprob"), entry.get("top_logprobs")
+        tops = [t for t in told[:most] if isinstance(t, Mapping)] if isinstance(told, list) else []
+        if number or _digit(text, (t.get("token") for t in tops)) or given is None:
+            likely = [(_text(t), _logarithm(t.get("logprob"))) for t in tops]
+            found.append(_made(text, given, [pair for pair in likely if pair[1] > UNLIKELY]))
+        else:
+            found.append(Token(text, _logarithm(given)))
+        number = _DIGIT.search(text) is not None
+    return found
+
+
+def _digit(text: str, others: Iterable[JSON]) -> bool:
+    """Does one of these tokens hold a digit?"""
+    return _DIGIT.search(text + "".join(o for o in others if isinstance(o, str))) is not None
 
 
 def _old(logprobs: Mapping[str, JSON], most: int) -> list[Token]:
@@ -58,13 +72,15 @@ def _old(logprobs: Mapping[str, JSON], most: int) -> list[Token]:
     if not isinstance(texts, list) or not isinstance(values, list) or len(texts) != len(values):
         return []
     likely = tops if isinstance(tops, list) and len(tops) == len(texts) else [None] * len(texts)
-    found = []
+    content = []
     for text, value, top in zip(texts, values, likely, strict=True):
         told = top.items() if isinstance(top, Mapping) else ()
-        pairs = [(str(t), v) for t, given in told if (v := _logarithm(given)) > UNLIKELY]
-        pairs.sort(key=lambda pair: -pair[1])
-        found.append(_made(text if isinstance(text, str) else "", value, pairs[:most]))
-    return found
+        tops = sorted(
+            ((t, v) for t, given in told if (v := _logarithm(given)) > UNLIKELY), key=lambda p: -p[1]
+        )
+        entries = [{"token": t, "logprob": v} for t, v in tops]
+        content.append({"token": text, "logprob": value, "top_logprobs": entries})
+    return _new(content, most)
 
 
 def _made(text: str, logprob: JSON, pairs: Sequence[tuple[str, float]]) -> Token:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from evalkit.audit import book
 from evalkit.audit.figures import Figure
 from evalkit.audit.shelf import told_apart
-from evalkit.audit.words import PAIRS, columns, label, notes, rows, span, written
+from evalkit.audit.words import PAIRS, SIDES, columns, label, notes, rows, span, written
 from evalkit.records import JSON
 from reports.runs import RunView
 
@@ -19,12 +19,6 @@ TITLES = {
     "judges": "Against another judge",
     "repeats": "Against itself",
     "probes": "Biases",
-}
-SIDES = {
-    "humans": ("judge", "people"),
-    "judges": ("first", "second"),
-    "repeats": ("highest", "lowest"),
-    "probes": ("", ""),
 }
 SHOWN = 100
 """Differing samples of one audit in the page."""

@@ -25,6 +25,7 @@ DRAWS, SUBSET_DRAWS, SEED = 1000, 400, 0
 MOST_STEPS = 21
 """Steps of a scale beyond which its values are numbers, no categories."""
 
+Level = Literal["nominal", "ordinal", "interval"]
 Kind = Literal["yes-no", "rating", "number", "mixed"]
 Statistic = Callable[["Array", "Array"], float]
 
@@ -102,7 +103,7 @@ class Scale:
     note: str = ""
 
     @property
-    def level(self) -> str:
+    def level(self) -> Level:
         """Level of measurement for Krippendorff's alpha."""
         if self.kind == "yes-no":
             return "nominal"
@@ -202,7 +203,7 @@ def pearson(one: Array, two: Array) -> float:
     return float(pearsonr(one, two).statistic)
 
 
-def alpha(raters: Array, level: str) -> float:
+def alpha(raters: Array, level: Level) -> float:
     """Krippendorff's alpha of ratings, shape (raters, samples), NaN where one is missing; NaN when all are equal."""
     import numpy as np
     from krippendorff import alpha as coefficient

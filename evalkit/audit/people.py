@@ -118,6 +118,11 @@ def judged(rho: Agreement) -> tuple[bool | None, str]:
     if math.isnan(rho.human):
         why = "one person's labels" if rho.annotators < 2 else "labels that give it no value"
         return None, f"{found}: no yardstick, since people among themselves need two who vary ({why})."
+    if rho.human <= 0:
+        return (
+            None,
+            f"{found}: no yardstick, since people do not agree among themselves; mend the labels first.",
+        )
     gap = rho.human - rho.average
     # What four decimals can't tell apart is no reason to refuse.
     good = round(gap, 4) <= MARGIN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.audit.figures import (
     DRAWS,
@@ -85,7 +85,7 @@ def _retest(raters: Array, draws: int) -> Figure:
     pairs = list(combinations(range(len(raters)), 2))
     n = raters.shape[1]
 
-    def mean(rows: Array) -> float:
+    def mean(rows: Any) -> float:
         values = []
         for a, b in pairs:
             x, y = raters[a][rows], raters[b][rows]

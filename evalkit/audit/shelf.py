@@ -159,8 +159,8 @@ def _asked(line: Mapping[str, Any], spoken: Mapping[str, str]) -> Asked:
     asked = line.get("asked") or {}
     groups = {str(k): str(v) for k, v in (asked.get("groups") or {}).items()}
     target = asked.get("target")
-    audio = line.get("audio") if isinstance(line.get("audio"), dict) else {}
-    heard = spoken.get(str(audio.get("sha256") or ""), "")
+    audio = line.get("audio")
+    heard = spoken.get(str(audio.get("sha256") or ""), "") if isinstance(audio, dict) else ""
     return Asked(
         clip(str(asked.get("question") or "")),
         clip(

@@ -10,7 +10,7 @@ LABELS = {
     "accuracy": "same verdict",
     "within_one": "within one step",
     "kappa": "Cohen's kappa",
-    "kappa_quadratic": "Cohen's kappa, quadratic",
+    "kappa_quadratic": "quadratic kappa",
     "alpha": "Krippendorff's alpha",
     "spearman": "Spearman's rho",
     "pearson": "Pearson's r",
@@ -42,6 +42,13 @@ PAIRS = {
     "first-second": "first and second",
     "": "value",
 }
+SIDES = {
+    "humans": ("judge", "people"),
+    "judges": ("first", "second"),
+    "repeats": ("highest", "lowest"),
+    "probes": ("", ""),
+}
+"""What the two verdicts on a differing sample are called, by audit."""
 
 
 def label(figure: Figure) -> str:

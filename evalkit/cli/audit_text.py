@@ -12,7 +12,7 @@ from typing import Any
 
 from evalkit.audit import book
 from evalkit.audit.figures import Figure
-from evalkit.audit.words import PAIRS, columns, label, notes, rows, span, written
+from evalkit.audit.words import PAIRS, SIDES, columns, label, notes, rows, span, written
 from evalkit.cli.listing import table
 
 LISTED = 8
@@ -65,15 +65,16 @@ def text_of(page: book.Page) -> str:
     if "rho" in page:
         out += ["", _rho(page["rho"])]
     whole = [f for f in found if f.subset == "all"]
-    out += ["", pivot(whole), *(f"  {line}" for line in notes(whole))]
+    if whole:
+        out += ["", pivot(whole), *(f"  {line}" for line in notes(whole))]
     if rest := [f for f in found if f.subset != "all"]:
-        out += ["", by_subset(rest)]
+        out += ["", flat(rest) if page["audit"] == "probes" else by_subset(rest)]
     if page["samples"]:
-        shown = page["samples"][:LISTED]
+        shown, sides = page["samples"][:LISTED], SIDES.get(page["audit"], ("first", "second"))
         out += [
             "",
             f"differing most ({len(shown)} of {page['n_differing']}):",
-            table([_sample(s) for s in shown]),
+            table([_sample(s, sides) for s in shown]),
         ]
     return "\n".join(out)
 
@@ -102,6 +103,16 @@ def by_subset(figures: Sequence[Figure]) -> str:
     return table(list(lines.values()))
 
 
+def flat(figures: Sequence[Figure]) -> str:
+    """A row per figure, for probes: each has statistics of its own."""
+    return table(
+        [
+            {"probe": f.subset, "figure": label(f), "value": _cell(f), "n": f.n, "note": f.note}
+            for f in figures
+        ]
+    )
+
+
 def _cell(figure: Figure | None) -> str:
     return "" if figure is None else f"{written(figure.value)} {span(figure)}".strip()
 
@@ -126,13 +137,16 @@ def _four(value: float | None) -> str:
     return "nan" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
-def _sample(found: Mapping[str, Any]) -> dict[str, Any]:
+def _sample(found: Mapping[str, Any], sides: tuple[str, str]) -> dict[str, Any]:
     def short(text: Any, width: int = 44) -> str:
         line = " ".join(str(text or "").split())
         line = "".join(c if c.isprintable() else "\ufffd" for c in line)
         return line if len(line) <= width else line[: width - 1] + "\u2026"
 
-    values = {k: "-" if found[k] is None else f"{found[k]:g}" for k in ("first", "second")}
+    values = {
+        name: "-" if found[k] is None else f"{found[k]:g}"
+        for k, name in zip(("first", "second"), sides, strict=True)
+    }
     return {
         "sample": short(found["sample_id"], 24),
         **values,

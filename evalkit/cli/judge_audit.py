@@ -20,6 +20,7 @@ from evalkit.audit.labels import (
     rows_of,
 )
 from evalkit.audit.shelf import (
+    Asked,
     Shelf,
     Verdicts,
     examples,
@@ -141,7 +142,7 @@ def _page(
     apart.sort(key=lambda k: (-abs(judge.scores[k] - found.consensus[k]), k))
     samples = []
     for k in apart[: args.samples]:
-        about = asked.get(k) or versus.Asked()
+        about = asked.get(k) or Asked()
         replies = replies_of(subject.scores[k]) if k in subject.scores else []
         said = [f"{r.name}: {r.scores[k]:g}" for r in labels.raters if k in r.scores]
         samples.append(versus.difference(k, judge.scores[k], found.consensus[k], about, replies, said))

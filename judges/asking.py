@@ -10,7 +10,7 @@ asks for those samples alone. Within a run:
     judge-refused              marked as a refusal, or begins like one          once, if sampled
     judge-truncated            cut off before its verdict                       once, if sampled
     judge-empty                no words                                         once, if sampled
-    judge-content-filter       withheld by the endpoint                         once, if sampled
+    judge-content-filter       withheld by the endpoint                         no
     judge-out-of-range         a rating the contract refuses                    no
     judge-nonfinite, vote-tie  read, but no verdict follows                     no
     judge-no-logprobs          no (usable) log-probabilities beside it          no
@@ -36,7 +36,7 @@ from evalkit.interfaces import Answer, Judge
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
 from judges import geval
 from judges.contracts import Contract, Reading, pooled
-from judges.failures import UNREADABLE, refined
+from judges.failures import AGAIN, refined
 from judges.manner import PLAIN, Manner
 from judges.structured import held, note_for, schema_for
 
@@ -212,7 +212,7 @@ class ModelJudge(Judge):
         told = self.noticed(answer)
         reply = await self.model.chat(request)
         verdict = self.weigh(reply, {**self._provenance(self.model, reply), **told})
-        if verdict.code in UNREADABLE and self.mode.scoring != "samples" and _sampled(request):
+        if verdict.code in AGAIN and self.mode.scoring != "samples" and _sampled(request):
             # Sampled, so another reply may do; with a seed of its own, or it would be the same.
             seed = None if request.seed is None else request.seed + request.n
             again = await self.model.chat(replace(request, seed=seed))

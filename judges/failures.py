@@ -27,6 +27,9 @@ REASONS = {
 UNREADABLE = frozenset({UNPARSEABLE, *REASONS})
 """Codes of replies that came and could not be read: what public scorers call invalid."""
 
+AGAIN = UNREADABLE - {"judge-content-filter"}
+"""Those of which another reply, drawn at random, may be free."""
+
 _BEGINNINGS = (
     "i'm ",
     "i’m ",

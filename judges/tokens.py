@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from evalkit.chat import Token
 
 _RUNS = re.compile("\ufffd+|[^\ufffd]+")
-_SPECIAL = re.compile(r"(?:\s|<[^<>]{1,60}>)*")
+_SPECIAL = re.compile(r"(?:\s|\ufffd|<[^<>]{1,60}>)*")
 _PIECES = str.maketrans({"\u2581": " ", "\u0120": " ", "\u010a": "\n"})
 """How vocabularies spell a blank and a line break, where a server tells raw pieces."""
 
@@ -58,6 +58,8 @@ def _around_gaps(reply: str, joined: str) -> list[int] | None:
     runs = [m.group() for m in _RUNS.finditer(joined, lead)]
     for k, run in enumerate(runs):
         last = k == len(runs) - 1
+        if at >= len(reply) and _SPECIAL.fullmatch(rest := "".join(runs[k:])):
+            return [*places, *range(at, at + len(rest) + 1)]
         if run[0] != "\ufffd":
             if not _goes_on(reply, at, run, last):
                 return None

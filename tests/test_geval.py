@@ -269,6 +269,8 @@ def test_probabilities_of_odd_logarithms() -> None:
         ("得a分4", [" \ufffd", "a", "\ufffd", "4", "</s>"], [-1, 1, 2, 3, 4, 8]),
         ("得分", ["\ufffd", "\ufffd"], [0, 0, 2]),
         ("得4", ["\ufffd", "5"], None),
+        ("4", ["4", "\ufffd", "<|im_end|>"], [0, 1, 2, 12]),
+        ("得4", ["\ufffd", "4", "\ufffd", "</s>"], [0, 1, 2, 3, 7]),
     ],
 )
 def test_where_tokens_start(reply: str, texts: list[str], found: list[int] | None) -> None:

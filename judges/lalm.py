@@ -162,7 +162,7 @@ class LALMJudge(ModelJudge):
         provenance = self._provenance(self.model, reply) | {"heard": heard(request, reply)}
         verdict = self.weigh(reply, provenance)
         settled = self._settled(sample, verdict)
-        if verdict.code in UNREADABLE:
+        if verdict.code in UNREADABLE and self.mode.scoring != "samples":  # G-Eval drew enough replies
             raise Unreadable(settled)
         return [settled]
 

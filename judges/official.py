@@ -42,10 +42,10 @@ class OfficialRubric(Rubric):
     """A public text in the place of a rubric of ours; takes the same fields.
 
     Attributes:
-        public: which text, and how it is filled.
+        original: which text, and how it is filled.
     """
 
-    public: StandsFor = field(default_factory=lambda: StandsFor("", ""))
+    original: StandsFor = field(default_factory=lambda: StandsFor("", ""))
 
     def render(self, **fields: str) -> str:
         """The filled text, byte for byte as the public code sends it. Fields it has no place for are left out.
@@ -54,8 +54,8 @@ class OfficialRubric(Rubric):
             ValueError: a field is missing, unknown or no string.
         """
         self.check(fields)
-        values = {name: fields[ours] for name, ours in self.public.fields.items()}
-        return fill(self.body, self.public.fill, values | dict(self.public.fixed))
+        values = {name: fields[ours] for name, ours in self.original.fields.items()}
+        return fill(self.body, self.original.fill, values | dict(self.original.fixed))
 
 
 def fill(text: str, how: str, values: Mapping[str, str]) -> str:
@@ -159,7 +159,7 @@ def official_rubric(ours: Rubric, protocol: str) -> OfficialRubric | None:
         body=text,
         origin="official",
         system=public.system,
-        public=public,
+        original=public,
     )
 
 

@@ -35,8 +35,11 @@ def check_complete(tasks: Iterable[Task], protocol: str | None, roles: Roles) ->
         return
     from judges.manner import Manner
     from judges.official import MissingWording
+    from judges.prompts import StandsFor
 
-    manner, missing, told = Manner(wording=wording), [], []
+    manner = Manner(wording=wording)
+    missing: list[StandsFor] = []
+    told: list[str] = []
     for name, under in dict.fromkeys(needed(tasks, protocol, roles)):
         try:
             manner.rubric(name, under)

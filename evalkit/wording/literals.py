@@ -71,7 +71,7 @@ def _python(source: str) -> Iterator[Literal]:
             yield Literal(text, line, name)
         if isinstance(node, ast.JoinedStr):
             yield from (Literal(t, line, name) for t in _f_string(node, lines))
-        stack += [(child, _called(node, child, name)) for child in ast.iter_child_nodes(node)]
+        stack += _below(node, name)
 
 
 def _folded(node: ast.AST, depth: int = 0) -> str | None:
@@ -129,21 +129,25 @@ def _f_string(node: ast.JoinedStr, lines: list[bytes]) -> Iterator[str]:
     yield "".join(parts)
 
 
-def _called(node: ast.AST, child: ast.AST, name: str) -> str:
-    """What a child node is called, as far as an assignment, a function, a class, a key or a keyword names it."""
+def _below(node: ast.AST, name: str) -> Iterator[tuple[ast.AST, str]]:
+    """The child nodes and what they are called, as far as an assignment, a function, a class or a key names them."""
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            said = f"[{str(key.value)[:40]!r}]" if isinstance(key, ast.Constant) else ""
+            yield value, name + said
+            if key is not None:
+                yield key, name
+        return
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return f"{name}.{node.name}".lstrip(".")
-    if isinstance(node, ast.Assign | ast.AnnAssign):
+        name = f"{name}.{node.name}".lstrip(".")
+    elif isinstance(node, ast.keyword) and node.arg:
+        name = f"{name}.{node.arg}".lstrip(".")
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        if isinstance(target, ast.Name) and child is node.value:
-            return f"{name}.{target.id}".lstrip(".")
-    if isinstance(node, ast.Dict) and child in node.values:
-        key = node.keys[node.values.index(child)]  # type: ignore[arg-type]
-        if isinstance(key, ast.Constant):
-            return f"{name}[{str(key.value)[:40]!r}]"
-    if isinstance(node, ast.keyword) and node.arg:
-        return f"{name}.{node.arg}".lstrip(".")
-    return name
+        if isinstance(target, ast.Name):
+            name = f"{name}.{target.id}".lstrip(".")
+    for child in ast.iter_child_nodes(node):
+        yield child, name
 
 
 def _tokens(source: str) -> Iterator[Literal]:
@@ -185,7 +189,8 @@ def _yaml(source: str) -> Iterator[Literal]:
     try:
         for event in yaml.parse(source, Loader=loader):
             if isinstance(event, yaml.ScalarEvent):
-                yield Literal(event.value, event.start_mark.line + 1, before if len(before) < 60 else "")
+                line = event.start_mark.line + 1 if event.start_mark is not None else 0
+                yield Literal(event.value, line, before if len(before) < 60 else "")
                 before = event.value
     except (yaml.YAMLError, RecursionError, ValueError):
         return

@@ -6,11 +6,10 @@ import hashlib
 import itertools
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 _PLACE = re.compile(r"\{\{[^{}\n]{1,80}\}\}|\{[^{}\n]{0,80}\}")
-_BLANKS = re.compile(r"[ \t]+(?=\n)")
 _QUOTED_WORD = re.compile(r'"[A-Za-z]{1,20}"')
 _SHORT, _LONG = 20, 40_000
 """Characters of a text whose placeholders are tried under other names."""
@@ -94,19 +93,38 @@ def shapes(text: str) -> Iterator[tuple[str, str]]:
 def retyped(text: str) -> Iterator[tuple[str, str]]:
     """(how it differs, text) of a prompt as people retype it: quotation marks, blanks at line ends, case of quoted
     words, lines run together. Whether one is the original, only its digest says."""
-    changes = (
-        ("curly apostrophes", lambda t: t.replace("'", "\u2019")),
-        ("no blanks at line ends", lambda t: _BLANKS.sub("", t)),
-        ("quoted words in lower case", lambda t: _QUOTED_WORD.sub(lambda m: m.group().lower(), t)),
-        ("lines run together", lambda t: " ".join(t.split("\n"))),
-    )
     seen = set()
-    for chosen in itertools.product((False, True), repeat=len(changes)):
+    for chosen in itertools.product((False, True), repeat=len(_RETYPING)):
         shape, how = text, []
-        for (name, change), made in zip(changes, chosen, strict=True):
+        for (name, change), made in zip(_RETYPING, chosen, strict=True):
             if made:
                 shape = change(shape)
                 how.append(name)
         if shape not in seen:
             seen.add(shape)
             yield ", ".join(how), shape
+
+
+def _curly(text: str) -> str:
+    return text.replace("'", "\u2019")
+
+
+def _no_blanks(text: str) -> str:
+    *lines, last = text.split("\n")
+    return "\n".join([*(line.rstrip(" \t") for line in lines), last])
+
+
+def _lower_quoted(text: str) -> str:
+    return _QUOTED_WORD.sub(lambda m: m.group().lower(), text)
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", " ")
+
+
+_RETYPING: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("curly apostrophes", _curly),
+    ("no blanks at line ends", _no_blanks),
+    ("quoted words in lower case", _lower_quoted),
+    ("lines run together", _one_line),
+)

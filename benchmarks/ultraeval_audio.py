@@ -8,7 +8,9 @@ as the public scorer drops it), `strict` (a blank reference stays unscored; sayi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from evalkit.interfaces import Judge, Roles
@@ -17,11 +19,10 @@ from evalkit.sources import HubData, Row
 from evalkit.stats import pooled
 from evalkit.task import Cell, Metric, Overall, Part, Suite, Task, Variant
 from judges.asr_wer import AsrWer
-from judges.dnsmos import Dnsmos
 from judges.llm_presets import chatbot_judge
 from judges.manner import manner_of
 from judges.qa_match import ExistMatch
-from judges.utmos import Utmos
+from judges.quality import quality_judges
 
 SECTION = "UltraEval-Audio (S2S)"
 QUESTION_COLUMNS = ("question", "Questions", "Question", "instruction", "prompt")
@@ -48,29 +49,35 @@ def to_sample(reference: str, needed: bool = True) -> Callable[[str, Row], Sampl
     return convert
 
 
+_MOS = Metric("", "", unit="MOS", scale=1.0, lo=1.0, hi=5.0, primary=False)
+_ERRORS = Metric("", "", hi=math.inf, higher_is_better=False, primary=False, sources=("asr_wer",))
 SPEECH = (
-    Metric(
-        *("asr_wer", "ASR-WER"),
-        pool=pooled("errors", "length"),
-        higher_is_better=False,
-        primary=False,
+    replace(_ERRORS, name="asr_wer", label="ASR-WER", pool=pooled("errors", "length")),
+    replace(_ERRORS, name="asr_wer_mean", label="ASR-WER, mean of answers"),
+    replace(
+        _ERRORS, name="asr_wer_truncated", label="Truncated answers", pool=pooled("truncated", "told"), hi=1.0
     ),
-    Metric("utmos", "UTMOS", unit="MOS", scale=1.0, lo=1.0, hi=5.0, primary=False),
-    Metric("dnsmos_ovrl", "DNSMOS P.835 OVRL", unit="MOS", scale=1.0, lo=1.0, hi=5.0, primary=False),
-    Metric("dnsmos_p808", "DNSMOS P.808", unit="MOS", scale=1.0, lo=1.0, hi=5.0, primary=False),
+    replace(_MOS, name="utmos", label="UTMOS"),
+    replace(_MOS, name="dnsmos_ovrl", label="DNSMOS P.835 OVRL"),
+    replace(_MOS, name="dnsmos_p808", label="DNSMOS P.808"),
 )
+ON_REQUEST = {
+    "distillmos": replace(_MOS, name="distillmos", label="DistillMOS"),
+    "dnsmos_personalised": replace(_MOS, name="dnsmos_p_ovrl", label="DNSMOS P.835 OVRL, personalised"),
+}
+"""Further scores of the sound, by the option that asks for them (`-O distillmos=yes`)."""
 ACC = Metric("acc", "Accuracy")
 GEVAL = Metric("geval", "G-Eval", unit="0-100", scale=10.0, lo=1.0, hi=10.0)
 
 
 def speech_judges(roles: Roles) -> list[Judge]:
     """Judges of the sound itself: does it say the text (ASR-WER), and how good is it (UTMOS, DNSMOS)?"""
-    options = roles.options
-    return [
-        AsrWer(),
-        Utmos(weights=options.get("utmos_weights"), checkout=options.get("utmos_checkout")),
-        Dnsmos(options.get("dnsmos_convention", "ultraeval"), weights=options.get("dnsmos_weights")),
-    ]
+    return [AsrWer(), *quality_judges(roles.options)]
+
+
+def speech_on_request(roles: Roles) -> list[Metric]:
+    """Scores of the sound that the user's options ask for; `speech_judges` then gives them."""
+    return [metric for option, metric in ON_REQUEST.items() if roles.options.get(option) == "yes"]
 
 
 def _variants(
@@ -85,7 +92,13 @@ def _variants(
     what = "the transcript of the spoken answer" if spoken else "the text answer"
     metrics = (metric, *(SPEECH if spoken else ()))
     return {
-        p: Variant(judges(p), metrics, rule.format(what) + tail, roles=roles)
+        p: Variant(
+            judges(p),
+            metrics,
+            rule.format(what) + tail,
+            roles=roles,
+            beside=speech_on_request if spoken else None,
+        )
         for p, tail in (
             ("official", "" if metric is GEVAL else " A blank reference always matches (counted)."),
             ("strict", "" if metric is GEVAL else " A blank reference leaves the sample unscored."),

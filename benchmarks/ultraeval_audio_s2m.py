@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmarks.ultraeval_audio import ACC, GEVAL, SETS, SPEECH, Reads, speech_judges, to_sample
+from benchmarks.ultraeval_audio import (
+    ACC,
+    GEVAL,
+    SETS,
+    SPEECH,
+    Reads,
+    speech_judges,
+    speech_on_request,
+    to_sample,
+)
 from evalkit.interfaces import Judge, Roles
 from evalkit.records import Modality
 from evalkit.sources import HubData
@@ -61,7 +70,9 @@ def _variants(rated: bool) -> dict[str, Variant]:
         + ("" if rated else " A blank reference always matches (counted)."),
     }
     return {
-        p: Variant(judges(p), _metrics(GEVAL if rated else ACC), rule + tail, roles=roles)
+        p: Variant(
+            judges(p), _metrics(GEVAL if rated else ACC), rule + tail, roles=roles, beside=speech_on_request
+        )
         for p, tail in tails.items()
     }
 

@@ -25,18 +25,21 @@ class AsrWer(Judge):
     "asr-failed", "normalizer-failed". It reads response and transcript, and decodes the audio where the
     transcript has words, to see whether it is silent; hence `heavy`.
 
+    Counts: those of the alignment; "told": 1 when the runner says how generation ended, and "truncated": 1 when
+    it was cut off there, since that inflates the rate and its share has to stand beside it.
     Detail: "reference" and "hypothesis" as compared, "asr" (signature of the engine), "no_speech"
     ("missing" or "silent"), "truncated": True when the runner says that generation was cut off.
     """
 
     metrics = ("asr_wer",)
     reads = "speech"
+    languages = ("en",)
     heavy = True
     judges_silence = True
 
     @property
     def signature(self) -> str:
-        return f"asr-wer:whisper-english@{normalizer_version().replace(' ', '-')}"
+        return f"asr-wer:whisper-english@{normalizer_version().replace(' ', '-')}+endings"
 
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
         text = drop_special_tokens(answer.response.text)
@@ -45,15 +48,15 @@ class AsrWer(Judge):
         if why := text_not_english(text):
             return self.unscored(f"not-english: {why}; ASR-WER is defined for English only.")
         no_speech = _why_no_speech(answer)
-        if no_speech is None and (reason := _unusable(answer)):
+        if no_speech is None and (reason := _unusable(answer, text)):
             return self.unscored(reason)
         heard = "" if no_speech or answer.transcript is None else answer.transcript.text
         try:
-            return [self._compare(text, heard, _detail(answer, no_speech))]
+            return [self._compare(text, heard, _detail(answer, no_speech), _ending(answer.response))]
         except NormalizationError as exc:
             return self.unscored(f"normalizer-failed: {exc}.")
 
-    def _compare(self, text: str, heard: str, detail: dict[str, JSON]) -> Verdict:
+    def _compare(self, text: str, heard: str, detail: dict[str, JSON], ending: dict[str, float]) -> Verdict:
         normalize = normalizer("whisper-english")
         reference, hypothesis = normalize(text).split(), normalize(heard).split()
         detail = {"reference": " ".join(reference), "hypothesis": " ".join(hypothesis), **detail}
@@ -61,7 +64,7 @@ class AsrWer(Judge):
         if counts.rate is None:
             reason = "empty-reference: no word is left of the text after normalisation."
             return Verdict("asr_wer", None, reason=reason, detail=detail)
-        return Verdict("asr_wer", counts.rate, counts=counts.to_counts(), detail=detail)
+        return Verdict("asr_wer", counts.rate, counts={**counts.to_counts(), **ending}, detail=detail)
 
 
 def _why_no_speech(answer: Answer) -> str | None:
@@ -74,14 +77,14 @@ def _why_no_speech(answer: Answer) -> str | None:
     return "silent" if known_silent(audio) else None
 
 
-def _unusable(answer: Answer) -> str | None:
+def _unusable(answer: Answer, text: str) -> str | None:
     transcript = answer.transcript
     if transcript is None:
         return "asr-unbound: no ASR engine is bound, so there is no transcript; pass --asr."
     if transcript.error is not None:
         return f"asr-failed: {transcript.error.kind}: {transcript.error.message}"
     # An engine names a language for silence too: that of an empty transcript means nothing.
-    if transcript.text.strip() and (why := speech_not_english(transcript)):
+    if transcript.text.strip() and (why := speech_not_english(transcript, text)):
         return f"not-english: {why}; ASR-WER is defined for English only."
     return None
 
@@ -95,6 +98,12 @@ def _detail(answer: Answer, no_speech: str | None) -> dict[str, JSON]:
     if _truncated(answer.response):
         detail["truncated"] = True
     return detail
+
+
+def _ending(response: Response) -> dict[str, float]:
+    """How generation ended, as counts; a runner that says nothing of it tells nothing."""
+    told = "truncated" in response.meta or bool(response.meta.get("finish_reason"))
+    return {"told": float(told), "truncated": float(_truncated(response))}
 
 
 def _truncated(response: Response) -> bool:

@@ -25,14 +25,21 @@ if TYPE_CHECKING:
     from judges.dnsmos_features import Samples
 
 P835, P808 = "sig_bak_ovr.onnx", "model_v8.onnx"
+HOME, PERSONALISED = "dnsmos_models", "pdnsmos_models"
+"""Folders of the files: the usual networks, and the P.835 network of the personalised kind."""
 SHA256 = {
     P835: "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
     P808: "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",
 }
+PERSONALISED_SHA256 = "9e3a197449ca2177f0997afec3bd6b890117ce2f17b89d6eea7fa0d47272c81c"
 _SIG = (-0.08397278, 1.22083953, 0.0052439)
 _BAK = (-0.13166888, 1.60915514, -0.39604546)
 _OVRL = (-0.06766283, 1.11546468, 0.04602535)
 """Calibration of the raw P.835 outputs, highest power first."""
+_P_SIG = (-0.01019296, 0.02751166, 1.19576786, -0.24348726)
+_P_BAK = (-0.04976499, 0.44276479, -0.1644611, 0.96883132)
+_P_OVRL = (-0.00533021, 0.005101, 1.18058466, -0.11236046)
+"""The same for the personalised network."""
 
 _LOCK = threading.Lock()
 
@@ -46,17 +53,19 @@ class Mos(NamedTuple):
     p808: float
 
 
-def weights_folder(folder: str | None = None) -> Path:
-    """The folder that holds both ONNX files: `folder`, or the one inside `speechmos`.
+def weights_folder(folder: str | None = None, *, personalised: bool = False) -> Path:
+    """The folder that holds the ONNX files: `folder`, or the one inside `speechmos`.
 
     Raises:
         WeightsError: a file is missing.
     """
     spec = None if folder else find_spec("speechmos")
     homes = [folder] if folder else list(spec.submodule_search_locations or ()) if spec else []
+    names = [P835] if personalised else list(SHA256)
     for home in homes:
-        for place in (Path(home), Path(home) / "dnsmos_models"):
-            if all((place / name).is_file() for name in SHA256):
+        inside = Path(home) / (PERSONALISED if personalised else HOME)
+        for place in (inside, *(() if personalised else (Path(home),))):
+            if all((place / name).is_file() for name in names):
                 return place
     where = " or ".join(homes) or "the package speechmos (not installed)"
     raise WeightsError(f'not scored: weights not found at {where} (pip install "evalkit[speech]")')
@@ -71,8 +80,8 @@ class DnsmosModel:
 
     def __init__(self, folder: str | None = None) -> None:
         place = weights_folder(folder)
-        self._p835 = _session(place / P835)
-        self._p808 = _session(place / P808)
+        self._p835 = _session(place / P835, SHA256[P835])
+        self._p808 = _session(place / P808, SHA256[P808])
 
     def __call__(self, samples: Samples, convention: Convention = "microsoft") -> Mos:
         """Scores of one clip: the mean over its windows.
@@ -86,19 +95,38 @@ class DnsmosModel:
         return Mos(*(float(v) for v in np.mean(scores, axis=0)))
 
     def _window(self, window: Samples) -> Mos:
+        p808 = float(self._p808.run(None, {"input_1": log_mel(window[:-160])[None]})[0][0][0])
+        return Mos(*_p835(self._p835, window, (_OVRL, _SIG, _BAK)), p808)
+
+
+class PersonalisedModel:
+    """The personalised P.835 network: it also takes a second voice for noise.
+
+    Raises:
+        WeightsError: as `DnsmosModel`.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        self._p835 = _session(weights_folder(folder, personalised=True) / P835, PERSONALISED_SHA256)
+
+    def __call__(self, samples: Samples, convention: Convention = "microsoft") -> tuple[float, ...]:
+        """Overall, signal and background of one clip; see `DnsmosModel`."""
         import numpy as np
 
-        sig, bak, ovrl = (float(v) for v in self._p835.run(None, {"input_1": window[None]})[0][0])
-        p808 = float(self._p808.run(None, {"input_1": log_mel(window[:-160])[None]})[0][0][0])
-        return Mos(
-            ovrl=float(np.polyval(_OVRL, ovrl)),
-            sig=float(np.polyval(_SIG, sig)),
-            bak=float(np.polyval(_BAK, bak)),
-            p808=p808,
-        )
+        curves = (_P_OVRL, _P_SIG, _P_BAK)
+        scores = [_p835(self._p835, window, curves) for window in windows(samples, convention)]
+        return tuple(float(v) for v in np.mean(scores, axis=0))
 
 
-def _session(path: Path) -> Any:
+def _p835(session: Any, window: Samples, curves: tuple[tuple[float, ...], ...]) -> tuple[float, ...]:
+    """Overall, signal and background of one window, calibrated by these polynomials."""
+    import numpy as np
+
+    sig, bak, ovrl = (float(v) for v in session.run(None, {"input_1": window[None]})[0][0])
+    return tuple(float(np.polyval(c, v)) for c, v in zip(curves, (ovrl, sig, bak), strict=True))
+
+
+def _session(path: Path, sha256: str) -> Any:
     try:
         import onnxruntime as ort
     except ImportError as exc:
@@ -106,9 +134,9 @@ def _session(path: Path) -> Any:
             'not scored: onnxruntime is not installed (pip install "evalkit[speech]")'
         ) from exc
     found = sha256_of(path)
-    if found != SHA256[path.name]:
+    if found != sha256:
         raise WeightsError(
-            f"not scored: weights at {path} have sha256 {found[:12]}..., not {SHA256[path.name][:12]}...; "
+            f"not scored: weights at {path} have sha256 {found[:12]}..., not {sha256[:12]}...; "
             'reinstall them (pip install --force-reinstall "evalkit[speech]")'
         )
     options = ort.SessionOptions()
@@ -120,6 +148,11 @@ def _session(path: Path) -> Any:
 @cache
 def _loaded(folder: str | None) -> DnsmosModel:
     return DnsmosModel(folder)
+
+
+@cache
+def _personalised(folder: str | None) -> PersonalisedModel:
+    return PersonalisedModel(folder)
 
 
 def shared_model(folder: str | None) -> DnsmosModel:
@@ -137,7 +170,7 @@ class Dnsmos(Judge):
 
     Args:
         convention: "microsoft" or "ultraeval".
-        weights: folder with the two ONNX files (option `dnsmos_weights`); None looks into `speechmos`.
+        weights: folder with the ONNX files (option `dnsmos_weights`); None looks into `speechmos`.
 
     Unscored: "no-audio", "bad-audio", "silent-audio" (the networks give silence 1.8), "weights".
     """
@@ -170,10 +203,31 @@ class Dnsmos(Judge):
         if not np.isfinite(samples).all():
             return self.unscored("bad-audio: some samples are not finite numbers.")
         try:
-            mos = shared_model(self._weights)(np.clip(samples, -1.0, 1.0), self.convention)
+            mos = self._rate(np.clip(samples, -1.0, 1.0))
         except WeightsError as exc:
             return self.unscored(f"weights: {exc}")
         detail = {"seconds": round(len(samples) / SAMPLE_RATE, 3)}
         return [
             Verdict(metric, value, detail=detail) for metric, value in zip(self.metrics, mos, strict=True)
         ]
+
+    def _rate(self, samples: Samples) -> tuple[float, ...]:
+        return shared_model(self._weights)(samples, self.convention)
+
+
+class DnsmosPersonalised(Dnsmos):
+    """Speech quality by the personalised P.835 network, to which a second voice is noise (off unless asked for).
+
+    Args, unscored: as `Dnsmos`. Audio at 16 kHz is windowed the same way.
+    """
+
+    metrics = ("dnsmos_p_ovrl", "dnsmos_p_sig", "dnsmos_p_bak")
+
+    @property
+    def signature(self) -> str:
+        return f"dnsmos-personalised:{self.convention}@{PERSONALISED_SHA256[:8]}"
+
+    def _rate(self, samples: Samples) -> tuple[float, ...]:
+        with _LOCK:
+            model = _personalised(self._weights)
+        return model(samples, self.convention)

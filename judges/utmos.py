@@ -12,73 +12,100 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.audio import AudioError, decode
+from evalkit.errors import UsageError
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import Sample, Verdict
-from judges.english import speech_not_english, text_not_english
+from judges.english import not_english
 from judges.silence import is_silent
 from judges.sinc_resample import resample
-from judges.utmos_model import SAMPLE_RATE, load_utmos, weights_path
+from judges.utmos_model import HUB, SAMPLE_RATE, fetch, given_weights, load_utmos, weights_path
 from judges.weights import WeightsError, sha256_of
 
 if TYPE_CHECKING:
     from judges.utmos_model import Scorer
 
 
+SHORTEST = 400
+"""Samples that the model's first filters reach over (wav2vec 2.0: 25 ms)."""
+
 _LOCK = threading.Lock()
 
 
 @cache
-def _loaded(weights: Path, checkout: str | None) -> Scorer:
+def _loaded(weights: Path, checkout: str | None, device: str) -> Scorer:
     """The one scorer of this process for these weights (400 MB). Raises WeightsError."""
-    return load_utmos(weights, checkout)
+    return load_utmos(weights, checkout, device)
 
 
 class Utmos(Judge):
     """UTMOS of the spoken answer.
 
     Args:
-        weights: the weights file (option `utmos_weights`); None asks the variable EVALKIT_UTMOS.
+        weights: the weights file, or "hub" (option `utmos_weights`); None asks the variable EVALKIT_UTMOS.
         checkout: folder with tarepan/SpeechMOS v1.2.0 (option `utmos_checkout`), for a state dict only.
+        device: "cpu" or "cuda" (option `utmos_device`).
 
-    Unscored: "no-audio", "not-english", "bad-audio", "silent-audio", "weights", "utmos-failed".
+    Unscored: "no-audio", "not-english", "bad-audio", "silent-audio", "too-short", "weights", "utmos-failed".
     """
 
     metrics = ("utmos",)
     reads = "audio"
     heavy = True
+    languages = ("en",)
 
-    def __init__(self, weights: str | None = None, checkout: str | None = None) -> None:
+    def __init__(
+        self, weights: str | None = None, checkout: str | None = None, device: str | None = None
+    ) -> None:
         self._weights = weights
         self._checkout = checkout
+        self._device = device or "cpu"
+
+    async def ready(self) -> None:
+        """Fetch the published model, where the user asked for it. Raises UsageError when it can't be had."""
+        if given_weights(self._weights) != HUB:
+            return
+        try:
+            fetch()
+        except WeightsError as exc:
+            raise UsageError(f"{str(exc).removeprefix('not scored: ')}.") from exc
 
     @property
     def signature(self) -> str:
-        """Names the weights by their sha256 and the resampler; "no-weights" when there are none."""
+        """Names the weights by their sha256, the resampler, and a device other than the CPU; "no-weights" without."""
         try:
             weights = sha256_of(weights_path(self._weights))[:12]
         except (WeightsError, OSError):
             weights = "no-weights"
-        return f"utmos22-strong@{weights}:sinc6-hann"
+        device = "" if self._device == "cpu" else f",{self._device}"
+        return f"utmos22-strong@{weights}:sinc6-hann{device}"
 
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
+        import numpy as np
+
         if answer.response.audio is None:
             return self.unscored("no-audio: the response has no speech.")
-        if why := text_not_english(answer.response.text) or speech_not_english(answer.transcript):
+        if why := not_english(answer.response.text, answer.transcript):
             return self.unscored(f"not-english: {why}; UTMOS is defined for English only.")
         try:
-            samples, rate = decode(answer.response.audio)
+            native, rate = decode(answer.response.audio)
         except AudioError as exc:
             return self.unscored(f"bad-audio: {exc}")
-        if is_silent(samples):
+        if not np.isfinite(native).all():
+            return self.unscored("bad-audio: some samples are not finite numbers.")
+        if is_silent(native):
             return self.unscored("silent-audio: there is no sound to rate.")
+        samples = resample(native, rate, SAMPLE_RATE)
+        if len(samples) < SHORTEST:
+            return self.unscored(
+                f"too-short: {len(samples) / SAMPLE_RATE:.3f} s is less than the model takes in."
+            )
         try:
             with _LOCK:
-                score = _loaded(weights_path(self._weights), self._checkout)
-                value = score(resample(samples, rate, SAMPLE_RATE))
+                value = _loaded(weights_path(self._weights), self._checkout, self._device)(samples)
         except WeightsError as exc:
             return self.unscored(f"weights: {exc}")
-        except RuntimeError as exc:  # torch's own errors, e.g. a clip shorter than the first filter
+        except RuntimeError as exc:  # torch's own errors
             return self.unscored(f"utmos-failed: {str(exc).strip().splitlines()[-1][:200]}")
         if not math.isfinite(value):
             return self.unscored("utmos-failed: the model gave no finite score.")
-        return [Verdict("utmos", value, detail={"seconds": round(len(samples) / rate, 3)})]
+        return [Verdict("utmos", value, detail={"seconds": round(len(native) / rate, 3)})]

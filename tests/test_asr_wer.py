@@ -34,7 +34,8 @@ def test_both_sides_are_normalised_and_the_counts_pool() -> None:
     got = judge("<|s|>It's twenty colours, Mr. Smith!<|end|>", " it is 20 color mister smith yes")
     assert got.detail["reference"] == "it is 20 colors mister smith"
     assert got.detail["hypothesis"] == "it is 20 color mister smith yes"
-    assert got.counts == {"errors": 2, "length": 6, "insertions": 1, "deletions": 0, "substitutions": 1}
+    want = {"errors": 2, "length": 6, "insertions": 1, "deletions": 0, "substitutions": 1}
+    assert got.counts == {**want, "told": 0, "truncated": 0}
     assert got.value == pytest.approx(2 / 6)
     assert got.detail["asr"] == "whisper:beam=5"
     assert "truncated" not in got.detail
@@ -55,7 +56,8 @@ def test_special_tokens_separate_words() -> None:
 )
 def test_nothing_said_is_all_deletions(audio: Audio | None, heard: str | None, no_speech: str | None) -> None:
     got = judge("Paris is nice", heard, audio)
-    assert got.counts == {"errors": 3, "length": 3, "insertions": 0, "deletions": 3, "substitutions": 0}
+    want = {"errors": 3, "length": 3, "insertions": 0, "deletions": 3, "substitutions": 0}
+    assert got.counts == {**want, "told": 0, "truncated": 0}
     assert got.value == 1.0
     assert got.detail.get("no_speech") == no_speech
 
@@ -101,7 +103,32 @@ def test_the_language_of_an_empty_transcript_means_nothing() -> None:
 
 @pytest.mark.parametrize("meta", [{"truncated": True}, {"finish_reason": "length"}])
 def test_truncated_generation_is_marked(meta: dict[str, JSON]) -> None:
-    assert judge("Paris is", "paris", meta=meta).detail["truncated"] is True
+    got = judge("Paris is", "paris", meta=meta)
+    assert got.detail["truncated"] is True
+    assert (got.counts or {}).items() >= {"told": 1, "truncated": 1}.items()
+
+
+@pytest.mark.parametrize("meta", [{"truncated": False}, {"finish_reason": "stop"}])
+def test_generation_that_ended_by_itself_is_told_apart_from_one_that_nobody_tells_of(
+    meta: dict[str, JSON],
+) -> None:
+    assert (judge("Paris is", "paris", meta=meta).counts or {}).items() >= {"told": 1, "truncated": 0}.items()
+    assert (judge("Paris is", "paris").counts or {})["told"] == 0
+
+
+@pytest.mark.parametrize(("heard", "language"), [("Paris", "fr"), ("42", "zh"), ("paris is nice", "cy")])
+def test_a_language_guessed_from_short_speech_is_not_believed_against_the_words(
+    heard: str, language: str
+) -> None:
+    assert judge("Paris is nice, 42 times", heard, language=language).value is not None
+
+
+def test_english_weights_make_no_score_of_an_answer_in_another_language() -> None:
+    """An `.en` engine says "en" of whatever it hears: the text has to tell."""
+    french = "La ville de Paris est la capitale de la France et elle est belle."
+    got = judge(french, "love ill the parry a la capital", language="en")
+    assert got.value is None
+    assert str(got.reason).startswith("not-english: the text is not English (it reads like French)")
 
 
 def test_unreadable_audio_does_not_count_as_silence() -> None:

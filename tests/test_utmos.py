@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 from evalkit.audio import encode_wav
+from evalkit.errors import UsageError
 from evalkit.interfaces import Answer
 from evalkit.records import Audio, Response, Sample, Transcript, Verdict
 from judges.sinc_resample import resample
+from judges.torchaudio_stand_in import torchaudio_stand_in
 from judges.utmos import Utmos
-from judges.utmos_model import torchaudio_stand_in, weights_path
+from judges.utmos_model import CHECKPOINT, COMMIT, HUB_NAMES, REPO, fetch, weights_path
 from judges.weights import WeightsError
 
 SAMPLE = Sample("1", "ultraeval/llama-questions", ())
 TONE = Audio(data=encode_wav((0.3 * np.sin(np.arange(24000) * 0.1)).astype(np.float32), 24000))
 SILENCE = Audio(data=encode_wav(np.zeros(24000, np.float32), 24000))
+TINY = Audio(data=encode_wav(np.full(300, 0.5, np.float32), 16000))
+
+
+def float_wav(samples: np.ndarray) -> Audio:
+    out = io.BytesIO()
+    sf.write(out, samples, 16000, format="WAV", subtype="FLOAT")
+    return Audio(data=out.getvalue())
+
+
+NAN = float_wav(np.array([0.5, np.nan] * 8000, np.float32))
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +43,14 @@ def no_weights_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def judge(
-    audio: Audio | None = TONE, text: str = "Paris", language: str = "en", weights: Path | None = None
+    audio: Audio | None = TONE,
+    text: str = "Paris",
+    language: str = "en",
+    weights: Path | None = None,
+    heard: str | None = None,
 ) -> Verdict:
-    answer = Answer(text, Response("1", text=text, audio=audio), Transcript("0" * 64, "asr", text, language))
+    transcript = Transcript("0" * 64, "asr", text if heard is None else heard, language)
+    answer = Answer(text, Response("1", text=text, audio=audio), transcript)
     (verdict,) = Utmos(str(weights) if weights else None).score(SAMPLE, answer)
     assert verdict.metric == "utmos"
     return verdict
@@ -126,7 +146,14 @@ def test_the_variable_names_the_file_and_the_signature_its_digest(
         ({"audio": Audio(data=b"junk")}, "bad-audio"),
         ({"audio": SILENCE}, "silent-audio"),
         ({"text": "巴黎"}, "not-english"),
-        ({"language": "zh"}, "not-english"),
+        ({"language": "zh", "heard": "巴黎"}, "not-english"),
+        ({"language": "en", "text": "", "heard": "巴黎"}, "not-english"),
+        ({"audio": TINY}, "too-short"),
+        ({"audio": NAN}, "bad-audio"),
+        (
+            {"language": "fr"},
+            "weights",
+        ),  # heard "Paris": taken for French, but those are the words of the text
     ],
 )
 def test_what_cannot_be_rated_says_why(kwargs: dict[str, object], code: str) -> None:
@@ -207,3 +234,104 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "junk.pt"
     file.write_bytes(b"junk")
     assert "neither TorchScript nor a state dict" in str(judge(weights=file).reason)
+
+
+# --- torch's hub, without a network: its folder filled by hand, and a hub that is out of reach -------------
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that torch takes for its hub's; any fetch fails the test."""
+    torch = pytest.importorskip("torch", reason='needs pip install "evalkit[utmos]"')
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("EVALKIT_OFFLINE", raising=False)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *a, **k: pytest.fail("fetched"))
+    monkeypatch.setattr(torch.hub, "_get_cache_or_reload", lambda *a, **k: pytest.fail("fetched"))
+    return tmp_path / "hub"
+
+
+def fill(hub: Path, name: str = HUB_NAMES[0], *, code: bool = True, weights: bool = True) -> None:
+    import torch
+
+    if code:
+        (hub / name).mkdir(parents=True)
+        (hub / name / "hubconf.py").write_text(HUBCONF)
+    if weights:
+        (hub / "checkpoints").mkdir(parents=True)
+        torch.save({"gain": torch.full((1,), 3.25)}, hub / "checkpoints" / CHECKPOINT)
+
+
+@pytest.mark.parametrize("name", HUB_NAMES)
+def test_what_torchs_hub_holds_is_used_by_tag_or_by_commit_and_never_fetched_again(
+    hub: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(hub, name)
+    monkeypatch.setenv("EVALKIT_OFFLINE", "1")
+    found = Utmos("hub")
+    asyncio.run(found.ready())
+    assert found.signature.startswith("utmos22-strong@")
+    assert "no-weights" not in found.signature
+    (verdict,) = found.score(SAMPLE, Answer("", Response("1", text="Paris", audio=TONE)))
+    assert verdict.value == pytest.approx(3.25)
+
+
+@pytest.mark.parametrize(("code", "weights"), [(False, False), (True, False), (False, True)])
+def test_the_hub_is_refused_where_the_network_is_forbidden(
+    hub: Path, code: bool, weights: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(hub, code=code, weights=weights)
+    monkeypatch.setenv("EVALKIT_OFFLINE", "1")
+    with pytest.raises(UsageError, match="network is forbidden"):
+        asyncio.run(Utmos("hub").ready())
+
+
+def test_nothing_is_fetched_unless_the_user_says_hub(hub: Path, tmp_path: Path) -> None:
+    for judge_of_nothing in (Utmos(), Utmos(str(tmp_path / "none.pt"))):
+        asyncio.run(judge_of_nothing.ready())
+    (verdict,) = Utmos("hub").score(SAMPLE, Answer("", Response("1", text="Paris", audio=TONE)))
+    assert str(verdict.reason).startswith("weights: ")
+
+
+def test_the_code_is_fetched_at_the_pinned_commit_and_trusted(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    asked: list[object] = []
+
+    def load(repo: str, name: str, **options: object) -> None:
+        asked.append((repo, name, options))
+        fill(hub, HUB_NAMES[1], weights=False)
+
+    def download(url: str, to: str, **_: object) -> None:
+        asked.append(url)
+        torch.save({"gain": torch.ones(1)}, to)
+
+    monkeypatch.setattr(torch.hub, "load", load)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    assert fetch() == hub / "checkpoints" / CHECKPOINT
+    assert asked[0] == (f"{REPO}:{COMMIT}", "utmos22_strong", {"trust_repo": True, "pretrained": False})
+    assert str(asked[1]).endswith(f"/v1.0.0/{CHECKPOINT}")
+
+
+def test_a_hub_out_of_reach_is_told_in_one_sentence(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def load(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "load", load)
+    with pytest.raises(UsageError, match=r"can't be fetched from torch's hub \(OSError: no route to host\)"):
+        asyncio.run(Utmos("hub").ready())
+
+
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason='needs pip install "evalkit[utmos]"')
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    (tmp_path / "hubconf.py").write_text(HUBCONF)
+    torch.save({"gain": torch.ones(1)}, tmp_path / "state.pt")
+    found = Utmos(str(tmp_path / "state.pt"), str(tmp_path), "cuda")
+    assert found.signature.endswith(":sinc6-hann,cuda")
+    (verdict,) = found.score(SAMPLE, Answer("", Response("1", text="Paris", audio=TONE)))
+    assert "UTMOS can't be put on cuda" in str(verdict.reason)

@@ -70,6 +70,7 @@ ADDS = {
     "stats": "SciPy, statsmodels, krippendorff: how far to trust a judge (judge-audit)",
     "whisper": "openai-whisper, the reference ASR",
     "utmos": "UTMOS (torch)",
+    "distillmos": "DistillMOS, a learned quality score with its weights (torch)",
     "embedder": "MMAU-Pro's match of answers with options (NV-Embed-v2 or any sentence-transformers model)",
     "local": "local models on torch and transformers",
     "vllm": "local serving with vLLM",
@@ -114,6 +115,7 @@ def weights() -> list[Check]:
         ("PEDANT 0.2.17 (SD-QA)", _pedant),
         ("UTMOS22-strong", _utmos),
         ("DNSMOS", _dnsmos),
+        ("DistillMOS", _distillmos),
         ("Punkt sentences (IFEval)", _punkt),
         ("SmolLM2-135M (demo)", _smollm),
     ]
@@ -135,18 +137,21 @@ def _pedant() -> str:
 
 
 def _utmos() -> str:
-    given = os.environ.get("EVALKIT_UTMOS")
-    if not given:
-        raise UsageError("EVALKIT_UTMOS is not set; name the checkpoint there or with -O utmos_weights=PATH")
-    if not Path(given).is_file():
-        raise UsageError(f"there is no file {given}")
-    return given
+    from judges.utmos_model import weights_path
+
+    return str(weights_path(None))
 
 
 def _dnsmos() -> str:
     from judges.dnsmos import weights_folder
 
     return str(weights_folder(None))
+
+
+def _distillmos() -> str:
+    from judges.distillmos import weights_file
+
+    return str(weights_file())
 
 
 def _punkt() -> str:

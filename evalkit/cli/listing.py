@@ -169,6 +169,7 @@ def judges() -> list[dict[str, Any]]:
                     "judge": name,
                     "metrics": list(value.metrics),
                     "needs": needs,
+                    "languages": list(value.languages) if value.languages else ["any"],
                     "about": first_line(value),
                 }
     return sorted(rows.values(), key=lambda r: str(r["judge"]))

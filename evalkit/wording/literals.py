@@ -107,10 +107,7 @@ def _method(func: ast.Attribute, args: list[ast.expr], depth: int) -> str | None
 
 def _f_string(node: ast.JoinedStr, lines: list[bytes]) -> Iterator[str]:
     """Between the quotes as written, and what it evaluates to with `{expression}` left in place."""
-    last = node.end_lineno or node.lineno
-    source = b"".join(lines[node.lineno - 1 : last])
-    cut = len(lines[last - 1]) - (node.end_col_offset or 0) if last <= len(lines) else 0
-    code = source[node.col_offset : len(source) - cut].decode("utf-8", "replace")
+    code = _source(node, lines)
     start = _PREFIX.match(code)
     bare = code[start.end() if start else 0 :]
     for quote in ('"""', "'''", '"', "'"):
@@ -127,6 +124,17 @@ def _f_string(node: ast.JoinedStr, lines: list[bytes]) -> Iterator[str]:
             except (RecursionError, ValueError):
                 return
     yield "".join(parts)
+
+
+def _source(node: ast.expr, lines: list[bytes]) -> str:
+    """The source of an expression; columns are bytes."""
+    first, last, end = node.lineno - 1, (node.end_lineno or node.lineno) - 1, node.end_col_offset
+    if last >= len(lines):
+        return ""
+    if first == last:
+        return lines[first][node.col_offset : end].decode("utf-8", "replace")
+    parts = [lines[first][node.col_offset :], *lines[first + 1 : last], lines[last][:end]]
+    return b"".join(parts).decode("utf-8", "replace")
 
 
 def _below(node: ast.AST, name: str) -> Iterator[tuple[ast.AST, str]]:

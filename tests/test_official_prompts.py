@@ -232,6 +232,7 @@ TEXT = "Rate the answer.\n\nAsked: {question}\nSaid: {prediction}"
             + '""")',
         ),
         ("a.py", f'P = f"""{TEXT}"""'),
+        ("a.py", f"X = '\x0c \u2028 é'; P = f'''{TEXT}'''"),
         ("a.py", f'print "Python 2"\nP = """{TEXT}"""'),
         ("a.py", f"print 'Python 2'\nP = ({TEXT[:9]!r}\n {TEXT[9:]!r})"),
         ("a.py", f'{{{{ cookiecutter }}}}\nP = """{TEXT}"""'),

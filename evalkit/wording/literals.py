@@ -62,7 +62,7 @@ def _python(source: str) -> Iterator[Literal]:
     except _CANT:
         yield from _tokens(source)
         return
-    lines = [line.encode() for line in source.splitlines(keepends=True)]
+    lines = [line + b"\n" for line in source.encode().split(b"\n")]  # not those of `splitlines`
     stack: list[tuple[ast.AST, str]] = [(tree, "")]
     while stack:
         node, name = stack.pop()

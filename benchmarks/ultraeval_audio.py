@@ -53,7 +53,7 @@ _MOS = Metric("", "", unit="MOS", scale=1.0, lo=1.0, hi=5.0, primary=False)
 _ERRORS = Metric("", "", hi=math.inf, higher_is_better=False, primary=False, sources=("asr_wer",))
 SPEECH = (
     replace(_ERRORS, name="asr_wer", label="ASR-WER", pool=pooled("errors", "length")),
-    replace(_ERRORS, name="asr_wer_mean", label="ASR-WER, mean of answers"),
+    replace(_ERRORS, name="asr_wer_mean", label="ASR-WER, mean of answers", pool=pooled("value", "n")),
     replace(
         _ERRORS, name="asr_wer_truncated", label="Truncated answers", pool=pooled("truncated", "told"), hi=1.0
     ),

@@ -11,6 +11,7 @@ from evalkit.engine.session import (
     Job,
     Outcome,
     execute,
+    judges_ready,
     manifest_for,
     model_card,
     now,
@@ -102,6 +103,7 @@ def score_file(job: Job, given: Mapping[str, Given]) -> Outcome:
     manifest["sessions"].append(session)
     try:
         run.write_manifest(manifest)
+        judges_ready(states)
         for state in states:
             found = given[state.name]
             state.recall(run)

@@ -86,7 +86,7 @@ def _held(reply: ChatReply) -> dict[str, JSON]:
 def _reply(held: JSON | None) -> ChatReply | None:
     """The reply kept; None for none, and for what can't be read as one."""
     try:
-        if held is None:
+        if held is None or not isinstance(held["usage"], dict):
             return None
         return ChatReply(
             tuple(held["texts"]),

@@ -120,7 +120,7 @@ class MeteredChat(Wrapped):
             guess = estimated(request, reply, audio_rate(self.price)) if tokens is None else None
             if self.price is not None and (count := tokens or guess) is not None:
                 usd = self.price.usd(count)
-        heard = audio_seconds(request)
+        heard = sum(s.seconds for s in reply.sent) if reply is not None else 0.0
         sink(
             Call(
                 *(clock(), self.role, self.label, why.task, why.sample_id, why.metric),
@@ -129,7 +129,7 @@ class MeteredChat(Wrapped):
                 replies=request.n,
                 tokens=tokens,
                 estimate=guess,
-                audio=heard or None,
+                audio=heard or audio_seconds(request) or None,
                 seconds=time.perf_counter() - started,
                 usd=usd,
             )

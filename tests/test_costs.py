@@ -444,7 +444,7 @@ def test_failed_attempts_are_on_record_and_secrets_never(bench: Bench) -> None:
     with mock_server() as model, mock_server(texts=["4"], status=500, fail_first=1) as judge:
         words = openai(model.url, "--task", TASK, "--data-dir", bench.data, "--out", bench.tmp / "a")
         done = bench.here(*words, *judged(judge.url.replace("http://", "http://user:hunter2@")))
-        bench.here(*words[:-1], bench.tmp / "b", *judged(judge.url))
+        bench.here(*words[:-1], bench.tmp / "b", *judged(judge.url), "--no-cache")
         assert judge.stats()["last_headers"]["authorization"].endswith(KEY)
     found = calls_of(bench.tmp / "a")
     assert sorted(c.get("error", "") for c in found) == ["", "", "http-500", "http-500"]

@@ -47,11 +47,11 @@ def _new(content: Sequence[JSON], most: int) -> list[Token]:
     """OpenAI's shape."""
     found, number = [], False
     for entry in content:
-        if not isinstance(entry, Mapping):
+        if not isinstance(entry, dict):
             continue
         text, given, told = _text(entry), entry.get("logprob"), entry.get("top_logprobs")
-        tops = [t for t in told[:most] if isinstance(t, Mapping)] if isinstance(told, list) else []
-        if number or _digit(text, (t.get("token") for t in tops)) or given is None:
+        tops = [t for t in told[:most] if isinstance(t, dict)] if isinstance(told, list) else []
+        if number or given is None or _digit(text, tops):
             likely = [(_text(t), _logarithm(t.get("logprob"))) for t in tops]
             found.append(_made(text, given, [pair for pair in likely if pair[1] > UNLIKELY]))
         else:
@@ -60,9 +60,9 @@ def _new(content: Sequence[JSON], most: int) -> list[Token]:
     return found
 
 
-def _digit(text: str, others: Iterable[JSON]) -> bool:
+def _digit(text: str, others: Iterable[Mapping[str, JSON]]) -> bool:
     """Does one of these tokens hold a digit?"""
-    return _DIGIT.search(text + "".join(o for o in others if isinstance(o, str))) is not None
+    return _DIGIT.search(f"{text} {[o.get('token') for o in others]}") is not None
 
 
 def _old(logprobs: Mapping[str, JSON], most: int) -> list[Token]:

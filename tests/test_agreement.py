@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from evalkit.agreement import agreement, averaged, by_category, rater, spearman
 from evalkit.errors import UsageError
-from tests.cli_fixtures import Bench, bench, refused
+from tests.cli_fixtures import Bench, Done, bench, refused
 from tests.test_e2e_vstyle import SAID, answers, score
 
 __all__ = ["bench"]
 
-pytest.importorskip("scipy.stats", reason='needs SciPy: pip install "evalkit[stats]"')
+for name in ("scipy.stats", "statsmodels", "krippendorff"):
+    pytest.importorskip(name, reason='needs pip install "evalkit[stats]"')
 
 
 def ranks(values: Sequence[float]) -> list[float]:
@@ -129,55 +130,78 @@ def judged_by(column: str, scores: Sequence[Any]) -> list[Mapping[str, Any]]:
     return [{"id": k, "instruct_id": k, "ability": "empathy/anger", column: s} for k, s in enumerate(scores)]
 
 
+def command(bench: Bench, *args: object) -> Done:
+    return bench.here("judge-audit", "humans", "--draws", 20, *args)
+
+
+def rho_of(done: Done) -> dict[str, Any]:
+    """VStyle's three figures in the answer for machines."""
+    found: dict[str, Any] = json.loads(done.out)["audits"][0]["rho"]
+    return found
+
+
 def test_the_command(bench: Bench) -> None:
     folder = bench.tmp / "human"
     write(folder / "ann.jsonl", [*judged_by("mos", [1, 2, 3, 4, 5]), "not JSON", "[1]"])
     write(folder / "bob.jsonl", judged_by("mos", [2, 1, 3, 5, 4]))
     model = write(bench.tmp / "judge.jsonl", judged_by("gemini_score", ["1", "3", "API failed: x", "4", "5"]))
-    done = bench.here("agreement", "--human", folder, "--model", model)
+    done = command(bench, "--human", folder, "--scores", model)
     assert done.code == 0, done.said
     overall = next(line for line in done.out.splitlines() if line.startswith("all"))
     # 4 keys: the mean of people is 1.5 1.5 4.5 4.5
     assert overall.split()[1:] == ["0.8944", "0.8000", "0.8000", "4"], overall
     assert "ann.jsonl: left out, no JSON object: line 6, 7" in done.err
     assert "judge: 1 row left out: no number in gemini_score" in done.err
-    told = json.loads(bench.here("agreement", "--human", folder, "--model", model, "--json").out)
-    assert told["all"]["average"] == told["categories"]["empathy"]["average"] == 0.8944
-    assert told["raters"]["bob"] == {"n": 5, "skipped": {}}
+    told = command(bench, "--human", folder, "--scores", model, "--json")
+    found = rho_of(told)
+    assert found["all"]["average"] == found["categories"]["empathy"]["average"] == 0.8944
+    assert json.loads(told.out)["audits"][0]["raters"]["bob"] == {"n": 5, "skipped": {}}
+
+
+def test_a_rho_that_is_nan_stays_it(bench: Bench) -> None:
+    one = write(bench.tmp / "h" / "a.jsonl", judged_by("mos", [3, 3, 3])).parent
+    write(one / "b.jsonl", judged_by("mos", [1, 2, 3]))
+    model = write(bench.tmp / "judge.jsonl", judged_by("gemini_score", [1, 2, 3]))
+    done = command(bench, "--human", one, "--scores", model)
+    overall = next(line for line in done.out.splitlines() if line.startswith("all"))
+    assert overall.split()[1:] == ["1.0000", "nan", "nan", "3"]
+    assert "no yardstick" in done.out and done.code == 0
 
 
 def test_what_the_command_refuses(bench: Bench) -> None:
     (bench.tmp / "empty").mkdir()
-    refused(bench.here("agreement", "--human", bench.tmp / "empty", "--model", "x"), "no .jsonl file")
+    refused(command(bench, "--human", bench.tmp / "empty", "--run", bench.tmp), "no results.json")
     human = write(bench.tmp / "h.jsonl", judged_by("mos", [1, 2]))
-    refused(
-        bench.here("agreement", "--human", human, "--model", bench.tmp / "none.jsonl"),
-        "none.jsonl",
-        "can't be read",
-    )
+    none = bench.tmp / "none.jsonl"
+    refused(command(bench, "--human", human, "--scores", none), "none.jsonl", "can't be read")
     other = write(bench.tmp / "m.jsonl", [{"id": 9, "instruct_id": 9, "gemini_score": 1}])
-    refused(bench.here("agreement", "--human", human, "--model", other), "no sample in common", "instruct_id")
-    refused(bench.here("agreement", "--human", human, "--run", bench.tmp), "no results.json")
+    refused(command(bench, "--human", bench.tmp / "empty", "--scores", other), "no .jsonl file")
+    refused(
+        command(bench, "--human", human, "--scores", other),
+        "no sample in common",
+        "instruct_id",
+        "'9_9'",
+        "'0_0'",
+    )
 
 
 def test_a_run_against_people(bench: Bench) -> None:
     path = answers(bench, {str(k): {"say": SAID, "judge": f"[[{k}]]"} for k in (1, 2, 3, 4)})
     assert score(bench, path).code == 0
     human = write(bench.tmp / "ann.jsonl", [{"id": k, "mos": 5 - k} for k in (1, 2, 3, 4)])
-    done = bench.here("agreement", "--human", human, "--run", bench.tmp / "a", "--json")
+    done = command(bench, "--human", human, "--run", bench.tmp / "a", "--json", "--no-report")
     assert done.code == 0, done.said
-    told = json.loads(done.out)
+    told = rho_of(done)
     assert sorted(told["categories"]) == ["acoustic_attributes", "empathy", "instruction", "role_play"]
     assert told["all"] == {
         "average": -1.0, "individual": -1.0, "human": None, "n": 4, "annotators": 1, "pairs": 0,
     }  # fmt: skip
-    wrong = bench.here("agreement", "--human", human, "--run", bench.tmp / "a", "--task", "vstyle/zh")
+    wrong = command(bench, "--human", human, "--run", bench.tmp / "a", "--task", "vstyle/zh")
     refused(wrong, "no task 'vstyle/zh'")
 
 
 def test_scores_that_no_field_holds_are_told(bench: Bench) -> None:
     one, two = bench.tmp / "ann.jsonl", bench.tmp / "judge.jsonl"
     one.write_text('{"id": 1, "instruct_id": 1, "mos": 4}\n')
-    two.write_text('{"id": 1, "instruct_id": 1, "score": 4}\n')
-    done = bench.here("agreement", "--human", one, "--model", two)
-    refused(done, "no sample in common", "judge: 1 rows have no number in gemini_score", "--model")
+    two.write_text('{"id": 1, "instruct_id": 1, "grade": 4}\n')
+    refused(command(bench, "--human", one, "--scores", two), "judge.jsonl has no column", "grade", "--score")

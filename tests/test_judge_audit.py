@@ -1,0 +1,305 @@
+"""`judge-audit` as users call it: people, two judges, repeats; what is kept, printed, refused; the page and the CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.audit import book
+from evalkit.audit.labels import Columns, mapping, read_labels
+from evalkit.errors import UsageError
+from tests.cli_fixtures import Bench, Done, bench, refused
+from tests.judge_server import SeenRequest, judge_server
+
+__all__ = ["bench"]
+
+for name in ("scipy.stats", "statsmodels", "krippendorff"):
+    pytest.importorskip(name, reason='needs pip install "evalkit[stats]"')
+
+TASK = "voicebench/commoneval"
+HOSTILE = "</script><script>alert(1)</script> =HYPERLINK(1)"
+QUICK = ("--draws", 20)
+
+
+def answers(bench: Bench, texts: Sequence[str]) -> Path:
+    """Predictions q00, q01, ... to as many spoken questions."""
+    bench.questions(len(texts), "commoneval")
+    path = bench.tmp / "p.jsonl"
+    rows = [{"id": f"q{k:02}", "text": text} for k, text in enumerate(texts)]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    return path
+
+
+def scored(bench: Bench, path: Path, url: str, judge: str = "scripted", out: str = "a") -> Done:
+    who = ("--judge", f"openai/{judge}", "-J", f"base_url={url}", "--no-cache")
+    more = ("--task", TASK, "--data-dir", bench.data, "--out", bench.tmp / out, "--no-report")
+    return bench.here("score", path, *more, *who)
+
+
+def audit(bench: Bench, *args: object) -> Done:
+    return bench.here("judge-audit", *args, *QUICK)
+
+
+def figures(done: Done, at: int = 0) -> dict[str, dict[str, Any]]:
+    """By subset and name, of the answer for machines."""
+    page = json.loads(done.out)["audits"][at]
+    return {f"{f['subset']}:{f['pair']}.{f['statistic']}".replace(":.", ":"): f for f in page["figures"]}
+
+
+def labels(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(dict(r)) + "\n" for r in rows), encoding="utf-8")
+    return path
+
+
+def by_number(seen: SeenRequest) -> str:
+    """The rating an answer asks for: its last digit."""
+    return seen.answer.strip()[-1]
+
+
+# --- humans ----------------------------------------------------------------------------------------
+
+
+def test_people_and_a_run(bench: Bench) -> None:
+    path = answers(bench, [f"Answer {k % 5 + 1}" for k in range(10)])
+    with judge_server(by_number) as judge:
+        assert scored(bench, path, judge.url).code == 0
+    human = bench.tmp / "people.csv"
+    rows = [
+        f"q{k:02},{who},{min(5, max(1, k % 5 + 1 + shift * (k % 3 == 0)))},{'long' if k < 5 else 'short'}"
+        for who, shift in (("ann", 1), ("bob", -1))
+        for k in range(10)
+    ]
+    human.write_text("sample_id,annotator,rating,part\n" + "\n".join([*rows, "q99,ann,3,long"]) + "\n")
+    done = audit(bench, "humans", "--run", bench.tmp / "a", "--human", human, "--group", "part", "--json")
+    assert done.code == 0, done.said
+    found = figures(done)
+    assert found["all:judge-people.spearman"]["value"] > 0.9 and found["all:judge-people.spearman"]["n"] == 10
+    assert found["all:people-people.kappa"]["note"] == "mean over 1 pairs"
+    assert found["part=long:judge-people.accuracy"]["n"] == 5
+    low, high = found["all:judge-people.kappa"]["ci"]
+    assert low <= found["all:judge-people.kappa"]["value"] <= high
+    page = json.loads(done.out)["audits"][0]
+    assert page["accepted"] is True and page["unmatched"] == {"judge": 0, "people": 1}
+    assert "1 samples that people labelled have no verdict of the judge ('q99')" in done.err
+    [kept] = (bench.tmp / "a" / "audit").glob("humans_*.json")
+    assert json.loads(kept.read_text()) == page
+    shown = audit(bench, "humans", "--run", bench.tmp / "a", "--human", human)
+    assert "accepted" in shown.out and "Krippendorff's alpha" in shown.out and "report.html" in shown.out
+
+
+def test_words_are_mapped(bench: Bench) -> None:
+    path = labels(bench.tmp / "w.jsonl", [{"id": "a", "label": "Correct "}, {"id": "b", "label": "wrong"}])
+    assert read_labels([path], Columns()).raters[0].scores == {"a": 1.0, "b": 0.0}
+    path = labels(bench.tmp / "w.jsonl", [{"id": "a", "label": "so-so"}, {"id": "b", "label": True}])
+    found = read_labels([path], Columns(words=mapping(["so-so=0.5"])))
+    assert found.raters[0].scores == {"a": 0.5, "b": 1.0}
+    labels(bench.tmp / "w.jsonl", [{"id": "a", "label": "so-so"}])
+    with pytest.raises(UsageError, match="neither numbers nor words"):
+        read_labels([path], Columns())
+    with pytest.raises(UsageError, match="--map WORD=NUMBER"):
+        mapping(["so-so"])
+
+
+def test_one_file_of_several_annotators_and_later_rows(bench: Bench) -> None:
+    rows = [
+        {"id": "a", "rater": "x", "score": 1},
+        {"id": "a", "rater": "y", "score": 2},
+        {"id": "a", "rater": "x", "score": 3},
+        {"id": "b", "rater": "y", "score": "?"},
+    ]
+    found = read_labels([labels(bench.tmp / "l.jsonl", rows)], Columns())
+    assert {r.name: r.scores for r in found.raters} == {"x": {"a": 3.0}, "y": {"a": 2.0}}
+    assert found.told == [
+        "x: 1 row displaced by a later one of the same sample",
+        "y: 1 row left out: no number in score",
+    ]
+
+
+def test_people_refusals(bench: Bench) -> None:
+    path = answers(bench, ["Answer 1", "Answer 2"])
+    with judge_server(by_number) as judge:
+        scored(bench, path, judge.url)
+    run = ("--run", bench.tmp / "a")
+    other = labels(bench.tmp / "o.jsonl", [{"id": "x1", "mos": 3}])
+    refused(audit(bench, "humans", *run, "--human", other), "no sample in common", "'x1'", "'q00'")
+    bare = labels(bench.tmp / "b.jsonl", [{"id": "q00", "stars": 3}])
+    refused(audit(bench, "humans", *run, "--human", bare), "no column", "stars", "--label")
+    done = audit(bench, "humans", *run, "--human", bare, "--label", "stars", "--metric", "nope")
+    refused(done, "no such metric", "nope", "geval")
+    done = audit(bench, "humans", *run, "--human", bare, "--label", "stars")
+    assert (
+        done.code == 0
+        and "undefined" in done.out
+        and "nan" not in done.out.split("n\n", 1)[1].partition("all")[0]
+    )
+    refused(audit(bench, "humans", "--run", bench.tmp / "none", "--human", bare), "no results.json")
+
+
+# --- judges ----------------------------------------------------------------------------------------
+
+
+def test_two_judges_of_one_run(bench: Bench) -> None:
+    texts = [f"Answer {k % 5 + 1}" for k in range(8)]
+    texts[3] = f"{HOSTILE} 4"
+    path = answers(bench, texts)
+    with (
+        judge_server(by_number) as fair,
+        judge_server(lambda s: "1" if HOSTILE in s.answer else by_number(s)) as stern,
+    ):
+        assert scored(bench, path, fair.url).code == 0
+        assert scored(bench, path, stern.url, "stern").code == 0
+    done = audit(bench, "judges", "--run", bench.tmp / "a", "--json")
+    assert done.code == 0, done.said
+    page = json.loads(done.out)["audits"][0]
+    assert page["n"] == 8 and page["n_differing"] == 1
+    [apart] = page["samples"]
+    assert (apart["sample_id"], apart["first"], apart["second"], apart["difference"]) == (
+        "q03",
+        4.0,
+        1.0,
+        3.0,
+    )
+    assert HOSTILE in apart["answer"] and apart["replies_first"] == ["4"] and apart["replies_second"] == ["1"]
+    found = figures(done)
+    assert found["all:first-second.accuracy"]["value"] == 7 / 8
+    assert found["all:first-second.mean_difference"]["value"] == pytest.approx(3 / 8)
+    assert found["all:first-second.p_value"]["value"] == 1.0
+    html = (bench.tmp / "a" / "report.html").read_text()
+    assert "How far to trust the judges" in html and "<script>alert(1)" not in html
+    assert f'href="#/r1/{TASK}/~/q03"' in html
+    with (bench.tmp / "a" / "csv" / "judge_audit.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    accuracy = next(r for r in rows if r["statistic"] == "first-second.accuracy")
+    assert (accuracy["value"], accuracy["n"], accuracy["subset"]) == ("0.875", "8", "all")
+    assert accuracy["audit"] == "judges" and "stern" in accuracy["against"] and accuracy["ci_low"]
+    with (bench.tmp / "a" / "csv" / "judge_audit_samples.csv").open() as file:
+        [one] = csv.DictReader(file)
+    assert one["sample_id"] == "q03" and not one["answer"].startswith("=")
+
+
+def test_two_runs_of_the_same_answers(bench: Bench) -> None:
+    path = answers(bench, [f"Answer {k % 5 + 1}" for k in range(6)])
+    with judge_server(by_number) as fair, judge_server(lambda s: "3") as flat:
+        scored(bench, path, fair.url)
+        scored(bench, path, flat.url, "flat", "b")
+    done = audit(
+        bench, "judges", "--run", bench.tmp / "a", "--against", bench.tmp / "b", "--json", "--no-report"
+    )
+    assert done.code == 0, done.said
+    found = figures(done)
+    assert found["all:first-second.spearman"]["value"] is None
+    assert "the second gave 3 to every sample" in found["all:first-second.spearman"]["note"]
+    refused(audit(bench, "judges", "--run", bench.tmp / "a"), "no two judges", "--against")
+    rows = [{"id": f"q{k:02}", "text": f"Other {k % 5 + 1}"} for k in range(6)]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    with judge_server(by_number) as fair:
+        scored(bench, path, fair.url, out="c")
+    refused(
+        audit(bench, "judges", "--run", bench.tmp / "a", "--against", bench.tmp / "c"),
+        "share 6 samples", "the answers differ",
+    )  # fmt: skip
+
+
+# --- repeats ---------------------------------------------------------------------------------------
+
+
+def again(bench: Bench, url: str, *more: object) -> Done:
+    who = ("--judge", "openai/scripted", "-J", f"base_url={url}")
+    return audit(bench, "repeats", "--run", bench.tmp / "a", "--data-dir", bench.data, *who, "--json", *more)
+
+
+def test_a_steady_judge(bench: Bench) -> None:
+    path = answers(bench, [f"Answer {k % 4 + 1}" for k in range(8)])
+    with judge_server(by_number) as judge:
+        scored(bench, path, judge.url)
+        done = again(bench, judge.url, "--repeats", 3)
+        assert done.code == 0, done.said
+        asked = len(judge.seen)
+    assert asked == 8 + 24, "asked afresh, three times each"
+    found = figures(done)
+    assert found["all:identical"]["value"] == 1 and found["all:headline_sd"]["value"] == 0
+    assert found["all:as_on_record"]["value"] == 1 and found["all:alpha"]["value"] == 1
+    # What was asked is kept: nobody is asked for it again.
+    with judge_server(lambda s: 500) as gone:
+        assert again(bench, gone.url, "--repeats", 3).code == 0 and not gone.seen
+    calls = (bench.tmp / "a" / "audit" / "calls.jsonl").read_text().splitlines()
+    assert len(calls) == 24, "the audit has a ledger of its own"
+
+
+def test_repeats_of_a_judge_that_wavers(bench: Bench) -> None:
+    path = answers(bench, [f"Answer {k % 4 + 1}" for k in range(8)])
+    with judge_server(lambda s: str(int(by_number(s)) + s.number % 2)) as judge:
+        scored(bench, path, judge.url)
+        done = again(bench, judge.url, "--repeats", 4, "--judge-concurrency", 1, "--limit", 5)
+    assert done.code == 0, done.said
+    found = figures(done)
+    assert found["all:identical"]["n"] == 5 and found["all:identical"]["value"] < 1
+    assert found["all:within_sample_sd"]["value"] > 0
+    page = json.loads(done.out)["audits"][0]
+    assert page["samples"] and page["samples"][0]["difference"] == 1.0 and page["repeats"] == 4
+    numbers = found["all:headline_mean"]["note"].partition(": ")[2].split(", ")
+    assert len(numbers) == 4 and len(set(numbers)) > 1
+
+
+def test_failures_are_asked_for_again(bench: Bench) -> None:
+    path = answers(bench, [f"Answer {k % 4 + 1}" for k in range(4)])
+    with judge_server(by_number) as judge:
+        scored(bench, path, judge.url)
+    with judge_server(lambda s: "no idea" if s.answer.endswith("2") else by_number(s)) as half:
+        done = again(bench, half.url, "--repeats", 2, "--retries", 1)
+    assert done.code == 1 and "2 of 8 verdicts are lacking" in done.err
+    with judge_server(by_number) as judge:
+        done = again(bench, judge.url, "--repeats", 2)
+        assert done.code == 0 and len(judge.seen) == 2, "only what was lacking"
+
+
+def test_what_repeats_refuses(bench: Bench) -> None:
+    path = answers(bench, ["Answer 1", "Answer 2"])
+    with judge_server(by_number) as judge:
+        scored(bench, path, judge.url)
+        run = ("--run", bench.tmp / "a")
+        refused(audit(bench, "repeats", *run), "no votes of a judge", "--judge")
+        bench.questions(2, "commoneval", more="x")
+        rows = (bench.data / "hlt-lab/voicebench/commoneval/test.jsonl").read_text()
+        changed = rows.replace("question number", "another question")
+        (bench.data / "hlt-lab/voicebench/commoneval/test.jsonl").write_text(changed)
+        refused(again(bench, judge.url), "none of the 2 answers", "--data-dir")
+
+
+def test_votes_on_record_need_no_judge(bench: Bench) -> None:
+    """VoiceBench's official protocol asks for three votes."""
+    path = answers(bench, [f"Answer {k % 4 + 1}" for k in range(6)])
+    recorded = []
+    for k, line in enumerate(path.read_text().splitlines()):
+        low = k % 4 + 1
+        recorded.append(json.loads(line) | {"judge": [str(low), str(low), str(min(5, low + k % 2))]})
+    labels(path, recorded)
+    more = ("--task", TASK, "--protocol", "official", "--data-dir", bench.data, "--out", bench.tmp / "a")
+    assert bench.here("score", path, *more, "--no-report").code == 0
+    done = audit(bench, "repeats", "--run", bench.tmp / "a", "--json", "--no-report")
+    assert done.code == 0, done.said
+    found = figures(done)
+    assert found["all:identical"]["value"] == 0.5 and found["all:identical"]["n"] == 6
+    assert "3 repeats" in found["all:alpha"]["note"]
+
+
+# --- the book --------------------------------------------------------------------------------------
+
+
+def test_files_that_are_no_audit_are_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    for k, text in enumerate(
+        ("[]", "{", '{"v": 1}', '{"v": 99, "audit": "humans", "figures": []}', "[" * 99_999)
+    ):
+        (folder / f"x{k}.json").write_text(text)
+    (folder / "y.json").write_text(
+        '{"v": 1, "audit": "humans", "figures": [{"statistic": "x", "value": "much"}]}'
+    )
+    assert book.read(tmp_path) == []
+    assert book.read(tmp_path / "nowhere") == []

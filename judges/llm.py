@@ -56,8 +56,9 @@ class LLMJudge(ModelJudge):
         manner: Manner = PLAIN,
     ) -> None:
         asking = asking or Asking()
-        if rubric.system is not None:  # an official or a user's wording brings its own system message
-            asking = replace(asking, system=rubric.system or None)
+        system = rubric.system_for(model.label if model is not None else "")
+        if system is not None:  # an official or a user's wording brings its own
+            asking = replace(asking, system=system or None)
         super().__init__(metric=metric, contract=contract, model=model, asking=asking, manner=manner)
         self.reads = reads
         self.rubric = rubric

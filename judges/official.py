@@ -57,6 +57,10 @@ class OfficialRubric(Rubric):
         values = {name: fields[ours] for name, ours in self.original.fields.items()}
         return fill(self.body, self.original.fill, values | dict(self.original.fixed))
 
+    def system_for(self, model: str) -> str | None:
+        """The public code's system message for a model of that name; "" for none."""
+        return "" if model in self.original.no_system_for else self.original.system
+
 
 def fill(text: str, how: str, values: Mapping[str, str]) -> str:
     """A public text with its values, put in the way `how` says; a mapping's order is that of "replace".

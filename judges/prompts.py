@@ -63,6 +63,7 @@ class StandsFor:
         fields: the public placeholders in the order they are filled, and our field for each.
         fixed: public placeholders whose value is always the same.
         system: the system message the public code sends with it; "" for none.
+        no_system_for: models that the public code sends none to.
         rendered: a check of the filled text, where the sheets give one.
         characters: about how long it is.
     """
@@ -75,6 +76,7 @@ class StandsFor:
     fields: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, str] = field(default_factory=dict)
     system: str = ""
+    no_system_for: tuple[str, ...] = ()
     rendered: Rendered | None = None
     characters: int = 0
 
@@ -115,6 +117,10 @@ class Rubric:
             return fitting[0] if fitting else None
         known = ", ".join(s.protocol for s in self.stands_for)
         raise ValueError(f"rubric {self.name} stands for a text of each of {known}, not of {protocol!r}")
+
+    def system_for(self, model: str) -> str | None:
+        """The system message that goes with this text to a model of that name; None for the judge's own."""
+        return self.system
 
     @property
     def text_hash(self) -> str:
@@ -199,6 +205,7 @@ def _stands_for(entry: Mapping[str, Any]) -> StandsFor:
         fields=_texts(entry.get("fields")),
         fixed=_texts(entry.get("fixed")),
         system=str(entry.get("system") or ""),
+        no_system_for=tuple(map(str, entry.get("no_system_for") or ())),
         rendered=Rendered(_texts(check["fields"]), str(check["sha256"])) if check else None,
         characters=int(entry.get("characters", 0)),
     )
@@ -258,6 +265,8 @@ def _check_like(rubric: Rubric, ours: Rubric) -> None:
         raise ValueError(f"its role is user or system, not {rubric.role!r}")
     if set(rubric.placeholders) != set(ours.placeholders):
         raise ValueError(f"its placeholders must be {', '.join(sorted(ours.placeholders))}")
+    if rubric.system is not None and "response" not in ours.placeholders:
+        raise ValueError("it can't have a system message: this rubric is sent without one")
     try:
         used = meta.find_undeclared_variables(Environment().parse(rubric.body))
         _template(rubric.body)

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.chat import ChatReply, ChatRequest
 from evalkit.errors import UsageError
 from evalkit.interfaces import Answer
 from evalkit.records import Audio, Response, Sample
@@ -423,6 +424,28 @@ def test_each_official_text_brings_its_system_message(imported: dict[str, str]) 
         assert "[question] q\n" in messages[1][1] and "[prediction]  a \n" in messages[1][1]
 
 
+def test_kimi_sends_gpt_4o_no_system_message(imported: dict[str, str]) -> None:
+    """VoiceBench sheet section 4, OpenAudioBench sheet section 4.3."""
+
+    class Model:
+        meaningful = True
+
+        def __init__(self, label: str) -> None:
+            self.label = label
+
+        async def chat(self, request: ChatRequest) -> ChatReply:
+            raise NotImplementedError
+
+    plain, mini = Model("gpt-4o"), Model("gpt-4o-mini")
+    assert mcq_judge(plain, manner=OFFICIAL).asking.system is None
+    assert OABJudge("trivia_qa", plain, "kimi", manner=OFFICIAL).asking.system is None
+    assert mcq_judge(mini, manner=OFFICIAL).asking.system is not None
+    assert open_judge("official", plain, manner=OFFICIAL).asking.system is not None, (
+        "VoiceBench's own code does"
+    )
+    assert mcq_judge(plain).asking.system == SYSTEM
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_vstyle_needs_all_four_and_sends_one_text_part(imported: dict[str, str], language: str) -> None:
     judge = vstyle_judge(language, None, manner=OFFICIAL)
@@ -507,6 +530,13 @@ def test_a_broken_rubric_is_named(change: tuple[str, str], told: str, tmp_path: 
     with pytest.raises(UsageError, match=r"voicebench_open\.j2") as raised:
         user_rubric(tmp_path, "voicebench_open")
     assert told in str(raised.value)
+
+
+def test_a_rubric_for_a_judge_that_hears_has_no_system_message(tmp_path: Path) -> None:
+    text = rubric_file("vstyle_empathy_en").replace("role: user", "role: user\nsystem: Be kind.")
+    (tmp_path / "vstyle_empathy_en.j2").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="can't have a system message"):
+        user_rubric(tmp_path, "vstyle_empathy_en")
 
 
 def test_a_rubric_that_is_no_text_is_named(tmp_path: Path) -> None:

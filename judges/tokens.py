@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 
 from evalkit.chat import Token
 
 _RUNS = re.compile("\ufffd+|[^\ufffd]+")
-_SPECIAL = re.compile(r"(?:\s|\ufffd|<[^<>]{1,60}>)*")
+_AFTER = re.compile(r"(?:\s|\ufffd|```|<[^<>]{1,60}>)*")
+_AFTER_BACKWARDS = (re.compile(r"(?:\s|```|>[^<>]{1,60}<)*"), re.compile(r"\s*"))
 _PIECES = str.maketrans({"\u2581": " ", "\u0120": " ", "\u010a": "\n"})
 """How vocabularies spell a blank and a line break, where a server tells raw pieces."""
 
@@ -22,64 +24,74 @@ def probability(logprob: float) -> float:
 def starts(reply: str, tokens: Sequence[Token]) -> list[int] | None:
     """Where in the reply each token starts, and at the end where the last one stops; None when they don't spell it.
 
-    The reply may lack what the tokens have around it: blanks, marks of the chat template (``<|im_end|>``, ``</s>``),
-    and before it a part that ends with such a mark (thinking). A token that ends inside a character shows U+FFFD
-    there, of which several in a row can be one character. Places outside the reply are below 0, or beyond its end.
+    The reply is what comes last: tokens may have more before it (thinking, a code fence), and after it blanks, marks
+    of the chat template (``<|im_end|>``, ``</s>``) and the end of a fence, which servers take out. A token that ends
+    inside a character shows U+FFFD there, of which several in a row can be one character. Places outside the reply
+    are below 0, or beyond its end.
     """
     for texts in ([t.text for t in tokens], [t.text.translate(_PIECES) for t in tokens]):
+        cuts = [0, *accumulate(map(len, texts))]
         joined = "".join(texts)
-        if (found := _plainly(reply, joined)) is None:
-            found = _around_gaps(reply, joined)
-        if found is not None:
-            out, place = [], 0
-            for text in texts:
-                out.append(found[place] if isinstance(found, list) else place - found)
-                place += len(text)
-            out.append(found[place] if isinstance(found, list) else place - found)
-            return out
+        if (shift := _plainly(reply, joined, set(cuts))) is not None:
+            return [cut - shift for cut in cuts]
+        if (places := _around_gaps(reply, joined)) is not None:
+            return [places[cut] for cut in cuts]
     return None
 
 
-def _plainly(reply: str, joined: str) -> int | None:
-    """Where the reply starts in the joined tokens, when it stands there as it is."""
+def _plainly(reply: str, joined: str, cuts: set[int]) -> int | None:
+    """Where the reply starts in the joined tokens, when it stands there as it is: with a token, or behind a blank."""
     shift = joined.rfind(reply) if reply else -1
-    if shift < 0 or _SPECIAL.fullmatch(joined, shift + len(reply)) is None:
+    if shift < 0 or _AFTER.fullmatch(joined, shift + len(reply)) is None:
         return None
-    head = joined[:shift].rstrip()
-    return shift if not head or head.endswith(">") else None
+    return shift if shift in cuts or joined[shift - 1].isspace() else None
 
 
 def _around_gaps(reply: str, joined: str) -> list[int] | None:
     """The place in the reply of each character of the joined tokens, some of which are U+FFFD, and of their end."""
-    if "\ufffd" not in joined:
+    if not reply or "\ufffd" not in joined:
         return None
-    lead = len(joined) - len(joined.lstrip())
-    places, at = list(range(-lead, 0)), 0
-    runs = [m.group() for m in _RUNS.finditer(joined, lead)]
+    for after in _AFTER_BACKWARDS:
+        found = after.match(joined[::-1])
+        skipped = found.end() if found else 0
+        places = _backwards(reply[::-1], joined[::-1][skipped:])
+        if places is not None:
+            end = len(reply)
+            return [*places[::-1], *range(end, end + skipped + 1)]
+    return None
+
+
+def _backwards(reply: str, joined: str) -> list[int] | None:
+    """The places from the last character on (both texts are given backwards); before the reply they are below 0."""
+    places: list[int] = []
+    at = 0  # characters of the reply accounted for
+    runs = [m.group() for m in _RUNS.finditer(joined)]
     for k, run in enumerate(runs):
-        last = k == len(runs) - 1
-        if at >= len(reply) and _SPECIAL.fullmatch(rest := "".join(runs[k:])):
-            return [*places, *range(at, at + len(rest) + 1)]
+        if at >= len(reply):
+            break
         if run[0] != "\ufffd":
-            if not _goes_on(reply, at, run, last):
+            rest = reply[at : at + len(run)]
+            if not run.startswith(rest):
                 return None
-            places += range(at, at + len(run))
-            at += len(run)
+            places += range(len(reply) - at - 1, len(reply) - at - 1 - len(rest), -1)
+            at += len(rest)
             continue
-        after = "" if last else runs[k + 1]
-        ahead = k + 1 == len(runs) - 1
-        steps = (n for n in range(1, len(run) + 1) if _goes_on(reply, at + n, after, ahead))
-        step = len(reply) - at if last else next(steps, None)
-        if step is None:
+        after = runs[k + 1] if k + 1 < len(runs) else ""
+        # Behind the reply there may be the beginning of a character that it lacks.
+        steps = range(min(k, 1), len(run) + 1)
+        step = next((n for n in steps if _goes_on(reply, at + n, after)), None)
+        if step is None or (not after and at + len(run) < len(reply)):
             return None
-        places += [at] * len(run)
+        step = step if after else len(reply) - at
         at += step
-    return [*places, at] if at >= len(reply) else None
+        places += [len(reply) - at] * len(run)
+    if at < len(reply):
+        return None
+    return [*places, *range(-1, len(places) - len(joined) - 1, -1)]
 
 
-def _goes_on(reply: str, at: int, run: str, last: bool) -> bool:
-    """Does the reply go on with this run? The last one may have blanks and marks behind it."""
-    if reply.startswith(run, at):
-        return True
-    rest = reply[at:]
-    return last and bool(rest) and run.startswith(rest) and _SPECIAL.fullmatch(run, len(rest)) is not None
+def _goes_on(reply: str, at: int, run: str) -> bool:
+    """Does the rest of the reply begin with this run, or the run with the rest of the reply?"""
+    if at >= len(reply) or not run or reply[at] != run[0]:
+        return at >= len(reply) or not run
+    return reply.startswith(run, at) or (len(reply) - at < len(run) and run.startswith(reply[at:]))

@@ -262,7 +262,11 @@ def test_probabilities_of_odd_logarithms() -> None:
         ("so 4", ["\u2581so", "\u25814"], [-1, 2, 4]),
         ("", [""], None),
         ("4", ["5"], None),
-        ("4", ["x", "4"], None),
+        ("4", ["so ", "4"], [-3, 0, 1]),
+        ("4", ["so 4"], [-3, 1]),
+        ("4", ["x4"], None),
+        ('{"v": 4}', ["```", "json\n", '{"v": ', "4", "}\n", "```", ""], [-8, -5, 0, 6, 7, 9, 12, 12]),
+        ("得4", ["<think>", "\ufffd", "4</think>", "\ufffd", "\ufffd", "4"], [-17, -10, -9, 0, 0, 1, 2]),
         ("4", ["4", "x"], None),
         ("得4", ["\ufffd", "\ufffd", "4"], [0, 0, 1, 2]),
         ("得分4", ["\ufffd\ufffd", "\ufffd", "4"], [0, 0, 2, 3]),
@@ -270,7 +274,7 @@ def test_probabilities_of_odd_logarithms() -> None:
         ("得分", ["\ufffd", "\ufffd"], [0, 0, 2]),
         ("得4", ["\ufffd", "5"], None),
         ("4", ["4", "\ufffd", "<|im_end|>"], [0, 1, 2, 12]),
-        ("得4", ["\ufffd", "4", "\ufffd", "</s>"], [0, 1, 2, 3, 7]),
+        ("得4", ["\ufffd", "4", "\ufffd", "</s>"], [0, 1, 2, 2, 6]),
     ],
 )
 def test_where_tokens_start(reply: str, texts: list[str], found: list[int] | None) -> None:

@@ -25,6 +25,7 @@ from evalkit.sources import HubData, Row, Source
 from evalkit.stats import DIFFERENCE, WEIGHTED
 from evalkit.task import Cell, Metric, Suite, Task, Variant
 from judges.lalm import DROPPED, SCORED_1
+from judges.lalm_pairs import PairJudge
 from judges.lalm_presets import Track, runs_of, speech_style_judge, switched_on, user_audio_of
 from judges.manner import manner_of
 
@@ -62,6 +63,7 @@ GAP = Metric(
     ),
 )
 """What the user's voice and the cue add to the score (section 4)."""
+PAIRS = Metric("pair_sensitivity", "Pair sensitivity", pool=WEIGHTED, primary=False)
 OWN = (
     "is a set of your own, which no hub has: point --data-dir to its manifest.jsonl or the folder it lies in "
     "(`run_eval.py manifest check FILE` looks at it)"
@@ -141,7 +143,10 @@ def _judges(track: Track, protocol: str) -> Callable[[Roles], list[Judge]]:
         )
         if protocol == "control":
             return [judge(user_audio=False, control=True)]
-        judges: list[Judge] = [judge(user_audio=track == HEARD if wished is None else wished)]
+        scorer = judge(user_audio=track == HEARD if wished is None else wished)
+        judges: list[Judge] = [scorer]
+        if _asked_for(roles, track, "pair_sensitivity"):
+            judges.append(PairJudge(scorer))
         if _asked_for(roles, track, "control_gap"):
             judges.append(judge(user_audio=False, control=True, metric="control"))
         return judges
@@ -156,7 +161,8 @@ def _asked_for(roles: Roles, track: Track, option: str) -> bool:
 
 def _beside(track: Track) -> Callable[[Roles], list[Metric]]:
     def numbers(roles: Roles) -> list[Metric]:
-        return [CONTROL, GAP] if _asked_for(roles, track, "control_gap") else []
+        pairs = [PAIRS] if _asked_for(roles, track, "pair_sensitivity") else []
+        return [*pairs, *([CONTROL, GAP] if _asked_for(roles, track, "control_gap") else [])]
 
     return numbers
 

@@ -129,6 +129,7 @@ class Judge(ABC):
         recorded_by_name: of these, it reads only replies given for its metric by name.
         languages: ISO codes of the speech or text it is defined for; None: any. It refuses others itself, sample by
             sample ("not-english").
+        late: True for an `asks_model` judge that judges answers in groups, once all are there: see `group`.
         in_order: True when `settle` has to see the verdicts of the whole task, in the data set's order.
     """
 
@@ -142,6 +143,7 @@ class Judge(ABC):
     role: JudgeRole = "judge"
     recorded: bool = False
     recorded_by_name: bool = False
+    late: bool = False
     languages: tuple[str, ...] | None = None
     in_order: bool = False
 
@@ -161,6 +163,14 @@ class Judge(ABC):
 
     async def ask(self, sample: Sample, answer: Answer) -> list[Verdict]:
         """Like `score`, for judges that ask a model. May raise `RunnerError`, which the engine retries."""
+        raise NotImplementedError
+
+    def group(self, sample: Sample) -> str:
+        """Of a `late` judge: the group whose answers it has to see together; "" for a sample it judges alone."""
+        return ""
+
+    async def ask_together(self, members: Sequence[tuple[Sample, Answer]]) -> list[Verdict]:
+        """Of a `late` judge (of one metric): a verdict for each answer of a group, in order. May raise RunnerError."""
         raise NotImplementedError
 
     def gave_up(self, error: RunnerError) -> list[Verdict]:

@@ -28,10 +28,11 @@ from typing import Literal
 
 from evalkit.audio import AudioError, materialise
 from evalkit.chat import ChatModel, ChatReply, ChatRequest
-from evalkit.errors import RunnerError
+from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Answer
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
 from evalkit.sources import fetch_origin
+from evalkit.store import StoreError
 from judges.asking import Asking, ModelJudge, NotJudgeable
 from judges.contracts import Contract
 from judges.failures import UNREADABLE
@@ -95,6 +96,9 @@ class LALMJudge(ModelJudge):
         stubborn: ask again after any error of the endpoint that isn't fatal, as the public scorer does.
         metric, contract, model, asking, manner: see `ModelJudge`.
 
+    Attributes:
+        remembers: keep live verdicts in `given`, by sample and answer, for a judge that builds on them.
+
     An unreadable reply is a failed attempt: the engine asks again. A judge that can't be reached says nothing
     of the answer: that stays unscored and is asked again next time. Each verdict has `counts` for a
     mean weighted by `sample.meta["weight"]` (default 1).
@@ -125,6 +129,8 @@ class LALMJudge(ModelJudge):
         self.rubrics, self.pick, self.fields = rubrics, pick, fields
         self.hears, self.hears_name = hears, hears_name
         self.on_failure, self.stubborn = on_failure, stubborn
+        self.remembers = False
+        self.given: dict[tuple[str, str], Verdict] = {}
 
     @property
     def wording(self) -> str:
@@ -164,6 +170,8 @@ class LALMJudge(ModelJudge):
         settled = self._settled(sample, verdict)
         if verdict.code in UNREADABLE and self.mode.scoring != "samples":  # G-Eval drew enough replies
             raise Unreadable(settled)
+        if self.remembers:
+            self.given[sample.id, answer.response.digest()] = settled
         return [settled]
 
     async def _attempt(self, model: ChatModel, request: ChatRequest) -> ChatReply:
@@ -173,6 +181,8 @@ class LALMJudge(ModelJudge):
         except RunnerError as exc:
             if exc.kind == BLOCKED or (self.stubborn and not exc.fatal and exc.kind not in HOPELESS):
                 exc.retryable = True
+            raise
+        except (UsageError, StoreError):  # not the judge's: its weights can't be loaded, the disk is full
             raise
         except Exception as exc:
             told = " ".join(str(exc).split())[:300]

@@ -1,19 +1,23 @@
-"""Numbers beside the score of the paralinguistic track: the gap to the control run. Internal-set sheet section 4."""
+"""Numbers beside the score of the paralinguistic track: gap to the control run, pair sensitivity. Internal-set sheet
+section 4."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.speech_style import GAP
+from evalkit.engine.retry import Retry
 from evalkit.segments import Segments, segment_row
 from evalkit.stats import DIFFERENCE, estimate
 from judges.lalm_presets import WITHHELD
 from tests.cli_fixtures import Bench, Done, bench, lines, refused, result
 from tests.mock_gemini import KEY, FakeGemini
+from tests.mock_openai import tone_wav
 from tests.test_speech_style import OWN, PARALINGUISTIC, predictions
 
 __all__ = ["bench"]
@@ -135,3 +139,136 @@ def test_failures_of_the_control_run_are_asked_for_again(bench: Bench) -> None:
         )
         assert scored(bench, path, *more).code == 0 and len(fake.asked) == 5
     assert len(lines(bench.tmp / "a" / PARALINGUISTIC / "scores.jsonl")) == 5
+
+
+# --- pair sensitivity -------------------------------------------------------------------------------
+
+PAIRED = "pair_sensitivity"
+
+
+def spoken(bench: Bench, *ids: str) -> Path:
+    """Answers with a sound of each one's own."""
+    path = predictions(bench, {k: {"audio": f"{k}.wav"} for k in ids})
+    for n, k in enumerate(ids):
+        (bench.tmp / f"{k}.wav").write_bytes(tone_wav(0.3 + 0.1 * n))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("swapped", "share"),
+    [
+        (("[[2]]", "[[4]]"), 100.0),
+        (("[[5]]", "[[4]]"), 0.0),
+        (("[[4]]", "[[4]]"), 0.0),
+        (("[[1]]", "[[5]]"), 100.0),
+    ],
+)
+def test_a_pair_is_sensitive_when_its_sum_falls(bench: Bench, swapped: tuple[str, str], share: float) -> None:
+    """Scores 4 and 4; two more calls, with the answers swapped."""
+    path = spoken(bench, "ep-1", "ep-2")
+    with FakeGemini(texts=["[[4]]", "[[4]]", *swapped]) as fake:
+        more = live(fake, "-O", "pair_sensitivity=yes")
+        done = scored(bench, path, *more)
+        assert done.code == 0, done.said
+        own = dict(fake.heard[:2])  # question to answer; which comes first is left to chance
+        (first, to_first), (second, to_second) = fake.heard[2:]
+        assert {first, second} == set(own) and (to_first, to_second) == (own[second], own[first])
+        assert scored(bench, path, *more).code == 0 and len(fake.asked) == 4, "on record"
+    found = result(bench.tmp / "a", PARALINGUISTIC, PAIRED)
+    assert (found["value"], found["primary"], found["n_unscored"]) == (share, False, 0)
+    told = [s for s in lines(bench.tmp / "a" / PARALINGUISTIC / "scores.jsonl") if s["metric"] == PAIRED]
+    assert [s["counts"]["weight"] for s in told] == [1.0, 0.0]
+    assert told[0]["detail"]["scores"] == [4.0, 4.0]
+    assert told[0]["detail"]["swapped"] == [float(s[2]) for s in swapped]
+
+
+def test_a_failed_pair_is_asked_for_again_and_nothing_else(bench: Bench) -> None:
+    path = spoken(bench, "ep-1", "ep-2")
+    steps = [{"text": "[[4]]"}, {"text": "[[4]]"}, {"text": "[[3]]"}, {"block": "SAFETY"}]
+    with FakeGemini(script=steps, texts=["[[2]]"]) as fake:
+        more = live(fake, "-O", "pair_sensitivity=yes", "--retries", 1)
+        assert scored(bench, path, *more).code == 0, "a number beside the score doesn't fail the run"
+        found = result(bench.tmp / "a", PARALINGUISTIC, PAIRED)
+        assert found["value"] is None and found["reasons"]["judge-content-filter"]["n"] == 2
+        assert scored(bench, path, *more).code == 0
+        assert result(bench.tmp / "a", PARALINGUISTIC, PAIRED)["value"] == 100.0
+        # The plain scores come from the cache of replies; the swapped one that came went with the failed attempt.
+        assert len(fake.asked) <= 6
+
+
+def test_an_attempt_keeps_what_came(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Retry, "wait", lambda self, n, error: 0.0 if n < 3 and error.retryable else None)
+    path = spoken(bench, "ep-1", "ep-2")
+    steps = [{"text": "[[4]]"}, {"text": "[[4]]"}, {"text": "[[3]]"}, {"status": 503, "error": "busy"}]
+    with FakeGemini(script=steps, texts=["[[2]]"]) as fake:
+        assert scored(bench, path, *live(fake, "-O", "pair_sensitivity=yes")).code == 0
+        assert len(fake.asked) == 5
+    assert result(bench.tmp / "a", PARALINGUISTIC, PAIRED)["value"] == 100.0
+
+
+def test_half_a_pair_has_nothing_to_swap(bench: Bench) -> None:
+    path = spoken(bench, "ep-1")
+    with FakeGemini(texts=["[[4]]"]) as fake:
+        done = scored(bench, path, *live(fake, "-O", "pair_sensitivity=yes", "--limit", 1))
+        assert done.code == 0 and len(fake.asked) == 1, done.said
+    found = result(bench.tmp / "a", PARALINGUISTIC, PAIRED)
+    assert found["value"] is None and set(found["reasons"]) == {"pair-alone"}
+
+
+def test_silence_swaps_as_the_1_it_is(bench: Bench) -> None:
+    """An answer without speech is a 1 in its own place and in the other's."""
+    path = predictions(bench, {"ep-1": {"audio": "x.wav"}, "ep-2": {"text": "Hm."}})
+    with FakeGemini(texts=["[[4]]", "[[2]]"]) as fake:
+        scored(bench, path, *live(fake, "-O", "pair_sensitivity=yes"))
+        assert len(fake.asked) == 2
+    [first, _] = [
+        s for s in lines(bench.tmp / "a" / PARALINGUISTIC / "scores.jsonl") if s["metric"] == PAIRED
+    ]
+    assert (first["detail"]["scores"], first["detail"]["swapped"], first["value"]) == (
+        [4.0, 1.0],
+        [1.0, 2.0],
+        1.0,
+    )
+
+
+def test_items_without_a_pair_weigh_nothing(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(OWN, folder)
+    (folder / "manifest.meta.json").unlink()
+    rows = lines(folder / "manifest.jsonl")
+    rows.append({**rows[-1], "id": "ep-3"} | {"pair_id": None})
+    (folder / "manifest.jsonl").write_text(
+        "".join(json.dumps({k: v for k, v in r.items() if v is not None}) + "\n" for r in rows)
+    )
+    path = spoken(bench, "ep-1", "ep-2", "ep-3")
+    with FakeGemini(texts=["[[4]]", "[[4]]", "[[4]]", "[[1]]", "[[1]]"]) as fake:
+        args = [
+            "score",
+            path,
+            "--task",
+            PARALINGUISTIC,
+            "--data-dir",
+            folder,
+            "--out",
+            bench.tmp / "a",
+            "--no-report",
+        ]
+        done = bench.here(*args, *live(fake, "-O", "pair_sensitivity=yes"))
+        assert done.code == 0 and len(fake.asked) == 5, done.said
+    found = result(bench.tmp / "a", PARALINGUISTIC, PAIRED)
+    assert (found["value"], found["n_scored"]) == (100.0, 3)
+
+
+def test_recorded_replies_hold_no_swapped_ones(bench: Bench) -> None:
+    path = predictions(bench, {k: {"audio": "x.wav", "judge": "[[4]]"} for k in SPOKEN})
+    assert scored(bench, path, "-O", "pair_sensitivity=yes").code == 0
+    found = result(bench.tmp / "a", PARALINGUISTIC, PAIRED)
+    assert found["value"] is None and set(found["reasons"]) == {"pair-recorded"}
+
+
+def test_a_refused_key_ends_the_run_in_the_second_half_too(bench: Bench) -> None:
+    path = spoken(bench, "ep-1", "ep-2")
+    steps = [{"text": "[[4]]"}, {"text": "[[4]]"}, {"status": 403, "error": "billing"}]
+    with FakeGemini(script=steps) as fake:
+        done = scored(bench, path, *live(fake, "-O", "pair_sensitivity=yes"))
+    assert done.code == 2 and "the lalm-judge: the Gemini API rejected" in done.err, done.said

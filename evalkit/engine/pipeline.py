@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.standin import skipped, stand_in
 from evalkit.engine.state import TaskState
+from evalkit.engine.together import Groups
 from evalkit.errors import RunnerError
 from evalkit.interfaces import Judge, Runner, Transcriber
 from evalkit.records import Response, Transcript, Verdict
@@ -99,6 +100,7 @@ class Pipeline:
         heard_at_once = self.ears.window if self.ears else 0
         self.to_transcribe: asyncio.Queue[tuple[Item, Response]] = asyncio.Queue(max(64, heard_at_once))
         self.to_judge: asyncio.Queue[tuple[Item, Response, Transcript | None]] = asyncio.Queue(64)
+        self.groups = Groups()
         self.outstanding = 0
         self.idle = asyncio.Event()
         self.cached = 0
@@ -148,6 +150,7 @@ class Pipeline:
         while self.outstanding:
             self.idle.clear()
             await self.idle.wait()
+        await self.groups.judge(self.run, self._ask, self.limits.judge)
 
     async def _thread(self, call: Callable[[], T], executor: ThreadPoolExecutor | None = None) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor or self.executor, call)
@@ -185,7 +188,7 @@ class Pipeline:
             files = self.run.task(state.name)
             if mark.digest != item.ref or state.moved(sample.id):  # question, target or place changed since
                 self._record(item, files.relative(files.response_at(mark)))
-            if mark.digest != item.ref or not state.scored(sample.id, item.ref):
+            if mark.digest != item.ref or not state.scored(sample.id, item.ref) or state.grouped(sample):
                 self.outstanding += 1
                 await self._onward(item, files.response_at(mark))
             return
@@ -337,6 +340,8 @@ class Pipeline:
             digest = item.ref
             failed = False
             for judge in item.state.plan.judges:
+                if judge.late and self.groups.take(judge, item, response):
+                    continue
                 if all(
                     item.state.has(item.sample.id, m, item.state.plan.sign(judge), digest)
                     for m in judge.metrics
@@ -360,9 +365,15 @@ class Pipeline:
         if (why := obstacle(judge, response, transcript)) is not None:
             return judge.unscored(why)
         answer = answer_for(judge, response, transcript)
+        return await self._ask(judge, item, lambda: judge.ask(sample, answer))
+
+    async def _ask(
+        self, judge: Judge, item: Item, call: Callable[[], Awaitable[list[Verdict]]]
+    ) -> list[Verdict]:
+        """The verdicts of a judge's model: tried again, put in the ledger, unscored where they fail for good."""
         try:
-            with replies_held() as replies, asking_for(item.state.name, sample.id, judge.metrics[0]):
-                verdicts, _ = await attempt(lambda: judge.ask(sample, answer), self.retry)
+            with replies_held() as replies, asking_for(item.state.name, item.sample.id, judge.metrics[0]):
+                verdicts, _ = await attempt(call, self.retry)
                 if all(v.value is not None for v in verdicts):
                     replies.keep()
         except RunnerError as error:

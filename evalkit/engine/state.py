@@ -108,6 +108,10 @@ class TaskState:
             self.has(sample_id, m, self.plan.sign(j), response) for j in self.plan.judges for m in j.metrics
         )
 
+    def grouped(self, sample: Sample) -> bool:
+        """Does a judge have to see it together with others, which may lack a verdict?"""
+        return any(j.late and j.group(sample) for j in self.plan.judges)
+
     def unique(self, sample: Sample) -> Sample:
         """The sample, renamed when an earlier row has the same id (equal rows, in order: x, x~2, x~3)."""
         if sample.id not in self.seen:

@@ -497,6 +497,35 @@ def test_dry_run_counts_before_anything_is_asked(bench: Bench) -> None:
         assert "judge calls" not in nobody.err and "assumed" not in nobody.err
 
 
+def test_geval_probes_once_and_both_are_on_record(bench: Bench) -> None:
+    """What the endpoint can do is kept, too: with all replies at hand, nobody is asked anything."""
+    bench.questions(2, "commoneval")
+    with mock_server() as model, mock_server(texts=["4"]) as judge:
+        words = openai(model.url, "--task", TASK, "--data-dir", bench.data, *FAST)
+        words += ["--judge", MINI, "-J", f"base_url={judge.url}", "-O", "judge_scoring=geval"]
+        first = bench.process(*words, "--out", bench.tmp / "a")
+        asked = judge.requests()
+        assert first.code == 0 and asked >= 3, first.said
+        assert [c.get("task") for c in calls_of(bench.tmp / "a")] == [None, TASK, TASK]
+        second = bench.process(*words, "--out", bench.tmp / "b")
+        assert second.code == 0 and judge.requests() == asked, second.said
+        assert "judges: 3 calls, " in first.err and "judges: 2 calls (2 cached)" in second.err
+
+
+def test_speech_and_its_transcripts(bench: Bench) -> None:
+    """Seconds of audio of a LALM judge and of an ASR engine; a budget leaves no mark of a public scorer."""
+    words = ["--suite", "smoke", *FAST, "--out", bench.tmp / "a", "-M", "voice=x"]
+    with mock_server(speak=1.5) as model, mock_server(texts=["[[4]]"]) as judge:
+        words = openai(model.url, *words, "--lalm-judge", "openai/gpt-audio", "-L", f"base_url={judge.url}")
+        done = bench.here(*words, "--task", "vstyle/en", "--judge-budget", "1calls")
+        assert done.code == 1, done.said
+    [call] = calls_of(bench.tmp / "a")
+    assert call["role"] == "lalm-judge" and call["audio"] >= 1.5 and call["usd"] > 0
+    held = lines(bench.tmp / "a/vstyle/en/scores.jsonl")
+    refused_ones = [s for s in held if s.get("reason", "").startswith("judge-budget")]
+    assert len(refused_ones) == len(held) - 1 > 0 and not any(s.get("touched") for s in refused_ones)
+
+
 def test_score_dry_run_writes_and_asks_nothing(bench: Bench) -> None:
     row = {"prompt": "Say hello.", "id": "x"}
     line = {"id": "x", "text": "Hello.", "row": row}

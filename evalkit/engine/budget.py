@@ -135,7 +135,7 @@ class Budgeted(Wrapped):
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Ask. Raises `RunnerError` as the model does, and of kind "budget"."""
         async with self.budget.spending(self._likely(request)) as bill:
-            reply = await self.model.chat(request)
+            reply: ChatReply = await self.model.chat(request)
             rate = self.price.audio_rate if self.price is not None else 0.0
             count = tokens_of(reply.usage) or estimated(request, reply, rate)
             bill.usd = self.price.usd(count) if self.price is not None else 0.0

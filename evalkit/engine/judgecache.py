@@ -56,7 +56,7 @@ class CachedChat(Wrapped):
 
     async def _ask(self, key: str, request: ChatRequest) -> ChatReply:
         flight = self._flights[key] = asyncio.get_running_loop().create_future()
-        reply = None
+        reply: ChatReply | None = None
         try:
             reply = await self.model.chat(request)
             keep_reply(self._cache, key, _held(reply))

@@ -208,7 +208,7 @@ def bench_of(
         whole = _bench(run, chosen, roles, names, args.protocol or protocols.pop(), args, limit)
     for helper in (roles.judge, roles.lalm):
         getattr(helper, "prepare", lambda: None)()
-    ready(whole)
+    ready(whole, Retry(tries=args.retries))
     return whole, roles
 
 

@@ -324,12 +324,12 @@ async def verdicts_of(question: Question, retry: Retry) -> list[Verdict]:
     return verdicts
 
 
-def ready(bench: Bench) -> None:
+def ready(bench: Bench, retry: Retry) -> None:
     """Let judges find out what their signatures depend on; their calls are on the audit's ledger."""
     calls = CallsFile(bench.run.root / FOLDER)
     try:
         with recording(calls):
-            judges_ready(bench.states)
+            judges_ready(bench.states, retry)
     finally:
         calls.close()
 

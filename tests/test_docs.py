@@ -16,6 +16,7 @@ import threading
 import tomllib
 import wave
 import xml.etree.ElementTree as ET
+from argparse import ArgumentParser
 from array import array
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -258,12 +259,11 @@ def test_the_manifests_of_the_docs(museum: Path, tmp_path: Path, capsys: pytest.
 # --- flags, names, links ---------------------------------------------------------------------------
 
 
-def options() -> set[str]:
-    """Every option of every command."""
-    top = parser()
-    [commands] = [a for a in top._actions if hasattr(a, "choices") and isinstance(a.choices, dict)]
-    assert isinstance(commands.choices, dict)
-    return {o for p in (top, *commands.choices.values()) for a in p._actions for o in a.option_strings}
+def options(top: ArgumentParser | None = None) -> set[str]:
+    """Every option of every command, and of what commands have below them."""
+    actions = (top or parser())._actions
+    below = [p for a in actions if isinstance(a.choices, dict) for p in a.choices.values()]
+    return {o for a in actions for o in a.option_strings}.union(*map(options, below))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

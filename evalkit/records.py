@@ -369,6 +369,9 @@ class Transcript:
         )
 
 
+FINAL = "final"
+"""Key of `Verdict.detail`, true where a verdict has no value and asking again is not to change that."""
+
 Gap = Literal["absent", "null"]
 """How a prediction lacks its answer: its record has no such field, or nothing in it."""
 MISSING_PREDICTION = "missing_prediction"

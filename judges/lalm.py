@@ -107,7 +107,7 @@ class LALMJudge(ModelJudge):
     reads = "audio"
     role = "lalm-judge"
     judges_absence = True
-    unbound = "judge-unbound: no LALM judge bound; pass --lalm-judge openai/MODEL"
+    unbound = "judge-unbound: no LALM judge bound; pass --lalm-judge gemini/MODEL or openai/MODEL"
 
     def __init__(
         self,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from evalkit.records import JSON
+from evalkit.records import FINAL, JSON
 from judges.contracts import OUT_OF_RANGE, Contract, Reading, storable
 from judges.places import Place, bare, stripped
 
@@ -26,6 +26,9 @@ INFINITE = "infinite_score"
 
 UNREADABLE = "judge-unparseable"
 """Code of a reply without a score; the only one that asking again can mend."""
+
+KEPT: Mapping[str, JSON] = {FINAL: True}
+"""A row whose score is nan or infinite is not judged again: to the public scorer both are scores (sheet section 6)."""
 
 _LEVEL = re.compile(r"[1-5]")
 
@@ -120,11 +123,11 @@ def _reading(found: Sequence[str]) -> Reading:
         return Reading(None, votes, reason)
     if any(math.isinf(s) for s in scores):
         reason = "judge-infinite: the judge's score is infinite, and so would be the public scorer's mean"
-        return Reading(None, votes, reason, touched=INFINITE)
+        return Reading(None, votes, reason, touched=INFINITE, detail=KEPT)
     finite = [s for s in scores if not math.isnan(s)]
     if not finite:
         reason = "judge-nan: the judge's score is nan, which the public scorer leaves out of the mean"
-        return Reading(None, votes, reason, touched=NOT_A_NUMBER)
+        return Reading(None, votes, reason, touched=NOT_A_NUMBER, detail=KEPT)
     detail = {"sd": statistics.stdev(finite)} if len(finite) > 1 else {}
     return Reading(statistics.fmean(finite), votes, touched=_touched(scores), detail=detail)
 

@@ -240,3 +240,35 @@ def test_a_model_under_test_and_its_judge_both_gemini(bench: Bench) -> None:
     assert [r["text"] for r in rows] == ["I can't help with that."] * 2
     assert rows[0]["sent"][0]["format"] == "wav" and rows[0]["usage"]["prompt_tokens"] == 100
     assert KEY not in json.dumps(rows)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_number_that_is_none_is_a_score_and_not_asked_for_again(bench: Bench, number: str) -> None:
+    """VStyle sheet sections 5 and 6: rows whose score is a float are kept, nan and inf among them."""
+    path = answers(bench, FOUR)
+    with FakeGemini(script=[{"text": f"[[{number}]]"}], texts=["[[4]]"]) as fake:
+        live = by_gemini(fake)
+        assert score(bench, path, EN, *live).code == 1
+        before = result(bench.tmp / "a", EN)
+        assert set(before["touched"]) == {"nan_score" if number == "nan" else "infinite_score"}
+        assert score(bench, path, EN, *live).code == 1
+        assert len(fake.asked) == 4 and result(bench.tmp / "a", EN) == before
+
+
+def test_g_eval_and_json_by_gemini(bench: Bench) -> None:
+    """Log-probabilities where the model tells them, replies by a schema; the signature says both."""
+    path = answers(bench, FOUR)
+    with FakeGemini(tells_logprobs=True, texts=["[[4]]"]) as fake:
+        done = score(bench, path, EN, *by_gemini(fake, "-O", "judge_scoring=geval"))
+        assert done.code == 0, done.said
+        assert len(fake.asked) == 5, "one request to find out what it can do"
+        assert fake.asked[-1]["generationConfig"]["responseLogprobs"] is True
+    found = result(bench.tmp / "a", EN)
+    assert found["judges"][0].endswith(",geval-logprobs") and found["value"] == 4.0
+    with FakeGemini(texts=['{"reasoning": "calm", "score": 3, "rating": 3}']) as fake:
+        done = score(bench, path, EN, *by_gemini(fake, "-O", "judge_output=json"))
+        config = fake.asked[-1]["generationConfig"]
+    assert (
+        config["responseMimeType"] == "application/json" and config["responseJsonSchema"]["type"] == "object"
+    )
+    assert result(bench.tmp / "a", EN)["judges"][0].endswith(",json"), done.said

@@ -187,7 +187,7 @@ def prompts() -> list[Check]:
 
 def keys() -> list[Check]:
     """Which keys are set; never their values."""
-    names = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HF_TOKEN")
+    names = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "GOOGLE_API_KEY", "HF_TOKEN")
     return [{"variable": n, "state": "set" if os.environ.get(n) else "not set"} for n in names]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from evalkit.plan import ScoringPlan
-from evalkit.records import Sample, Score, Transcript
+from evalkit.records import FINAL, Sample, Score, Transcript
 from evalkit.sources import Source
 from evalkit.store import Mark, RunWriter, score_key
 
@@ -76,9 +76,9 @@ class TaskState:
 
     def note(self, score: Score) -> bool:
         """Hold a score; False when the run holds it already. Of failures, only the same one twice running is held:
-        the last word on a sample has to be the last on record."""
+        the last word on a sample has to be the last on record. One that is final (`FINAL`) is held like a verdict."""
         key = score_key(score.sample_id, score.metric, score.judge, score.response)
-        if score.value is None:
+        if score.value is None and not score.detail.get(FINAL):
             why = score_key(score.reason or "", score.touched or "", "", "")
             new = self.lacking.get(key) != why
             self.lacking[key] = why

@@ -50,7 +50,9 @@ def details_of(body: str) -> tuple[str, str, list[Mapping[str, Any]]]:
     if not isinstance(error, dict):
         return one_line(body), "", []
     details = error.get("details")
-    listed = [d for d in details if isinstance(d, dict)] if isinstance(details, list) else []
+    listed: list[Mapping[str, Any]] = []
+    if isinstance(details, list):
+        listed += [d for d in details if isinstance(d, dict)]
     return one_line(str(error.get("message") or "")), str(error.get("status") or ""), listed
 
 
@@ -69,7 +71,8 @@ def _reasons(details: list[Mapping[str, Any]]) -> set[str]:
 
 def _daily(details: list[Mapping[str, Any]]) -> bool:
     """Is it a quota of the day that is spent? Waiting a minute won't mend that."""
-    violations = [v for d in details for v in (d.get("violations") or ()) if isinstance(v, dict)]
+    listed = [d["violations"] for d in details if isinstance(d.get("violations"), list)]
+    violations = [v for found in listed for v in found if isinstance(v, dict)]
     return any("PerDay" in str(v.get("quotaId", "")) for v in violations)
 
 

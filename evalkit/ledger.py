@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -125,33 +126,28 @@ def read_calls(folder: Path) -> Iterator[Call]:
             continue
 
 
-class Sums:
-    """Sums over calls."""
+_COUNTS = ("calls", "cached", "failed", "replies", "estimated", "unpriced", "asr")
+_AMOUNTS = ("audio", "seconds", "usd")
 
-    __slots__ = (
-        "asr",
-        "audio",
-        "cached",
-        "calls",
-        "estimated",
-        "failed",
-        "replies",
-        "seconds",
-        "tokens",
-        "unpriced",
-        "usd",
-    )
+
+class Sums:
+    """Sums over calls; `asr` counts those to ASR engines, which have no tokens and no price."""
+
+    __slots__ = (*_COUNTS, *_AMOUNTS, "_tokens")
 
     def __init__(self) -> None:
-        self.calls = self.cached = self.failed = self.replies = self.estimated = self.unpriced = 0
-        self.tokens = Tokens()
+        self.calls = self.cached = self.failed = self.replies = self.estimated = self.unpriced = self.asr = 0
         self.audio = self.seconds = self.usd = 0.0
-        self.asr = False
+        self._tokens = [0] * len(Tokens.__slots__)
+
+    @property
+    def tokens(self) -> Tokens:
+        return Tokens(*self._tokens)
 
     def add(self, call: Call) -> None:
         """Count a call. A reused reply counts as one, and adds nothing to the rest."""
         self.calls += 1
-        self.asr |= call.role == ASR
+        self.asr += call.role == ASR
         if call.cached:
             self.cached += 1
             return
@@ -162,12 +158,19 @@ class Sums:
             return
         self.replies += call.replies if not call.error else 0
         if (count := call.tokens or call.estimate) is not None:
-            self.tokens = self.tokens + count
+            for k, name in enumerate(Tokens.__slots__):
+                self._tokens[k] += getattr(count, name)
             self.estimated += call.tokens is None and bool(call.task)
         if call.usd is not None:
             self.usd += call.usd
         elif not call.error:
             self.unpriced += 1
+
+    def merge(self, other: Sums) -> None:
+        """Add other sums."""
+        for name in (*_COUNTS, *_AMOUNTS):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self._tokens = [x + y for x, y in zip(self._tokens, other._tokens, strict=True)]
 
     def to_json(self) -> dict[str, JSON]:
         """`usd` is null when no call has a price, as of ASR engines; with some unpriced, it is of the others."""
@@ -187,13 +190,23 @@ class Sums:
         }
 
 
-def costs_of(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+def costs_of(folder: Path, results: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the tasks of a run's results cost so far, from its ledger; see `costs`."""
     tasks: Mapping[str, Any] = results.get("tasks") or {}
-    return costs(
-        read_calls(folder),
-        {name: [str(c["table"]) for c in t.get("cells") or ()] for name, t in tasks.items()},
-    )
+    tables = {name: [str(c["table"]) for c in t.get("cells") or ()] for name, t in tasks.items()}
+    try:
+        state = (folder / CALLS).stat()
+    except OSError:
+        return costs((), tables)
+    return _read_costs(folder, state.st_size, state.st_mtime_ns, tuple((n, *t) for n, t in tables.items()))
+
+
+@lru_cache(maxsize=16)
+def _read_costs(
+    folder: Path, size: int, changed: int, tables: tuple[tuple[str, ...], ...]
+) -> Mapping[str, Any]:
+    """Once for each state of the file: results, terminal and report all tell it."""
+    return costs(read_calls(folder), {name: rest for name, *rest in tables})
 
 
 def write_costs(folder: Path, results: Mapping[str, Any]) -> None:
@@ -216,21 +229,26 @@ def costs(calls: Iterable[Call], tables: Mapping[str, Sequence[str]]) -> dict[st
     Returns:
         The content of costs.json; each list sorted, so that the same calls give the same bytes.
     """
+    found: dict[tuple[str, str, str], Sums] = {}
+    for call in calls:
+        if not call.task or call.task in tables:
+            key = (call.role, call.model, call.task)
+            if (sums := found.get(key)) is None:
+                sums = found[key] = Sums()
+            sums.add(call)
     by_model: dict[tuple[str, str], Sums] = {}
     by_task: dict[tuple[str, str], Sums] = {}
     by_table: dict[tuple[str, str], Sums] = {}
     total = Sums()
-    for call in calls:
-        if call.task and call.task not in tables:
-            continue
-        places = [by_model.setdefault((call.role, call.model), Sums())]
-        if call.role != ASR:
+    for role, model, task in sorted(found):
+        places = [by_model.setdefault((role, model), Sums())]
+        if role != ASR:
             places.append(total)
-        if call.task:
-            places.append(by_task.setdefault((call.task, call.role), Sums()))
-            places += [by_table.setdefault((t, call.role), Sums()) for t in dict.fromkeys(tables[call.task])]
+        if task:
+            places.append(by_task.setdefault((task, role), Sums()))
+            places += [by_table.setdefault((t, role), Sums()) for t in dict.fromkeys(tables[task])]
         for sums in places:
-            sums.add(call)
+            sums.merge(found[role, model, task])
     return {
         "usd": total.to_json()["usd"] if total.calls else None,
         "unpriced": total.unpriced,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from evalkit.chat import ChatReply, ChatRequest
 from evalkit.records import JSON, Audio
@@ -32,23 +32,26 @@ class Tokens:
     reasoning: int = 0
 
     def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Tokens)))
+        return Tokens(*(getattr(self, n) + getattr(other, n) for n in Tokens.__slots__))
 
     def to_json(self) -> dict[str, JSON]:
         """Input and output always, the rest where it isn't zero."""
-        told = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {k: v for k, v in told.items() if v or k in ("input", "output")}
+        told = ((n, getattr(self, n)) for n in Tokens.__slots__)
+        return {n: v for n, v in told if v or n in ("input", "output")}
 
     @classmethod
     def from_json(cls, obj: JSON) -> Tokens | None:
         """None for what is no object."""
         if not isinstance(obj, dict):
             return None
-        return cls(*(_count(obj.get(f.name)) or 0 for f in fields(cls)))
+        get = obj.get
+        return cls(*[_count(get(n, 0)) or 0 for n in cls.__slots__])
 
 
 def _count(value: JSON) -> int | None:
     """A count of tokens, or None for what is none."""
+    if type(value) is int and value >= 0:
+        return value
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return int(value) if number and value >= 0 else None
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -231,6 +231,18 @@ def rubric_file(name: str) -> str:
     return file.read_text(encoding="utf-8")
 
 
+class NoSuchFile(UsageError):
+    """Rubrics that a user's folder lacks, by name."""
+
+    def __init__(self, folder: str | Path, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        listed, first = ", ".join(f"{n}.j2" for n in names), names[0]
+        super().__init__(
+            f"--prompts {folder}: there is no {listed} in it; start from ours: "
+            f"run_eval.py prompts show {first} > {Path(folder) / first}.j2"
+        )
+
+
 def user_rubric(folder: str | Path, name: str) -> Rubric:
     """The user's wording of a rubric of this package: `<name>.j2` in a folder, of the same form, with the same fields.
 
@@ -241,10 +253,7 @@ def user_rubric(folder: str | Path, name: str) -> Rubric:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as exc:
-        raise UsageError(
-            f"--prompts {folder}: there is no {path.name} in it; start from ours: "
-            f"run_eval.py prompts show {name} > {path}"
-        ) from exc
+        raise NoSuchFile(folder, [name]) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"the rubric {path} can't be read ({exc})") from exc
     try:

@@ -48,6 +48,7 @@ __all__ = ["bench"]
 
 OFFICIAL = Manner(wording="official")
 OPEN = "voicebench/alpacaeval_full"
+KIMI_OPEN = "07e351f0031c812b28724dd8569b0a2ea7fc421dd27ef27dcfce8d1ac493eed7"
 FOUND_REAL = {s: t for s in public_texts() if (t := store.read(s)) is not None}
 """What the user who runs these tests has imported."""
 
@@ -583,7 +584,7 @@ def test_import_show_list_and_verify(bench: Bench, monkeypatch: pytest.MonkeyPat
         assert {"task": OPEN, "protocol": "official"} in rows["voicebench_open"]["used_by"]
         assert "none: stays ours" in bench.here("prompts", "list").out
 
-        official = texts["07e351f0031c812b28724dd8569b0a2ea7fc421dd27ef27dcfce8d1ac493eed7"]
+        official = texts[KIMI_OPEN]
         kimi = ["prompts", "show", "voicebench_open", "--prompts", "official", "--protocol", "kimi"]
         assert bench.here(*kimi).out == official
         refused(bench.here(*kimi[:-2]), "--protocol official or --protocol kimi")
@@ -628,7 +629,8 @@ def test_scores_of_two_wordings_are_kept_apart(bench: Bench) -> None:
         assert judged(bench, mock.url).code == 0
         ours = result(bench.tmp / "a", OPEN)
     with mock_server(texts=["2"]) as mock:
-        assert judged(bench, mock.url, "--prompts", mine).code == 0
+        again = judged(bench, mock.url, "--prompts", mine)
+        assert again.code == 0 and "instead of voicebench_open:own@" in again.err, again.said
         assert mock.requests() == 3
         theirs = result(bench.tmp / "a", OPEN)
         assert "In short: write" in mock.stats()["last"]["messages"][-1]["content"]
@@ -659,10 +661,38 @@ def test_official_words_on_the_command_line(bench: Bench, monkeypatch: pytest.Mo
         entry = result(bench.tmp / "a", OPEN)
         assert entry["value"] == 3.0 and "voicebench_open:official@" in entry["judges"][0]
         assert "in our own words" not in (bench.tmp / "a/report.html").read_text()
+        kept = bench.tmp / "config/prompts" / f"{digest(texts[KIMI_OPEN])}.txt"
+        kept.write_text("altered")
+        refused(judged(bench, mock.url, "--prompts", "official"), "was altered", kept.name)
     refused(
         judged(bench, "http://127.0.0.1:9/v1", "--prompts", bench.tmp / "nofolder"),
         "own, official, or a folder",
     )
+
+
+def test_all_files_that_a_folder_lacks_are_named_at_once(bench: Bench) -> None:
+    mine = bench.tmp / "mine"
+    mine.mkdir()
+    (mine / "vstyle_empathy_en.j2").write_text(rubric_file("vstyle_empathy_en"), encoding="utf-8")
+    smoke = Path(__file__).parent.parent / "benchmarks/smoke"
+    (bench.tmp / "p.jsonl").write_text('{"id": 1, "text": "a"}\n')
+    run = [
+        "run",
+        "--model",
+        f"replay/{bench.tmp / 'p.jsonl'}",
+        "--task",
+        "vstyle/en",
+        "--data-dir",
+        smoke,
+        "--dry-run",
+    ]
+    told = refused(bench.here(*run, "--prompts", mine), "start from ours: run_eval.py prompts show")
+    assert all(f"vstyle_{c}_en.j2" in told for c in VSTYLE_CATEGORIES if c != "empathy")
+    (mine / "vstyle_role_play_en.j2").write_text("no head")
+    for category in ("instruction", "acoustic_attributes"):
+        name = f"vstyle_{category}_en"
+        (mine / f"{name}.j2").write_text(rubric_file(name), encoding="utf-8")
+    refused(bench.here(*run, "--prompts", mine), "vstyle_role_play_en.j2", "YAML head")
 
 
 def test_all_missing_texts_of_a_run_are_named_at_once(bench: Bench) -> None:

@@ -210,9 +210,9 @@ def _found_row(found: Found, state: str) -> Row:
 
 
 def _tell(looked: Search, state: dict[str, str]) -> None:
-    print(
-        f"{len(looked.found)} official texts found in {looked.files:,} files; they are kept in {store.folder()}"
-    )
+    found = f"{len(looked.found)} official texts" if looked.found else "no official text"
+    kept = f"; they are kept in {store.folder()}" if looked.found else ""
+    print(f"{found} found in {looked.files:,} files{kept}")
     if looked.found:
         rows = [
             {

@@ -35,20 +35,25 @@ def check_complete(tasks: Iterable[Task], protocol: str | None, roles: Roles) ->
         return
     from judges.manner import Manner
     from judges.official import MissingWording
-    from judges.prompts import StandsFor
+    from judges.prompts import NoSuchFile, StandsFor
 
     manner = Manner(wording=wording)
     missing: list[StandsFor] = []
+    lacking: list[str] = []
     told: list[str] = []
     for name, under in dict.fromkeys(needed(tasks, protocol, roles)):
         try:
             manner.rubric(name, under)
         except MissingWording as exc:
             missing += exc.missing
+        except NoSuchFile as exc:
+            lacking += exc.names
         except UsageError as exc:
             told.append(str(exc))
     if missing:
         raise MissingWording(missing)
+    if lacking:
+        raise NoSuchFile(wording, lacking)
     if told:
         raise UsageError(
             told[0] + (f" (and {len(told) - 1} more: {'; '.join(told[1:])})" if told[1:] else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -32,6 +33,9 @@ from evalkit.signature import fingerprint
 from evalkit.sources import DataOptions, Source
 from evalkit.store import Run, RunWriter, StoreError
 from evalkit.task import Overall, Task
+
+_WORDING = re.compile(r"\S+:(?:own|official|user)@[0-9a-f]+")
+"""A rubric in a judge's signature."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +141,25 @@ def _opened(job: Job) -> Iterator[tuple[Task, Source, tuple[str, ...]]]:
 
 
 def replaced(old: Mapping[str, Any], states: Sequence[TaskState]) -> tuple[str, ...]:
-    """What this session's results take the place of: the same answers under another protocol."""
-    before = {name: entry.get("protocol") for name, entry in (old.get("tasks") or {}).items()}
-    return tuple(
-        f"{s.name}: results.json now holds protocol {s.plan.protocol} instead of {before[s.name]}; "
-        "the verdicts of both are in scores.jsonl."
-        for s in states
-        if s.name in before and before[s.name] != s.plan.protocol
-    )
+    """What this session's results take the place of: the same answers under another protocol, or in other words."""
+    notes = []
+    for state in states:
+        if (entry := (old.get("tasks") or {}).get(state.name)) is None:
+            continue
+        before, now = f"protocol {entry.get('protocol')}", f"protocol {state.plan.protocol}"
+        if before == now:
+            before, now = ", ".join(entry.get("rubrics") or ()), ", ".join(rubrics_of(state))
+        if before and now and before != now:
+            notes.append(
+                f"{state.name}: results.json now holds {now} instead of {before}; "
+                "the verdicts of both are in scores.jsonl."
+            )
+    return tuple(notes)
+
+
+def rubrics_of(state: TaskState) -> list[str]:
+    """The rubrics that a task's judges name in their signatures, by name, wording and hash."""
+    return sorted({w for j in state.plan.judges for w in _WORDING.findall(j.signature)})
 
 
 def git_commit() -> str | None:
@@ -185,7 +200,14 @@ def manifest_for(
         "options": dict(job.roles.options),
         "prices": prices_used([job.roles.judge, job.roles.lalm]),
         "limit": job.limits.samples,
-        "tasks": {s.name: {"protocol": s.plan.protocol, "data": dict(s.plan.data)} for s in states},
+        "tasks": {
+            s.name: {
+                "protocol": s.plan.protocol,
+                "data": dict(s.plan.data),
+                **({"rubrics": rubrics} if (rubrics := rubrics_of(s)) else {}),
+            }
+            for s in states
+        },
         "sessions": list(old.get("sessions") or []),
     }
 

@@ -185,3 +185,42 @@ def test_answers_to_the_smoke_data_are_judged_by_it(bench: Bench, endpoint: Endp
         assert done.code == 0, done.said
         found = result(bench.tmp / "a", task)
         assert found["n"] == found["n_scored"] == 4
+
+
+def rated(folder: Path) -> list[dict[str, Any]]:
+    """The verdicts for which the judge was asked, by sample."""
+    found = [v for v in lines(folder / "scores.jsonl") if v["detail"].get("replies")]
+    return sorted(found, key=lambda v: str(v["sample_id"]))
+
+
+@pytest.mark.parametrize("task", ["voicebench/alpacaeval_full", "ultraeval-audio/alpaca-eval-s2t"])
+def test_geval_through_the_command_line(bench: Bench, endpoint: Endpoint, task: str) -> None:
+    """The expected rating by the endpoint's own probabilities: between the ratings, and again from the cache."""
+    high, form = (5, "root ::= [1-5]") if "voicebench" in task else (10, 'root ::= "[[" [1-5] "]]"')
+    words = ["score", predictions(bench.tmp), "--task", task, "--no-report", "-O", "judge_scoring=geval"]
+    words += ["--judge", "openai/smollm2", *endpoint.flags(grammar=form)]
+    done = bench.here(*words, "--out", bench.tmp / "a")
+    assert done.code == 0, done.said
+    verdicts = rated(bench.tmp / "a" / task)
+    assert len(verdicts) >= 3 and all("geval" in v["judge"] for v in verdicts)
+    for verdict in verdicts:
+        told = verdict["detail"]["geval"]
+        assert told["method"] == "logprobs" and 0.0 < told["mass"] <= 1.0
+        assert sum(told["distribution"].values()) == pytest.approx(1.0)
+        mean = sum(int(k) * p for k, p in told["distribution"].items())
+        assert 1 < verdict["value"] < high and verdict["value"] == pytest.approx(mean)
+        assert verdict["value"] != told["plain"]
+    assert bench.here(*words, "--out", bench.tmp / "b").code == 0
+    assert [v["value"] for v in rated(bench.tmp / "b" / task)] == [v["value"] for v in verdicts]
+
+
+def test_replies_by_schema_through_the_command_line(bench: Bench, endpoint: Endpoint) -> None:
+    task = "voicebench/alpacaeval_full"
+    words = ["score", predictions(bench.tmp), "--task", task, "--no-report", "--out", bench.tmp / "a"]
+    words += ["--judge", "openai/smollm2", *endpoint.flags(), "-O", "judge_output=json"]
+    done = bench.here(*words)
+    assert done.code == 0, done.said
+    for verdict in lines(bench.tmp / "a" / task / "scores.jsonl"):
+        [reply] = verdict["detail"]["replies"]
+        assert isinstance(json.loads(reply), dict) and "json" in verdict["judge"]
+        assert 1 <= verdict["value"] <= 5

@@ -184,3 +184,39 @@ def test_a_limited_rate_is_waited_for(bench: Bench) -> None:
         done = bench.here(*words, "--no-report", "--out", bench.tmp / "a")
         assert done.code == 0, done.said
         assert limited.stats()["by_status"] == {"429": 3, "200": 3}
+
+
+GEVAL = ("-O", "judge_scoring=geval")
+
+
+def test_what_an_endpoint_can_do_is_asked_again_when_it_is_busy(bench: Bench) -> None:
+    """The first request of a run finds out whether there are log-probabilities; a 429 must not end the run."""
+    given = bench.tmp / "p.jsonl"
+    given.write_text(json.dumps({"id": "q", "text": "Because.", "row": {"prompt": "Why?"}}) + "\n")
+    busy = [{"match": "Is ice cold", "set": {"status": 429}, "times": 1}]
+    with mock_server(texts=["4"], rules=busy) as limited:
+        words = ["score", given, "--task", OPEN, "--no-report", "--out", bench.tmp / "a", *GEVAL]
+        done = bench.here(*words, *judged(limited.url))
+        assert done.code == 0, done.said
+        assert limited.stats()["by_status"] == {"429": 1, "200": 2}
+        [verdict] = lines(bench.tmp / "a" / OPEN / "scores.jsonl")
+        assert verdict["detail"]["geval"]["method"] == "logprobs" and 1.0 <= verdict["value"] <= 5.0
+    with mock_server(status=500, message="asleep") as down:
+        words = [*words[:-3], bench.tmp / "b", *GEVAL, "--retries", 2]
+        done = bench.here(*words, *judged(down.url))
+        assert done.code == 2 and "the judge can't be asked what it can do: HTTP 500" in done.err, done.said
+        assert down.requests() == 2
+
+
+@pytest.mark.parametrize("kind", ["refuse", "none"])
+def test_an_endpoint_without_log_probabilities_is_drawn_from(bench: Bench, kind: str) -> None:
+    """G-Eval by samples instead, and the signature says which."""
+    given = bench.tmp / "p.jsonl"
+    given.write_text(json.dumps({"id": "q", "text": "Because.", "row": {"prompt": "Why?"}}) + "\n")
+    with mock_server(texts=["4", "5"], logprobs=kind) as mock:
+        words = ["score", given, "--task", OPEN, "--no-report", "--out", bench.tmp / "a", *GEVAL]
+        done = bench.here(*words, *judged(mock.url))
+        assert done.code == 0, done.said
+        [verdict] = lines(bench.tmp / "a" / OPEN / "scores.jsonl")
+        assert verdict["detail"]["geval"]["method"] == "20-samples" and verdict["value"] == 4.5
+        assert "samples" in verdict["judge"] and mock.requests() == (4 if kind == "refuse" else 2)

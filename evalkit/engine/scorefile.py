@@ -103,7 +103,7 @@ def score_file(job: Job, given: Mapping[str, Given]) -> Outcome:
     manifest["sessions"].append(session)
     try:
         run.write_manifest(manifest)
-        judges_ready(states)
+        judges_ready(states, job.retry)
         for state in states:
             found = given[state.name]
             state.recall(run)

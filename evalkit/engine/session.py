@@ -20,7 +20,7 @@ from evalkit.engine.opencache import open_cache, settle
 from evalkit.engine.opening import open_all
 from evalkit.engine.pipeline import Interrupted, Limits, Pipeline
 from evalkit.engine.progress import Progress
-from evalkit.engine.retry import Retry
+from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.signals import handlers_kept, listen
 from evalkit.engine.state import TaskState
 from evalkit.errors import RunnerError, UsageError
@@ -280,17 +280,22 @@ def _ready(runner: Runner, modality: Modality) -> None:
         raise UsageError(f"the runner {runner.name!r} can't be made ready ({what}).") from exc
 
 
-def judges_ready(states: Sequence[TaskState]) -> None:
+def judges_ready(states: Sequence[TaskState], retry: Retry | None = None) -> None:
     """Let the judges find out what their signatures depend on, before anything is signed.
 
     Raises:
-        UsageError, RunnerError: a judge's model can't be asked.
+        UsageError, RunnerError: a judge's model can't be asked, not even after some tries.
     """
 
     async def ready() -> None:
-        for state in states:
-            for judge in state.plan.judges:
-                await judge.ready()
+        for judge in (j for state in states for j in state.plan.judges):
+            try:
+                await attempt(judge.ready, retry or Retry())
+            except RunnerError as error:
+                flag = "-J" if judge.role == "judge" else "-L"
+                message = error.message.replace("-M base_url", f"{flag} base_url")
+                what = f"the {judge.role} can't be asked what it can do: {message}"
+                raise RunnerError(error.kind, what, fatal=True) from error
 
     asyncio.run(ready())
 
@@ -336,7 +341,7 @@ def execute(job: Job) -> Outcome:
         for helper in (job.roles.asr, job.roles.judge, job.roles.lalm):
             getattr(helper, "prepare", lambda: None)()
         with recording(record):
-            judges_ready(states)
+            judges_ready(states, job.retry)
         for state in states:
             state.recall(run)
         pipeline = Pipeline(

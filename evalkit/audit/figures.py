@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DRAWS, SUBSET_DRAWS, SEED = 1000, 400, 0
 """Resamples of an interval, at most of a subset's (there are many of them), and the seed of all."""
+BATCH = 2_000_000
+"""Places drawn at once, for memory."""
 MOST_STEPS = 21
 """Steps of a scale beyond which its values are numbers, no categories."""
 
@@ -233,6 +235,7 @@ def interval(n: int, of: Callable[[Any], float], draws: int = DRAWS) -> tuple[fl
         of,
         n_resamples=draws,
         vectorized=False,
+        batch=max(1, BATCH // n),
         method="percentile",
         rng=np.random.default_rng(SEED),
     ).bootstrap_distribution

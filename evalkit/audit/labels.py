@@ -179,7 +179,8 @@ def _take(
     columns: Columns,
 ) -> None:
     """One annotator's rows into `out`."""
-    words = {**WORDS, **columns.words}
+    # VStyle's files hold numbers, and what is none is skipped: a word there is no label.
+    words = {**({} if "instruct_id" in ids else WORDS), **columns.words}
     found = rater(name, [{**r, label: _number(r.get(label), words)} for r in rows], label, ids)
     if rows and not found.scores:
         seen = [str(r[label]) for r in rows if r.get(label) is not None]

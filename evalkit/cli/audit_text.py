@@ -76,7 +76,7 @@ def text_of(page: book.Page) -> str:
             f"differing most ({len(shown)} of {page['n_differing']}):",
             table([_sample(s, sides) for s in shown]),
         ]
-    return "\n".join(out)
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in "\n".join(out))
 
 
 def pivot(figures: Sequence[Figure]) -> str:
@@ -140,7 +140,6 @@ def _four(value: float | None) -> str:
 def _sample(found: Mapping[str, Any], sides: tuple[str, str]) -> dict[str, Any]:
     def short(text: Any, width: int = 44) -> str:
         line = " ".join(str(text or "").split())
-        line = "".join(c if c.isprintable() else "\ufffd" for c in line)
         return line if len(line) <= width else line[: width - 1] + "\u2026"
 
     values = {

@@ -120,6 +120,9 @@ def _page(
     """One judge against people, as a page."""
     theirs = {k for r in labels.raters for k in r.scores}
     common = sorted(theirs & judge.scores.keys())
+    if not judge.scores:
+        why = next(iter(subject.unscored.values()), "none of them can be read")
+        raise UsageError(f"the judge {subject.judge} has no verdict ({why}).")
     if not common:
         raise UsageError(
             f"people and judge have no sample in common; they are matched by {' and '.join(labels.ids)}: people have "

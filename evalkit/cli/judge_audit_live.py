@@ -15,6 +15,7 @@ from evalkit.audit.figures import Figure, Scale, scale_of, share
 from evalkit.audit.shelf import Shelf, Verdicts, open_run, shelf_of, tasks_of
 from evalkit.audit.versus import difference
 from evalkit.cli.audit_text import conclude
+from evalkit.engine.progress import Progress
 from evalkit.engine.reask import PLAIN, Bench, Question, Record, Stored, ask_all, from_record, opened, ready
 from evalkit.engine.retry import Retry
 from evalkit.engine.session import Job
@@ -36,7 +37,9 @@ def repeats(args: argparse.Namespace) -> int:
     told = list(bench.told)
     picked = [(s.name, j) for s in bench.states for j in judges_of(bench, s.name, roles, args.metric)]
     if not picked:
-        raise UsageError(none_asks(bench, args))
+        raise UsageError(
+            f"no judge of {args.metric or 'the headline'} asks a model that is bound; check --metric."
+        )
     questions = [
         Question(j, bench.state(task).plan.sign(j), held, PLAIN, turn)
         for task, j in picked
@@ -190,22 +193,21 @@ def bench_of(
             f"the task {unknown[0]!r} of {run.root} is not known here; is its plug-in installed?"
         )
     entries = run.results()["tasks"]
-    chosen = [known[t].asking(entries[t].get("prompt") or None) for t in tasks]
-    # What was asked of the run holds here, unless said otherwise; the prices and the budget are this call's.
+    # What was asked of the run holds here, unless said otherwise; the budget and the prices are this call's.
     roles, names = bind(args, None, (), None)
     roles = replace(roles, options={**options, **roles.options})
-    protocols = {str(entries[t]["protocol"]) for t in tasks}
-    if args.protocol is None and len(protocols) > 1:
-        benches = [
-            _bench(run, [t], roles, names, str(entries[t.name]["protocol"]), args, limit) for t in chosen
-        ]
-        whole = benches[0]
-        for more in benches[1:]:
-            whole.states += more.states
-            whole.held |= more.held
-            whole.told += more.told
-    else:
-        whole = _bench(run, chosen, roles, names, args.protocol or protocols.pop(), args, limit)
+    protocols = {t: args.protocol or str(entries[t]["protocol"]) for t in tasks}
+    variants = {t: known[t].variant(protocols[t])[1] for t in tasks}
+    able = [t for t in tasks if any(r != "asr" and roles.bound(r) for r in variants[t].roles)]
+    if not able:
+        raise UsageError(none_asks(tasks[0], protocols[tasks[0]], variants[tasks[0]].roles))
+    whole = Bench(run, [], {})
+    for t in able:
+        task = known[t].asking(args.prompt or entries[t].get("prompt") or None)
+        one = _bench(run, task, roles, names, protocols[t], args, limit)
+        whole.states += one.states
+        whole.held |= one.held
+        whole.told += one.told
     for helper in (roles.judge, roles.lalm):
         getattr(helper, "prepare", lambda: None)()
     ready(whole, Retry(tries=args.retries))
@@ -214,7 +216,7 @@ def bench_of(
 
 def _bench(
     run: Run,
-    tasks: Sequence[Task],
+    task: Task,
     roles: Roles,
     names: Mapping[str, str],
     protocol: str,
@@ -226,25 +228,25 @@ def _bench(
 
     suite = catalogue().suite(args.suite) if args.suite else None
     data = data_options(args, suite)
-    kinds = {t.name: (run.manifest()["tasks"].get(t.name) or {}).get("data") or {} for t in tasks}
+    held = (run.manifest()["tasks"].get(task.name) or {}).get("data") or {}
     if data.data_dir is None and not args.predictions:
-        if all(k.get("kind") == "smoke" for k in kinds.values()):
+        if held.get("kind") == "smoke":
             from evalkit.cli.run import packaged
 
             data = DataOptions(packaged("benchmarks/smoke"), smoke=True)
-        elif data.revision is None and len(found := {k.get("revision") for k in kinds.values()}) == 1:
-            data = replace(data, revision=found.pop())
+        elif data.revision is None:
+            data = replace(data, revision=held.get("revision"))
     job = Job(
         out=run.root,
         runner=Stored(),
         model="stored",
-        tasks=reading(tasks, args.data_repo),
+        tasks=reading([task], args.data_repo),
         roles=roles,
         role_names=names,
         protocol=protocol,
         data=data,
     )
-    if args.predictions or (data.data_dir is None and any(k.get("kind") == "given" for k in kinds.values())):
+    if args.predictions or (data.data_dir is None and held.get("kind") == "given"):
         job = replace(job, opener=lambda task: _given(run, task, args.predictions))
     return opened(job, run, args.limit or limit)
 
@@ -283,22 +285,29 @@ def judges_of(bench: Bench, task: str, roles: Roles, metric: str | None) -> list
     return [j for j in asking if set(j.metrics) & set(names)] or ([] if metric else asking)
 
 
-def none_asks(bench: Bench, args: argparse.Namespace) -> str:
+def none_asks(task: str, protocol: str, roles: Sequence[str]) -> str:
     """Why there is no judge to ask."""
-    state = bench.states[0]
-    asking = [j for j in state.plan.judges if j.asks_model]
-    if not asking:
-        return f"{state.name} ({state.plan.protocol}) is scored by rules alone: they say the same every time."
-    roles = {"judge": "--judge", "lalm-judge": "--lalm-judge"}
-    flags = " or ".join(dict.fromkeys(roles[j.role] for j in asking))
-    return f"{state.name} ({state.plan.protocol}) is judged by another role; bind it with {flags}."
+    flags = [f for r, f in (("judge", "--judge"), ("lalm-judge", "--lalm-judge")) if r in roles]
+    if not flags:
+        return f"{task} ({protocol}) is scored by rules alone: they say the same every time."
+    return f"{task} ({protocol}) is judged by another role; bind it with {' or '.join(flags)}."
 
 
 def asked(bench: Bench, questions: Sequence[Question], roles: Roles, args: argparse.Namespace) -> Record:
     """Ask them, with a word on what is done."""
-    record = ask_all(
-        bench, questions, roles=roles, retry=Retry(tries=args.retries), at_once=args.judge_concurrency
-    )
+    print(f"{len(questions)} questions to judges, as far as they are not on record yet", file=sys.stderr)
+    progress = Progress("none" if args.json and not sys.stderr.isatty() else "auto")
+    try:
+        record = ask_all(
+            bench,
+            questions,
+            roles=roles,
+            retry=Retry(tries=args.retries),
+            at_once=args.judge_concurrency,
+            progress=progress,
+        )
+    finally:
+        progress.close()
     kept = f", {record.known} were on record" if record.known else ""
     print(f"asked {record.asked} of {len(questions)} questions{kept}", file=sys.stderr)
     return record

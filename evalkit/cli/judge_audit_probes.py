@@ -13,7 +13,7 @@ from evalkit.audit.labels import Columns, files_of, read_labels
 from evalkit.audit.probes import ALTERS, LOOKS, SOUNDS, Alter, Ends, Finding, Seen, effect, position
 from evalkit.audit.shelf import Shelf, Verdicts, examples, open_run, shelf_of, tasks_of
 from evalkit.cli.audit_text import conclude
-from evalkit.cli.judge_audit_live import asked, bench_of, judges_of, none_asks
+from evalkit.cli.judge_audit_live import asked, bench_of, judges_of
 from evalkit.engine.reask import PLAIN, Bench, Held, Question, Record, altered, spoken
 from evalkit.errors import UsageError
 from evalkit.interfaces import Judge, Roles
@@ -111,7 +111,9 @@ def _intervened(
     told += bench.told
     picked = [(s.name, j) for s in bench.states for j in judges_of(bench, s.name, roles, args.metric)]
     if not picked:
-        raise UsageError(none_asks(bench, args))
+        raise UsageError(
+            f"no judge of {args.metric or 'the headline'} asks a model that is bound; check --metric."
+        )
     other = shelves_against(args, list(shelves))
     plans = [(task, j, _questions(bench, task, j, wanted)) for task, j in picked]
     pair = pairwise_judge(roles.judge) if roles.judge is not None and POSITION in wanted else None

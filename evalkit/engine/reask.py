@@ -18,6 +18,7 @@ from evalkit.engine.budget import BUDGET
 from evalkit.engine.judging import answer_for, crash, judged, obstacle, reference
 from evalkit.engine.loading import rows_of, sample_of
 from evalkit.engine.metering import asking_for, recording
+from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.session import Job, judges_ready, plans_for
 from evalkit.engine.state import TaskState
@@ -236,7 +237,7 @@ def ask_all(
     roles: Roles,
     retry: Retry,
     at_once: int,
-    step: Any = None,
+    progress: Progress | None = None,
 ) -> Record:
     """Ask what is not on record; every verdict is written as it comes.
 
@@ -255,12 +256,14 @@ def ask_all(
             todo.append(question)
     if not todo:
         return record
+    if progress is not None:
+        progress.expect("judge", len(todo))
     lock = RunWriter(bench.run.root)
     try:
         out, calls = Appender(folder / ASKED), CallsFile(folder)
         try:
             with recording(calls):
-                asyncio.run(_ask(todo, record, out, roles, retry, at_once, step))
+                asyncio.run(_ask(todo, record, out, roles, retry, at_once, progress))
         finally:
             out.close()
             calls.close()
@@ -277,7 +280,7 @@ async def _ask(
     roles: Roles,
     retry: Retry,
     at_once: int,
-    step: Any,
+    progress: Progress | None,
 ) -> None:
     waiting = iter(todo)
 
@@ -285,8 +288,8 @@ async def _ask(
         for question in waiting:
             verdicts = await verdicts_of(question, retry)
             out.append(b"".join(encode_line(record.line(question, v)) for v in verdicts))
-            if step is not None:
-                step(any(v.value is None for v in verdicts))
+            if progress is not None:
+                progress.step("judge", failed=any(v.value is None for v in verdicts))
 
     workers = [asyncio.create_task(worker()) for _ in range(max(1, min(at_once, len(todo))))]
     try:

@@ -560,3 +560,17 @@ def test_the_price_list_and_a_broken_one(bench: Bench) -> None:
     refused(bench.here("list", "prices"), "prices.yaml", "no YAML")
     run = ["run", "--model", "openai/m", "--task", TASK, *judged("http://127.0.0.1:9/v1")]
     refused(bench.here(*run), "prices.yaml", "no YAML")
+
+
+def test_local_data_is_counted_and_what_is_on_record_left_out(bench: Bench) -> None:
+    bench.questions(5, "commoneval")
+    with mock_server() as model, mock_server(texts=["4"]) as judge:
+        words = openai(model.url, "--task", TASK, "--data-dir", bench.data, "--out", bench.tmp / "a", *FAST)
+        words += [*judged(judge.url), "-J", "price_in=1000", "-J", "price_out=0"]
+        dry = bench.here(*words, "--dry-run")
+        assert "judge j: at most 5 calls, " in dry.err and "an answer of 250" in dry.err, dry.said
+        bench.here(*words, "--judge-budget", "3calls")
+        dry = bench.here(*words, "--dry-run")
+        # 10 tokens in and 5 out each, as the mock counted them so far.
+        assert "judge j: at most 2 calls, \u2248 30 tokens, \u2248 $0.02" in dry.err, dry.said
+        assert "as on record in the run directory" in dry.err

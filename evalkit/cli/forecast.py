@@ -11,9 +11,8 @@ from evalkit.engine.estimate import (
     Ahead,
     Likely,
     ahead,
-    count_rows,
+    count_samples,
 )
-from evalkit.engine.loading import rows_of
 from evalkit.engine.session import Job
 from evalkit.engine.state import TaskState
 from evalkit.ledger import ASR
@@ -28,7 +27,7 @@ def forecast(job: Job, states: Sequence[TaskState] = (), answers: Mapping[str, i
     """What this job's judges and ASR engine have to do.
 
     Args:
-        states: the opened tasks, whose rows may be counted where nobody published their number.
+        states: the opened tasks, whose samples are counted; else the published number stands.
         answers: how many predictions there are by task, when they were made elsewhere.
 
     Raises:
@@ -40,8 +39,8 @@ def forecast(job: Job, states: Sequence[TaskState] = (), answers: Mapping[str, i
         n = None if job.data.smoke else task.expected
         if answers is not None:
             n = answers.get(task.name, 0)
-        if n is None and task.name in opened:
-            n = count_rows(rows_of(opened[task.name]), job.limits.samples)
+        elif task.name in opened:
+            n = count_samples(opened[task.name].source, n)
         counts[task.name] = n if n is None or job.limits.samples is None else min(n, job.limits.samples)
     return ahead(job.tasks, job.roles, job.protocol, Run(job.out), counts)
 
@@ -51,9 +50,12 @@ def headline(found: Ahead) -> str:
     rows = [r for role in JUDGES for r in found.of(role)]
     if not rows:
         return ""
-    if any(r.calls is None for r in rows):
+    known = [r for r in rows if r.calls is not None]
+    if not known:
         return "judge calls: as many as the data holds"
-    calls = sum(r.calls or 0 for r in rows)
+    calls = sum(r.calls or 0 for r in known)
+    if len(known) < len(rows):
+        return f"judge calls \u2248 {calls:,}, {_money(known)}, and those for data that isn't counted yet"
     if not calls:
         return "no judge calls left"
     return f"judge calls \u2248 {calls:,}, {_money(rows)}"
@@ -94,7 +96,9 @@ def per_task(found: Ahead, task: str) -> str:
 
 
 def _work(rows: Sequence[Likely]) -> str:
-    if any(r.calls is None for r in rows):
+    unknown = list(dict.fromkeys(r.task for r in rows if r.calls is None))
+    rows = [r for r in rows if r.calls is not None]
+    if not rows:
         return "as many calls as the data holds samples"
     calls, replies = sum(r.calls or 0 for r in rows), sum(r.replies for r in rows)
     votes = f" ({replies:,} replies)" if replies > calls else ""
@@ -105,7 +109,8 @@ def _work(rows: Sequence[Likely]) -> str:
         parts.append(f"\u2248 {short(tokens)} tokens")
         parts += [f"\u2248 {in_words(audio)} of audio"] if audio else []
         parts.append(_money(rows))
-    return ", ".join(parts)
+    more = f"; and as many as the data of {', '.join(unknown)} holds samples" if unknown else ""
+    return ", ".join(parts) + more
 
 
 def _assumed(rows: Sequence[Likely]) -> str:

@@ -17,6 +17,7 @@ from evalkit.interfaces import Judge, Roles
 from evalkit.ledger import ASR, Call, read_calls
 from evalkit.plan import ScoringPlan
 from evalkit.prices import Price, audio_rate
+from evalkit.sources import Source
 from evalkit.store import Mark, Run, TaskFiles
 from evalkit.task import Task
 from evalkit.usage import REPLY_TOKENS, Tokens, text_tokens
@@ -242,9 +243,18 @@ def _verdicts(plan: ScoringPlan, files: TaskFiles, marks: Mapping[str, Mark]) ->
     }
 
 
-def count_rows(rows: Iterator[object], limit: int | None) -> int | None:
-    """How many rows there are; None when they can't be read (the run will say why)."""
+def count_samples(source: Source, published: int | None) -> int | None:
+    """How many samples an opened data set holds, without reading audio; None when that can't be told.
+
+    Parquet tells its rows; where a task takes some of them only, the published number stands.
+    """
     try:
-        return sum(1 for _ in islice(rows, limit))
-    except UsageError:
-        return None
+        if not any(file.endswith(".parquet") for _, file in source.files):
+            return sum(1 for _ in source.rows())
+        if source.spec.keep is not None:
+            return published if published is not None else sum(1 for _ in source.rows())
+        import pyarrow.parquet as pq
+
+        return sum(pq.read_metadata(file).num_rows for _, file in source.files if file.endswith(".parquet"))
+    except (UsageError, OSError, ValueError, ImportError):  # the run will say why
+        return published

@@ -107,9 +107,18 @@ def test_each_failure_has_its_code_and_only_it_is_asked_for_again(
         before = len(fake.asked)
         again = score(bench, path, EN, *live)
         assert again.code == 0, again.said
+        assert all("attempts" not in v["detail"] for v in verdicts(bench).values())
         assert len(fake.asked) == before + 1, "the next run asks only for what is lacking"
         assert lacking and verdicts(bench)[lacking[0]]["value"] == 4.0
         assert result(bench.tmp / "a", EN)["reasons"] == {}
+
+
+def test_a_verdict_says_how_many_attempts_it_took(bench: Bench) -> None:
+    path = answers(bench, FOUR)
+    with FakeGemini(script=[{"text": ""}, {"status": 503, "error": "busy"}], texts=["[[4]]"]) as fake:
+        assert score(bench, path, EN, *by_gemini(fake)).code == 0 and len(fake.asked) == 6
+    tries = [v["detail"].get("attempts", 1) for v in verdicts(bench).values()]
+    assert sorted(tries) == [1, 1, 1, 3]
 
 
 def test_failures_are_never_cached(bench: Bench) -> None:

@@ -437,12 +437,11 @@ def test_identities_hold_what_decides_and_no_key() -> None:
     assert plain.identity() == {
         "model": "x",
         "base_url": "https://generativelanguage.googleapis.com/v1beta",
-        "upload": "auto",
     }
     other = make_chat("x", {"upload": "always", "audio_formats": "wav", "extra_body": '{"api_key": "s"}'})
     assert other.identity() == {
         **plain.identity(),
-        **{"upload": "always", "audio_formats": ["wav"], "extra_body": {"api_key": "[hidden]"}},
+        **{"audio_formats": ["wav"], "extra_body": {"api_key": "[hidden]"}},
     }
 
 

@@ -19,7 +19,12 @@ from evalkit.prices import PriceTable, given_price, load_prices
 from evalkit.registry import default_transcriber, make_chat, make_transcriber
 from evalkit.task import Task
 
-HARMLESS = frozenset({"concurrency", "timeout", "api_key", "api_key_env", "base_url"})
+HARMLESS = frozenset(
+    {
+        *("concurrency", "timeout", "api_key", "api_key_env", "base_url"),
+        *("upload", "max_audio_seconds", "max_audio_mb"),
+    }
+)
 """Options that don't decide replies, or that the model tells of itself: they are left out of the cache's keys."""
 
 

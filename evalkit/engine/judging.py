@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from evalkit.engine.standin import marked
@@ -72,6 +73,13 @@ def obstacle(judge: Judge, response: Response, transcript: Transcript | None) ->
 def crash(judge: Judge, exc: Exception) -> list[Verdict]:
     """A bug in a judge leaves the sample unscored, in plain sight; it never ends the run."""
     return judge.unscored(f"judge-crash: {judge.signature} raised {type(exc).__name__}: {str(exc)[:300]}")
+
+
+def after(tries: int, verdicts: list[Verdict]) -> list[Verdict]:
+    """The verdicts, which say so where it took more than one attempt to have them."""
+    if tries == 1:
+        return verdicts
+    return [replace(v, detail={**v.detail, "attempts": tries}) for v in verdicts]
 
 
 def judge_now(

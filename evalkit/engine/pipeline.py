@@ -20,6 +20,7 @@ from evalkit.engine.budget import BUDGET
 from evalkit.engine.ears import Ears
 from evalkit.engine.generate import Generator
 from evalkit.engine.judging import (
+    after,
     answer_for,
     asked,
     crash,
@@ -373,7 +374,7 @@ class Pipeline:
         """The verdicts of a judge's model: tried again, put in the ledger, unscored where they fail for good."""
         try:
             with replies_held() as replies, asking_for(item.state.name, item.sample.id, judge.metrics[0]):
-                verdicts, _ = await attempt(call, self.retry)
+                verdicts, tries = await attempt(call, self.retry)
                 if all(v.value is not None for v in verdicts):
                     replies.keep()
         except RunnerError as error:
@@ -388,4 +389,4 @@ class Pipeline:
             raise
         except Exception as exc:
             return crash(judge, exc)
-        return verdicts
+        return after(tries, verdicts)

@@ -56,11 +56,7 @@ class _Client:
     def identity(self) -> dict[str, JSON]:
         """What decides replies beside the request. No keys."""
         o = self.options
-        out: dict[str, JSON] = {
-            "model": self.model,
-            "base_url": self.endpoint.shown_url,
-            "upload": o.upload,
-        }
+        out: dict[str, JSON] = {"model": self.model, "base_url": self.endpoint.shown_url}
         if o.limits.formats != GEMINI_LIMITS.formats:
             out["audio_formats"] = list(o.limits.formats or ())
         if o.extra_body:

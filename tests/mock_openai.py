@@ -32,7 +32,8 @@ from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 from tests.mock_judging import encoded_logprobs, instance
-from tests.mock_requests import parts_of, summary, tone_wav, wav_seconds
+from tests.mock_requests import parts_of, summary, wav_seconds
+from tests.mock_requests import tone_wav as tone_wav
 
 JSON = Any
 
@@ -65,6 +66,7 @@ class Behaviour:
             "ignore", "refuse".
         usage: more fields of the usage.
         refuse_n: reply 400 to a request for more than one choice.
+        needs_audio: reply 400 to a request without audio.
         min_choices, max_choices: fewest and most choices in one reply, however many are asked for.
         api_key: when set, any other bearer token gets a 401.
         fail_first: reply `status` only to the first k requests with the same body, then be well;
@@ -93,6 +95,7 @@ class Behaviour:
     min_choices: int = 1
     max_choices: int = 128
     refuse_n: bool = False
+    needs_audio: bool = False
     api_key: str | None = None
     fail_first: int = 0
     rules: list[dict[str, JSON]] = field(default_factory=list)
@@ -270,6 +273,8 @@ class Connection(asyncio.Protocol):
             b = replace(b, status=401, message="Incorrect API key provided: {key}")
         if b.refuse_n and int(request.get("n") or 1) > 1:
             b = replace(b, status=400, message="only n=1 is supported")
+        if b.needs_audio and not parts_of(request)[1]:
+            b = replace(b, status=400, message="This model requires that input content contain audio.")
         if b.logprobs == "refuse" and request.get("logprobs"):
             b = replace(b, status=400, message="You are not allowed to request logprobs from this model")
         if b.schema == "refuse" and request.get("response_format"):

@@ -83,6 +83,8 @@ ABLE = [
     ({"logprobs": "refuse"}, Abilities(False, True), 3),
     ({"schema": "refuse"}, Abilities(True, False), 3),
     ({"logprobs": "refuse", "schema": "refuse"}, Abilities(False, False), 4),
+    ({"needs_audio": True}, Abilities(True, True), 5),
+    ({"needs_audio": True, "logprobs": "refuse"}, Abilities(False, True), 7),
 ]
 
 
@@ -200,6 +202,29 @@ def test_audio_beyond_the_limits_is_never_sent(mock: MockServer, options: dict[s
         hear(judge(mock, options), Audio(data=tone_wav(1.0)))
     assert (caught.value.kind, caught.value.retryable) == (kind, False)
     assert mock.requests() == before
+
+
+REFUSED_AUDIO = [
+    (413, "", "audio-too-large"),
+    (400, "The audio is too long, at most 30 seconds are allowed", "audio-too-long"),
+    (400, "Audio file exceeds 25 MB", "audio-too-large"),
+    (400, "Invalid audio: can't be decoded", "audio-format"),
+    (400, "Unsupported format: flac", "audio-format"),
+    (400, "This model does not support audio input", "no-ears"),
+    (400, "Invalid value: 'input_audio'. Supported values are: 'text' and 'image_url'", "no-ears"),
+    (400, "top_p is odd", "http-400"),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "kind"), REFUSED_AUDIO)
+def test_what_an_endpoint_says_of_audio_has_its_code(
+    mock: MockServer, status: int, message: str, kind: str
+) -> None:
+    with pytest.raises(RunnerError) as caught:
+        hear(judge(mock, status=status, message=message), Audio(data=tone_wav(0.1)))
+    assert (caught.value.kind, caught.value.retryable) == (kind, False) and message in caught.value.message
+    if status == 400:
+        assert fault(judge(mock, status=status, message=message)).kind == "http-400"
 
 
 def test_audio_is_sent_whole_and_a_conversion_is_told(mock: MockServer) -> None:

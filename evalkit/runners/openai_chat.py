@@ -16,6 +16,7 @@ from typing import Any
 from evalkit.chat import Abilities, ChatReply, ChatRequest
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import JSON, Audio, Turn, digest_of
+from evalkit.runners.openai_errors import of_audio
 from evalkit.runners.openai_http import ChatEndpoint
 from evalkit.runners.openai_options import (
     AS_THEY_ARE,
@@ -25,7 +26,7 @@ from evalkit.runners.openai_options import (
     parse_options,
     without_secrets,
 )
-from evalkit.runners.openai_reply import Choice, Reply, parse_reply
+from evalkit.runners.openai_reply import PCM_RATE, Choice, Reply, parse_reply, pcm_wav
 from evalkit.runners.openai_request import Encoded, encode_parts, merged, messages_of, splice
 
 REFUSALS = ("http-400", "http-422", "no-logprobs", "no-schema")
@@ -33,6 +34,9 @@ REFUSALS = ("http-400", "http-422", "no-logprobs", "no-schema")
 
 PROBE = ChatRequest((("user", "Is ice cold? Answer with yes or no."),), temperature=None, max_tokens=1024)
 """What an endpoint is asked to find out what it can do; the tokens are for models that think first."""
+SILENCE = Audio(data=pcm_wav(bytes(PCM_RATE)))
+"""Half a second."""
+HEARD_PROBE = replace(PROBE, messages=(("user", (str(PROBE.messages[0][1]), SILENCE)),))
 PROBE_SCHEMA: Mapping[str, JSON] = {
     "type": "object",
     "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
@@ -110,11 +114,7 @@ class OpenAIChat:
         Raises:
             RunnerError: see `openai_errors` for the kinds; of audio beyond the limits, as `AudioLimits.check`.
         """
-        encoded = await encode_parts(
-            [p for _, c in request.messages if not isinstance(c, str) for p in c if isinstance(p, Audio)],
-            self.options,
-            "the judge's request",
-        )
+        encoded = await encode_parts(_audios(request), self.options, "the judge's request")
         asked = self._begun.pop(_key(request), []) if self._begun else []
         try:
             await self._ask_all(request, encoded, asked)
@@ -140,9 +140,9 @@ class OpenAIChat:
         singles = (self._ask(request, encoded, range(place, place + 1)) for place in missing)
         found = await asyncio.gather(*singles, return_exceptions=True)
         asked += [a for a in found if isinstance(a, _Asked)]
-        for error in found:
-            if isinstance(error, BaseException):
-                raise error
+        errors = [e for e in found if isinstance(e, BaseException)]
+        if errors:
+            raise next((e for e in errors if getattr(e, "fatal", False)), errors[0])
 
     async def _ask(self, request: ChatRequest, encoded: list[Encoded], places: range) -> _Asked:
         """One request for the votes with these numbers. Raises `RunnerError`."""
@@ -161,9 +161,13 @@ class OpenAIChat:
             "response_format": None if request.schema is None else response_format(request.schema),
         }
         body = splice(merged(payload, self.options.extra_body), [e.data for e in encoded])
-        if encoded:
-            self.options.limits.check_request("the judge's request", len(body))
-        return _Asked(places, parse_reply(await self.endpoint.post(body), tops=tops))
+        if not encoded:
+            return _Asked(places, parse_reply(await self.endpoint.post(body), tops=tops))
+        self.options.limits.check_request("the judge's request", len(body))
+        try:
+            return _Asked(places, parse_reply(await self.endpoint.post(body), tops=tops))
+        except RunnerError as exc:
+            raise of_audio(exc) from None
 
     def _told(self, request: ChatRequest, encoded: list[Encoded], asked: list[_Asked]) -> ChatReply:
         """The votes in order. Raises `RunnerError` when log-probabilities were asked for and are not there."""
@@ -199,29 +203,34 @@ class OpenAIChat:
             self._abilities = await self._found_out()
         return self._abilities
 
-    async def _found_out(self) -> Abilities:
-        both = await self._probe(logprobs=True, schema=True)
+    async def _found_out(self, plain: ChatRequest = PROBE) -> Abilities:
+        asking_both = replace(plain, top_logprobs=MOST_TOPS, schema=PROBE_SCHEMA)
+        both = await self._probe(asking_both)
         if both is not None:
             return both
-        logprobs, schema = await self._probe(logprobs=True), await self._probe(schema=True)
+        logprobs = await self._probe(replace(asking_both, schema=None))
+        schema = await self._probe(replace(asking_both, top_logprobs=0))
         if logprobs is None and schema is None:
-            await self._probe()  # it may be about something else: then this raises
+            try:
+                await self._probe(plain)  # it may be about something else: then this raises
+            except RunnerError as exc:
+                if plain is PROBE and exc.kind in REFUSALS and "audio" in exc.message:
+                    return await self._found_out(HEARD_PROBE)  # some models that hear take nothing else
+                raise
         return Abilities(bool(logprobs and logprobs.logprobs), bool(schema and schema.schema))
 
-    async def _probe(self, *, logprobs: bool = False, schema: bool = False) -> Abilities | None:
-        """What came of these fields; None when they were refused. Raises `RunnerError`."""
-        request = replace(
-            PROBE, top_logprobs=MOST_TOPS if logprobs else 0, schema=PROBE_SCHEMA if schema else None
-        )
+    async def _probe(self, request: ChatRequest) -> Abilities | None:
+        """What came of this request's fields; None when they were refused. Raises `RunnerError`."""
+        encoded = await encode_parts(_audios(request), self.options, "the judge's request")
         try:
             try:
-                asked = await self._ask(request, [], range(1))
+                asked = await self._ask(request, encoded, range(1))
             except RunnerError as exc:
                 if exc.kind not in REFUSALS or "max_tokens" not in exc.message:
                     raise
-                asked = await self._ask(replace(request, max_tokens=None), [], range(1))
+                asked = await self._ask(replace(request, max_tokens=None), encoded, range(1))
         except RunnerError as exc:
-            if exc.kind not in REFUSALS or not (logprobs or schema):
+            if exc.kind not in REFUSALS or not (request.top_logprobs or request.schema):
                 raise
             return None
         choice = asked.reply.choices[0]
@@ -229,6 +238,11 @@ class OpenAIChat:
 
     async def close(self) -> None:
         await self.endpoint.close()
+
+
+def _audios(request: ChatRequest) -> list[Audio]:
+    """The pieces of audio in a request, in order."""
+    return [p for _, c in request.messages if not isinstance(c, str) for p in c if isinstance(p, Audio)]
 
 
 def _key(request: ChatRequest) -> str:

@@ -10,6 +10,8 @@
 | 404, 405, redirect | http-404 | no | yes |
 | 408, 409, 429, 5xx | http-429 | yes, after Retry-After | no |
 | 429 because the account's quota is spent | quota | no | yes |
+| 413, or a 400 or 422 about the audio of the request | audio-too-large, audio-too-long, audio-format | no | no |
+| a 400 or 422: the model takes no audio | no-ears | no | no |
 | other 4xx; a hint where a field of the request is not taken | http-400 | no | no |
 | refused, unknown host, TLS | unreachable | yes | until the endpoint has answered once |
 | no reply in time | timeout | yes | no |
@@ -55,6 +57,22 @@ _LOGPROBS = re.compile(r"log_?probs?\b|log.?probabilit", re.I)
 _SCHEMA = re.compile(r"response.?format|json.?schema|structured.?output|guided", re.I)
 _FIELD = re.compile(r"\b(max_tokens|temperature|top_p|seed|stop)\b")
 _NOT_TAKEN = re.compile(r"(\bun|\bnot |n't )(support|allow|recogni|known|permit)|does not|deprecated", re.I)
+
+_AUDIO = (
+    ("no-ears", r"audio input is not supported|not support\w* audio|not a multimodal"),
+    ("no-ears", r"(invalid value|unsupported|unknown)\W+(input_audio|audio_url)\b(?!\.)"),
+    (
+        "audio-format",
+        r"(invalid|unsupported|unrecogni[sz]ed) (audio|format)|audio[^.]{0,40}(format|decode|corrupt)",
+    ),
+    ("audio-too-long", r"audio[^.]{0,80}(too long|longer than|duration)|duration[^.]{0,40}(exceed|limit)"),
+    (
+        "audio-too-large",
+        r"audio[^.]{0,80}(too large|too big|exceed|size)|(file|payload|request) \w{0,8} ?too large",
+    ),
+)
+"""What servers say of audio that they don't take, the plainest first."""
+_ABOUT_AUDIO = tuple((kind, re.compile(words, re.I)) for kind, words in _AUDIO)
 
 
 def http_error(
@@ -116,6 +134,14 @@ def _refusal(kind: str, found: Complaint) -> str:
     if _LOGPROBS.search(about):
         return "no-logprobs"
     return "no-schema" if _SCHEMA.search(about) else kind
+
+
+def of_audio(error: RunnerError) -> RunnerError:
+    """The same error of a request with audio in it: with a kind of its own where it is about the audio."""
+    kind = "audio-too-large" if error.kind == "http-413" else None
+    if error.kind in ("http-400", "http-422"):
+        kind = next((kind for kind, words in _ABOUT_AUDIO if words.search(error.message)), None)
+    return error if kind is None else RunnerError(kind, error.message)
 
 
 def _hint(found: Complaint) -> str:

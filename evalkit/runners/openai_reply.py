@@ -166,7 +166,7 @@ def speech(data: JSON, audio_format: str) -> Audio:
     except (ValueError, binascii.Error):
         raise _bad(f"speech that is no base64 ({len(text)} characters)") from None
     if audio_format == "pcm16" and raw[:4] != b"RIFF":
-        raw = _pcm_wav(raw)
+        raw = pcm_wav(raw)
     try:
         info = probe(raw)
     except AudioError as exc:
@@ -180,7 +180,8 @@ def speech(data: JSON, audio_format: str) -> Audio:
     )
 
 
-def _pcm_wav(raw: bytes) -> bytes:
+def pcm_wav(raw: bytes) -> bytes:
+    """A wav of headerless 16-bit mono samples at PCM_RATE."""
     raw = raw[: len(raw) // 2 * 2]
     fmt = struct.pack("<HHIIHH", 1, 1, PCM_RATE, 2 * PCM_RATE, 2, 16)
     head = b"WAVEfmt " + struct.pack("<I", len(fmt)) + fmt + b"data" + struct.pack("<I", len(raw))

@@ -10,15 +10,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalkit.chat import Abilities, ChatReply, ChatRequest
 from evalkit.errors import RunnerError
 from evalkit.records import Audio
 from evalkit.runners.openai import OpenAIChat, make_chat
 from evalkit.runners.openai_errors import complaint, http_error
+from evalkit.runners.openai_logprobs import UNLIKELY, tokens_of
+from evalkit.runners.openai_reply import parse_reply
 from tests.judge_fixtures import ask, error, fault, judge
 from tests.mock_fixtures import MockServer, mock_server
 from tests.mock_openai import tone_wav
+
+ENTRY = ("token", "logprob", "bytes", "top_logprobs")
+OLD = ("tokens", "token_logprobs", "top_logprobs")
+NAMES = st.sampled_from((*ENTRY, *OLD, "content", "refusal", "audio"))
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,38 @@ def test_log_probabilities_in_every_shape(mock: MockServer) -> None:
     )  # impossible and unknown ones are left out
     assert (part.text, part.logprob, part.top) == ("\ufffd", -0.5, ())
     assert (end.text, end.logprob) == ("<|im_end|>", -0.25)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+ENTRIES = st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(ENTRY, VALUES)), max_size=4)
+
+
+@given(st.fixed_dictionaries({}, optional={"content": VALUES | ENTRIES, **dict.fromkeys(OLD, VALUES)}))
+def test_log_probabilities_that_are_none_of_the_shapes(logprobs: Any) -> None:
+    """Whatever a server puts there: nothing, or tokens whose probabilities are some."""
+    found = tokens_of(logprobs, 20)
+    for token in found or ():
+        assert UNLIKELY <= token.logprob <= 0.0
+        assert [v for _, v in token.top] == sorted((v for _, v in token.top), reverse=True)
+        assert all(UNLIKELY < v <= 0.0 for _, v in token.top)
+    assert found is None or any(t.logprob > UNLIKELY for t in found)
+
+
+@given(VALUES)
+def test_a_reply_of_any_json_is_read_or_refused(value: Any) -> None:
+    for body in (
+        value,
+        {"choices": value},
+        {"choices": [{"message": value, "logprobs": value}], "usage": value},
+    ):
+        try:
+            parse_reply(json.dumps(body).encode(), tops=5)
+        except RunnerError as exc:
+            assert exc.kind == "bad-reply"
 
 
 @pytest.mark.parametrize("kind", ["none", "refuse"])

@@ -80,6 +80,7 @@ class FakeGemini:
     knows_json_schema: bool = True
     tells_logprobs: bool = False
     file_state: tuple[str, ...] = ("ACTIVE",)
+    upload_status: str = "final"
     model: str = "x"
     asked: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -296,7 +297,11 @@ class _Handler(BaseHTTPRequestHandler):
             "state": fake.file_state[0],
             "states": list(fake.file_state[1:]),
         }
-        self._send(200, json.dumps({"file": self._told(uri)}).encode())
+        self._send(
+            200,
+            json.dumps({"file": self._told(uri)}).encode(),
+            (("X-Goog-Upload-Status", fake.upload_status),),
+        )
 
     def _told(self, uri: str) -> JSON:
         file = self.server_state.files[uri]

@@ -169,6 +169,12 @@ def test_a_file_that_cannot_be_processed() -> None:
     )
 
 
+def test_an_upload_that_is_not_finished() -> None:
+    with FakeGemini(upload_status="active") as fake:
+        error = failed(fake, upload="always")
+    assert (error.kind, error.retryable) == ("bad-reply", True)
+
+
 def test_a_file_that_never_gets_ready() -> None:
     with FakeGemini(file_state=("PROCESSING",)) as fake:
         error = failed(fake, upload="always", timeout="0.2")
@@ -374,14 +380,17 @@ def test_a_schema_in_the_field_the_api_knows(knows: bool) -> None:
         assert config["responseJsonSchema"] == SCHEMA and len(fake.asked) == 1
     else:
         assert config["responseSchema"] == {
-            "type": "object",
+            "type": "OBJECT",
             "properties": {
-                "score": {"type": "integer", "minimum": 1, "maximum": 3},
-                "const": {"type": "string", "enum": ["x"]},
+                "score": {"type": "INTEGER", "minimum": 1, "maximum": 3},
+                "const": {"type": "STRING", "enum": ["x"]},
             },
             "required": ["score"],
         }
-    assert openapi([{"$schema": "s"}]) == [{}]
+    assert openapi([{"$schema": "s"}, {"type": ["null", "number"]}]) == [
+        {},
+        {"type": "NUMBER", "nullable": True},
+    ]
 
 
 def test_tokens_that_cannot_be_read_are_none() -> None:

@@ -129,6 +129,8 @@ class GeminiEndpoint(Endpoint):
         done = await self.exchange("POST", where, headers, piece.data, lasting=False)
         if done.status != 200:
             raise self._error(done)
+        if (state := done.headers.get("x-goog-upload-status", "final")) != "final":
+            raise RunnerError("bad-reply", f"the File API left an upload {state}", retryable=True)
         return _file(done)
 
     async def _active(self, file: dict[str, Any]) -> dict[str, Any]:

@@ -123,14 +123,19 @@ def merged(body: Mapping[str, JSON], extra: Mapping[str, JSON]) -> dict[str, JSO
 
 
 def openapi(schema: JSON) -> JSON:
-    """A JSON Schema as `responseSchema` takes it: words it doesn't know left out, `const` as a one-word `enum`."""
+    """A JSON Schema as `responseSchema` takes it: types in capitals, words it doesn't know left out, `const` as a
+    one-word `enum`, other enums of numbers as a range."""
     if isinstance(schema, list):
         return [openapi(s) for s in schema]
     if not isinstance(schema, Mapping):
         return schema
     out: dict[str, JSON] = {}
     for key, value in schema.items():
-        if key == "properties" and isinstance(value, Mapping):
+        if key == "type":
+            named = [str(t) for t in (value if isinstance(value, list) else [value])]
+            out |= {"nullable": True} if "null" in named else {}
+            out[key] = next((t.upper() for t in named if t != "null"), "STRING")
+        elif key == "properties" and isinstance(value, Mapping):
             out[key] = {name: openapi(inner) for name, inner in value.items()}
         elif key == "enum" and isinstance(value, list) and any(not isinstance(v, str) for v in value):
             numbers = [v for v in value if isinstance(v, int | float)]

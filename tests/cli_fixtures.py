@@ -244,11 +244,11 @@ class ToyRunner(Runner):
 TOY_ASR = """
 import sys, time
 from pathlib import Path
-from evalkit.engine import pipeline
+from evalkit.engine import ears
 from evalkit.records import Transcript
 from evalkit.runners import asr_engines
 
-pipeline.ASR_BATCH = 1
+ears.ASR_BATCH = 1
 heard = []
 
 class Toy:

@@ -255,6 +255,6 @@ def count_samples(source: Source, published: int | None) -> int | None:
             return published if published is not None else sum(1 for _ in source.rows())
         import pyarrow.parquet as pq
 
-        return sum(pq.read_metadata(file).num_rows for _, file in source.files if file.endswith(".parquet"))
+        return sum(int(pq.read_metadata(f).num_rows) for _, f in source.files if f.endswith(".parquet"))
     except (UsageError, OSError, ValueError, ImportError):  # the run will say why
         return published

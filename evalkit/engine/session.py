@@ -146,12 +146,12 @@ def replaced(old: Mapping[str, Any], states: Sequence[TaskState]) -> tuple[str, 
     for state in states:
         if (entry := (old.get("tasks") or {}).get(state.name)) is None:
             continue
-        before, now = f"protocol {entry.get('protocol')}", f"protocol {state.plan.protocol}"
+        what, before, now = "protocol ", str(entry.get("protocol")), state.plan.protocol
         if before == now:
-            before, now = ", ".join(entry.get("rubrics") or ()), ", ".join(rubrics_of(state))
+            what, before, now = "", ", ".join(entry.get("rubrics") or ()), ", ".join(rubrics_of(state))
         if before and now and before != now:
             notes.append(
-                f"{state.name}: results.json now holds {now} instead of {before}; "
+                f"{state.name}: results.json now holds {what}{now} instead of {before}; "
                 "the verdicts of both are in scores.jsonl."
             )
     return tuple(notes)

@@ -26,7 +26,7 @@ FILTERED = frozenset(
 )
 """Why a candidate was withheld, or cut short, by the API itself."""
 
-FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "": ""}
+FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "FINISH_REASON_UNSPECIFIED": "", "": ""}
 """`finishReason` in the words of `ChatReply.finish`; others in lower case."""
 
 
@@ -65,7 +65,7 @@ def parse_reply(body: bytes) -> Reply:
         )
     feedback = obj.get("promptFeedback")
     blocked = feedback.get("blockReason") if isinstance(feedback, dict) else None
-    if blocked and blocked != "BLOCK_REASON_UNSPECIFIED":
+    if blocked and "UNSPECIFIED" not in str(blocked):
         raise RunnerError(
             "content-filter", f"Gemini's filter blocked the request ({one_line(str(blocked), 60)})"
         )

@@ -258,6 +258,17 @@ def test_failures_are_asked_for_again(bench: Bench) -> None:
         assert done.code == 0 and len(judge.seen) == 2, "only what was lacking"
 
 
+def test_a_budget_stops_asking(bench: Bench) -> None:
+    path = answers(bench, [f"Answer {k % 4 + 1}" for k in range(6)])
+    with judge_server(by_number) as judge:
+        scored(bench, path, judge.url)
+        before = len(judge.seen)
+        done = again(bench, judge.url, "--repeats", 2, "--judge-budget", "5calls")
+        assert len(judge.seen) - before == 5
+        assert done.code == 1 and "7 of 12 verdicts are lacking" in done.err, done.said
+        assert again(bench, judge.url, "--repeats", 2).code == 0 and len(judge.seen) - before == 12
+
+
 def test_what_repeats_refuses(bench: Bench) -> None:
     path = answers(bench, ["Answer 1", "Answer 2"])
     with judge_server(by_number) as judge:

@@ -177,6 +177,9 @@ def test_effects_by_hand() -> None:
     up = effect(padded, {"a": 1.0, "b": 2.0, "c": 5.0}, {"a": 2.0, "b": 4.0, "c": 5.0}, ends, FEW)
     change, raised = up.figures
     assert change.value == 1.0 and raised.value == 1.0 and raised.n == 2
+    level = {str(k): 3.0 for k in range(12)}
+    assert effect(padded, level, level, ends, FEW).passed is True
+    assert effect(padded, {"a": 3.0}, {"a": 3.0}, ends, FEW).passed is None, "one says nothing"
     # Where lower is better, lower is a rise.
     error = effect(padded, {"a": 0.5, "b": 0.4}, {"a": 0.2, "b": 0.1}, Ends(1.0, 0.0, -1.0), FEW)
     assert error.figures[0].value == pytest.approx(0.3) and error.passed is False
@@ -189,7 +192,10 @@ def test_effects_by_hand() -> None:
 
 def test_positions_by_hand() -> None:
     steady = position({"a": 1.0, "b": 0.0, "c": 0.5}, {"a": 0.0, "b": 1.0, "c": 0.5}, "x", FEW)
-    assert [f.value for f in steady.figures] == [1.0, 0.5] and steady.passed is True
+    assert [f.value for f in steady.figures] == [1.0, 0.5] and steady.passed is None, "three say little"
+    many = {str(k): k % 2 for k in range(12)}
+    assert position(many, {k: 1 - v for k, v in many.items()}, "x", FEW).passed is True
+    assert position(dict.fromkeys("abc", 1.0), dict.fromkeys("abc", 1.0), "x", FEW).passed is False
     assert position({}, {"a": 1.0}, "x", FEW).passed is None
 
 
@@ -239,7 +245,8 @@ def test_a_judge_that_hears(bench: Bench) -> None:
         assert figures(done)["all:identical"]["value"] == 1
         done = audit(bench, "probes", *run)
     found = verdicts(done)
-    assert found["silence"] is False and found["other-reply"] is False, done.out
+    assert found["silence"] is False and found["other-reply"] is None, done.out
+    assert "too few answers to tell" in done.out
     assert "position" not in found and (bench.tmp / "a" / "audit" / "silence.flac").exists()
 
 

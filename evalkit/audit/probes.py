@@ -30,8 +30,9 @@ from evalkit.audit.figures import (
 from evalkit.records import JSON
 
 Expect = Literal["not-up", "lowest", "highest", "down"]
-ENOUGH = 5
-"""Samples a group needs to be told apart from others."""
+ENOUGH, SOME = 5, 10
+"""Samples a group needs to be told apart from others; answers below which "nothing seen" says nothing."""
+FEW = "too few answers to tell"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _length_told(figures: Sequence[Figure]) -> str:
 def _quartiles(seen: Sequence[Seen], draws: int) -> Iterable[Figure]:
     """Mean score of the shortest quarter of the answers to the longest."""
     order = sorted(seen, key=lambda s: (len(s.answer), s.sample))
-    if len(order) < 8:
+    if len(order) < 4 * ENOUGH:
         return
     cuts = [round(k * len(order) / 4) for k in range(5)]
     for a, b in pairwise(cuts):
@@ -326,15 +327,22 @@ def _moved(
     text = f"{probe.name.capitalize()}: the score changes by {change.value:+.2f}{_range(change)} on {len(ids)} answers"
     low, high = change.ci or (change.value, change.value)
     if probe.expect == "down":
-        passed = high < 0
-        end = "it notices" if passed else "no clear fall: it does not notice, or too few answers to tell"
-        return f"{text}: {end}.", passed, [raised]
+        if high < 0:
+            return f"{text}: it notices.", True, [raised]
+        small = len(ids) < SOME
+        return (
+            f"{text}: no clear fall{'; ' + FEW if small else ', so it does not notice'}.",
+            None if small else False,
+            [raised],
+        )
     if raised.value is not None:
         text += f"; {sum(m > 0 for m in room)} of {len(room)} that could rise did"
     # A rise in most of those with room is one, however many were at the top.
     up = low > 0 or (raised.ci is not None and raised.ci[0] > 0.5)
     if not room and not up:
         return f"{text}: all were at the top, so nothing could rise.", None, [raised]
+    if not up and len(ids) < SOME:
+        return f"{text}: no rise beyond chance; {FEW}.", None, [raised]
     return f"{text}: {'it pays' if up else 'no rise beyond chance'}.", not up, [raised]
 
 
@@ -385,6 +393,8 @@ def position(
             figures,
             False,
         )
+    if len(ids) < SOME:
+        return Finding("position", about, f"{text}: no preference beyond chance; {FEW}.", figures)
     return Finding("position", about, f"{text}: no preference beyond chance.", figures, True)
 
 

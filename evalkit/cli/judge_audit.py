@@ -242,6 +242,8 @@ def _compared(
     common = [i for i in one.values if i in two.values]
     found = versus.compare(one, two, shelf.subsets(common), args.draws)
     names = told_apart(one.judge, two.judge)
+    if one.judge == two.judge:  # one judge in two runs
+        names = (str(args.run), str(args.against))
     which = f"first: {names[0]}; second: {names[1]}"
     n, k = len(found.ids), len(found.differing)
     sentences = [f"{which}.", f"They differ on {k} of {n} answers ({100 * k / n:.1f} %)."]

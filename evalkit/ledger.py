@@ -7,6 +7,7 @@ no address and no key stands in it. Floor 2; field by field: docs/run-directory.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -95,10 +96,20 @@ class Call:
             replies=int(obj.get("replies") or 1),
             tokens=Tokens.from_json(obj.get("tokens")),
             estimate=Tokens.from_json(obj.get("estimate")),
-            audio=None if obj.get("audio") is None else float(obj["audio"]),
-            seconds=float(obj.get("seconds") or 0.0),
-            usd=None if obj.get("usd") is None else float(obj["usd"]),
+            audio=_amount(obj.get("audio")),
+            seconds=_amount(obj.get("seconds")) or 0.0,
+            usd=_amount(obj.get("usd")),
         )
+
+
+def _amount(value: JSON) -> float | None:
+    """A number of seconds or USD. Raises ValueError for what is none."""
+    if value is None:
+        return None
+    number = float(value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{number} is no amount")
+    return number
 
 
 class CallsFile:

@@ -11,6 +11,7 @@ from evalkit.ledger import ASR, costs_of
 from evalkit.prices import money
 from evalkit.usage import in_words, short
 from reports.runs import RunView
+from reports.safe import visible
 
 ROLES = {"judge": "Judge", "lalm-judge": "LALM judge", ASR: "ASR"}
 COLUMNS = (
@@ -83,7 +84,7 @@ def summary(folder: Path, results: Mapping[str, Any]) -> list[str]:
             told = ", ".join(f"{row[k]:,} {k}" for k in ("cached", "failed") if row[k])
             parts = [f"{row['calls']:,} transcribed{f' ({told})' if told else ''}"]
             parts += [_pace(row)] if row["audio_seconds"] else []
-            out.append(f"asr {row['model']}: {', '.join(parts)}")
+            out.append(f"asr {visible(row['model'])}: {', '.join(parts)}")
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,25 @@ def test_a_failed_call_costs_a_call_and_no_money() -> None:
     assert refusals(ask(Budgeted(failing, calls, None), 5)) == 2
     ask(Budgeted(failing, usd, DEAR), 5)
     assert usd.spent == 0.0 and usd.made == 5
+
+
+def test_models_that_think_first_go_hardly_over() -> None:
+    """Replies of 800 tokens where 120 were expected: few at once until one was seen, and then by what was seen."""
+
+    class Thinker(Model):
+        async def chat(self, request: ChatRequest) -> ChatReply:
+            reply = await super().chat(request)
+            return replace(reply, usage={"prompt_tokens": 100, "completion_tokens": 800})
+
+    model, budget = Thinker(), Budget(10.0)
+    asking = replace(ASK, max_tokens=None)
+
+    async def many() -> list[Any]:
+        thrifty = Budgeted(model, budget, DEAR)
+        return await asyncio.gather(*(thrifty.chat(asking) for _ in range(64)), return_exceptions=True)
+
+    found = asyncio.run(many())
+    assert 10 <= model.asked <= 12 and budget.spent <= 10.0 + 0.9 and refusals(found) == 64 - model.asked
 
 
 def test_two_judges_share_one() -> None:

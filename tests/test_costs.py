@@ -349,9 +349,9 @@ def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
     sink(Call("t", "judge", "m", usd=1.0))
     sink.close()
     path = tmp_path / "calls.jsonl"
-    path.write_bytes(
-        path.read_bytes() + b'{"v":1}\n{"at":"t","role":"judge","model":"m","usd":"x"}\n[]\n{"at":"t","ro'
-    )
+    head = b'{"at":"t","role":"judge","model":"m","usd":'
+    odd = [b'{"v":1}', head + b'"x"}', head + b"NaN}", head + b"-1}", b"[]", b'{"at":"t","ro']
+    path.write_bytes(path.read_bytes() + b"\n".join(odd))
     assert len(list(read_calls(tmp_path))) == 1
     sink = CallsFile(tmp_path)  # goes on on a line of its own
     sink(Call("t", "judge", "m"))

@@ -93,7 +93,10 @@ def add_scoring(p: argparse.ArgumentParser) -> None:
         "--judge", metavar="RUNNER/MODEL", help="text model that judges, e.g. openai/gpt-4o-mini"
     )
     group.add_argument(
-        "-J", action="append", metavar="NAME=VALUE", help="option of the judge, e.g. base_url=..."
+        "-J",
+        action="append",
+        metavar="NAME=VALUE",
+        help="option of the judge, e.g. base_url=...; price_in=, price_out=: USD per million tokens",
     )
     group.add_argument(
         "--asr", metavar="ENGINE/MODEL", help="ASR for spoken answers, e.g. faster-whisper/large-v3"

@@ -20,6 +20,9 @@ from evalkit.usage import REPLY_TOKENS, Tokens, estimated, sent_tokens, tokens_o
 BUDGET = "budget"
 """Kind of the error of a request that was not made because the budget is spent."""
 
+LONG_REPLY = 1024
+"""Tokens of a long reply, with the thoughts before it; what is kept free for one until replies are seen."""
+
 _CALLS = re.compile(r"(\d[\d_,]*)\s*calls?")
 _MONEY = re.compile(r"\$?\s*(\d+(?:\.\d+)?|\.\d+)\s*(?:\$|usd)?")
 
@@ -44,6 +47,7 @@ class Budget:
         self.made = 0
         self.over = ""
         self._held = 0.0
+        self._under_way = 0
         self._waiting: list[asyncio.Future[None]] = []
 
     @classmethod
@@ -57,33 +61,37 @@ class Budget:
         raise UsageError(f"--judge-budget is USD (2.50) or requests (1000calls), not {text[:40]!r}.")
 
     @asynccontextmanager
-    async def spending(self, likely: float) -> AsyncIterator[Bill]:
-        """Within, a request that may cost `likely` USD is made; its bill says what it did cost.
+    async def spending(self, likely: float, most: float) -> AsyncIterator[Bill]:
+        """Within, a request is made that costs `likely` USD, and hardly more than `most`; its bill says how much.
 
-        Waits while only requests under way leave no room.
+        Waits while requests under way leave no room for the most; one alone needs room for what is likely.
 
         Raises:
             RunnerError: "budget", when it doesn't fit any more. From then on nothing does.
         """
         if self.calls:
-            likely = 1.0
-        while not self.over and self.spent + self._held + likely > self.limit + 1e-12:
+            likely = most = 1.0
+        while not self.over:
             if self.spent + likely > self.limit + 1e-12:
                 self.over = self._told(likely)
                 self._wake()
+            elif self._under_way == 0 or self.spent + self._held + most <= self.limit + 1e-12:
                 break
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            await waiter
+            else:
+                waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(waiter)
+                await waiter
         if self.over:
             raise RunnerError(BUDGET, self.over)
-        self._held += likely
+        self._held += most
+        self._under_way += 1
         bill = Bill()
         try:
             yield bill
         finally:
             self.made += 1
-            self._held -= likely
+            self._held -= most
+            self._under_way -= 1
             self.spent += 1.0 if self.calls else bill.usd
             self._wake()
 
@@ -97,7 +105,9 @@ class Budget:
         """Why nothing is asked any more, and how to go on. Made once, so that all samples say the same."""
         again = "run the same command again to ask for the rest, or with a larger budget"
         calls = f"{self.made:,} call{'s' * (self.made != 1)}"
-        spent = f"{calls} were made" if self.calls else f"{money(self.spent)} is spent for {calls}"
+        spent = f"{money(self.spent)} is spent for {calls}"
+        if self.calls:
+            spent = f"{calls} {'was' if self.made == 1 else 'were'} made"
         if not self.made and not self.calls:
             spent = f"a call may cost {money(likely)}"
         return f"{spent}, and no other fits into --judge-budget {self.given}; {again}"
@@ -120,25 +130,33 @@ class Budgeted(Wrapped):
     def __init__(self, model: object, budget: Budget, price: Price | None) -> None:
         super().__init__(model)
         self.budget, self.price = budget, price
-        self._replies = self._came_out = 0
+        self._replies = self._came_out = self._longest = 0
 
-    def _likely(self, request: ChatRequest) -> float:
-        """USD that a request may cost: what it sends, and as much back as replies had so far."""
+    def _costs(self, request: ChatRequest) -> tuple[float, float]:
+        """USD that a request is likely to cost, and at most: what it sends, and as much back as replies had so far.
+
+        While there was none, one may be long: models that think first write a thousand tokens and more.
+        """
         if self.price is None:
-            return 0.0
-        out: float = REPLY_TOKENS if request.max_tokens is None else min(REPLY_TOKENS, request.max_tokens)
+            return 0.0, 0.0
+        limit = request.max_tokens or LONG_REPLY
+        usual: float = min(REPLY_TOKENS, limit)
+        longest: float = min(LONG_REPLY, limit)
         if self._replies:
-            out = self._came_out / self._replies
+            usual, longest = self._came_out / self._replies, self._longest
         sent = sent_tokens(request, self.price.audio_rate)
-        return self.price.usd(sent + Tokens(output=round(out * request.n)))
+        usd = [self.price.usd(sent + Tokens(output=round(out * request.n))) for out in (usual, longest)]
+        return usd[0], max(usd)
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Ask. Raises `RunnerError` as the model does, and of kind "budget"."""
-        async with self.budget.spending(self._likely(request)) as bill:
+        async with self.budget.spending(*self._costs(request)) as bill:
             reply: ChatReply = await self.model.chat(request)
             rate = self.price.audio_rate if self.price is not None else 0.0
             count = tokens_of(reply.usage) or estimated(request, reply, rate)
             bill.usd = self.price.usd(count) if self.price is not None else 0.0
-            self._replies += max(1, len(reply.texts))
+            replies = max(1, len(reply.texts))
+            self._replies += replies
             self._came_out += count.output
+            self._longest = max(self._longest, -(-count.output // replies))
         return reply

@@ -200,7 +200,12 @@ class OpenAIChat:
             RunnerError: it can't be asked at all (bad key, unreachable, rate limit, ...).
         """
         if self._abilities is None:
-            self._abilities = await self._found_out()
+            # Connections of its own, closed at once: the event loop may be another one when judging begins.
+            scout = OpenAIChat(self.model, self.options)
+            try:
+                self._abilities = await scout._found_out()
+            finally:
+                await scout.close()
         return self._abilities
 
     async def _found_out(self, plain: ChatRequest = PROBE) -> Abilities:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from evalkit.audit import book
 from evalkit.audit.figures import Figure
 from evalkit.audit.shelf import told_apart
-from evalkit.audit.words import PAIRS, SIDES, columns, label, notes, rows, span, written
+from evalkit.audit.words import BY_SUBSET, PAIRS, SIDES, columns, label, notes, rows, span, written
 from evalkit.records import JSON
 from reports.runs import RunView
 
@@ -134,7 +134,8 @@ def _subsets(figures: Sequence[Figure]) -> tuple[list[str], list[tuple[str, int,
     if not figures:
         return [], []
     first = columns(figures)[0]
-    held = [f for f in figures if f.pair == first]
+    mine = [f for f in figures if f.pair == first]
+    held = [f for f in mine if f.statistic in BY_SUBSET] or mine
     names = list(dict.fromkeys(label(f) for f in held))
     members: dict[str, dict[str, Figure]] = {}
     for f in held:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evalkit.audit import book
 from reports.runs import RunView, headline, smoke
 
 _OWN = re.compile(r"[\w.-]+:own@[0-9a-f]+|\bown@[0-9a-f]+")
@@ -191,9 +192,33 @@ def _protocol(run: RunView) -> Iterator[Caveat]:
         )
 
 
+def _audited(run: RunView) -> Iterator[Caveat]:
+    """What audits found against the judges whose verdicts count here."""
+    refused: list[str] = []
+    moved: dict[str, list[str]] = {}
+    for page in book.read(run.root):
+        entry = run.tasks.get(str(page["task"]))
+        if entry is None or not any(page["judge"] in m["judges"] for m in entry["metrics"].values()):
+            continue
+        if page.get("accepted") is False:
+            refused.append(str(page["task"]))
+        for probe in page.get("probes") or ():
+            if probe.get("passed") is False:
+                moved.setdefault(str(probe.get("name")), []).append(str(page["task"]))
+    if refused:
+        text = "The judge agrees with people less than people do with each other; see Judges."
+        yield Caveat("judge-refused", "judge not accepted", text, tuple(refused))
+    if moved:
+        what = ", ".join(moved)
+        text = f"The judge gives way where it should not ({what}); see Judges."
+        tasks = tuple(sorted({t for ts in moved.values() for t in ts}))
+        yield Caveat("judge-moved", f"judge moved by {what}", text, tasks)
+
+
 _CHECKS: tuple[Callable[[RunView], Iterator[Caveat]], ...] = (
     _demo,
     _judges,
+    _audited,
     _unscored,
     _errors,
     _partial,

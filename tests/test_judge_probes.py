@@ -97,6 +97,9 @@ def test_a_judge_that_obeys_is_found_out(bench: Bench) -> None:
         scored(bench, path, judge.url)
         done = probed(bench, judge.url, "--probe", "ordered", "--probe", "framed", "--probe", "padded")
     assert verdicts(done) == {"padded": True, "ordered": False, "framed": False}
+    bench.here("report", bench.tmp / "a", "--format", "html")
+    page = (bench.tmp / "a" / "report.html").read_text()
+    assert "judge moved by ordered, framed" in page and "Does it obey an order in the answer?" in page
 
 
 def test_a_judge_that_goes_by_the_place_is_found_out(bench: Bench) -> None:

@@ -50,6 +50,9 @@ SIDES = {
 }
 """What the two verdicts on a differing sample are called, by audit."""
 
+BY_SUBSET = ("accuracy", "kappa", "kappa_quadratic", "alpha", "spearman")
+"""What is told of a subset, where agreement is."""
+
 
 def label(figure: Figure) -> str:
     """What a figure is called."""

@@ -12,13 +12,11 @@ from typing import Any
 
 from evalkit.audit import book
 from evalkit.audit.figures import Figure
-from evalkit.audit.words import PAIRS, SIDES, columns, label, notes, rows, span, written
+from evalkit.audit.words import BY_SUBSET, PAIRS, SIDES, columns, label, notes, rows, span, written
 from evalkit.cli.listing import table
 
 LISTED = 8
 """Differing samples that the terminal shows; the CSV and the page have more."""
-BY_SUBSET = ("accuracy", "kappa", "spearman", "identical", "mean_score", "agreement")
-"""What the terminal tells of a subset."""
 
 
 def conclude(

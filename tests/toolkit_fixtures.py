@@ -19,6 +19,13 @@ from judges.official import fill, public_texts
 from judges.prompts import StandsFor, load_rubric
 
 
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty store."""
+    monkeypatch.setenv("EVALKIT_CONFIG", str(tmp_path / "config"))
+    return tmp_path / "config" / "prompts"
+
+
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

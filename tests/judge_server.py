@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 _PART = re.compile(
-    r"<<<(?P<mark>\S+) (?P<name>[A-Z0-9 ]+)\n(?P<text>.*?)\n(?P=mark) END OF (?P=name)>>>", re.DOTALL
+    r"<<<(?P<mark>\S+) (?P<name>[A-Z0-9' ]+)\n(?P<text>.*?)\n(?P=mark) END OF (?P=name)>>>", re.DOTALL
 )
 
 
@@ -33,6 +33,11 @@ class SeenRequest:
     def answer(self) -> str:
         """The answer to judge: the last part whose name holds ANSWER."""
         return [text for name, text in self.parts.items() if "ANSWER" in name][-1]
+
+    @property
+    def reference(self) -> str:
+        """The answer that is known to be right."""
+        return next(t for name, t in self.parts.items() if name in ("ANSWER ON FILE", "KNOWN ANSWER"))
 
     @property
     def pair(self) -> tuple[str, str] | None:

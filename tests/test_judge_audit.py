@@ -15,6 +15,7 @@ from evalkit.audit.labels import Columns, mapping, read_labels
 from evalkit.errors import UsageError
 from tests.cli_fixtures import Bench, Done, bench, refused
 from tests.judge_server import SeenRequest, judge_server
+from tests.test_e2e_vstyle import SMOKE
 
 __all__ = ["bench"]
 
@@ -314,3 +315,49 @@ def test_files_that_are_no_audit_are_passed_over(tmp_path: Path) -> None:
     )
     assert book.read(tmp_path) == []
     assert book.read(tmp_path / "nowhere") == []
+
+
+# --- right or wrong, spoken or written -------------------------------------------------------------
+
+QA = "openaudiobench/llama-questions"
+
+
+def right_or_wrong(seen: SeenRequest) -> str:
+    same = seen.reference.splitlines()[0].casefold() in seen.answer.casefold()
+    return f"Looked at it.\nThe score is [{'Correct' if same else 'Incorrect'}]"
+
+
+def test_a_judge_of_right_and_wrong(bench: Bench) -> None:
+    """Yes-no figures, people's words, and the probe with the reference, on smoke data found without being named."""
+    done = bench.here("show", QA, "--suite", "smoke", "--json", "--limit", 9)
+    samples = [json.loads(line) for line in done.out.splitlines()]
+    texts = [str(s["target"][0] if isinstance(s["target"], list) else s["target"]) for s in samples]
+    said = [
+        {"id": s["id"], "text": t if k else "No idea."}
+        for k, (s, t) in enumerate(zip(samples, texts, strict=True))
+    ]
+    path = labels(bench.tmp / "qa.jsonl", said)
+    with judge_server(right_or_wrong) as judge:
+        who = ("--judge", "openai/scripted", "-J", f"base_url={judge.url}")
+        more = ("--task", QA, "--data-dir", SMOKE, "--out", bench.tmp / "a", "--no-report", "--no-cache")
+        assert bench.here("score", path, *more, *who).code == 0
+        people = [{"id": s["id"], "label": "wrong" if k < 2 else "correct"} for k, s in enumerate(samples)]
+        done = audit(
+            bench,
+            "humans",
+            "--run",
+            bench.tmp / "a",
+            "--human",
+            labels(bench.tmp / "h.jsonl", people),
+            "--json",
+        )
+        assert done.code == 0, done.said
+        found = figures(done)
+        assert found["all:judge-people.accuracy"]["value"] == pytest.approx((len(samples) - 1) / len(samples))
+        assert found["all:judge-people.mean_difference"]["value"] == pytest.approx(1 / len(samples))
+        page = json.loads(done.out)["audits"][0]
+        assert page["scale"]["kind"] == "yes-no" and page["accepted"] is None
+        done = audit(bench, "probes", "--run", bench.tmp / "a", *who, "--json")
+    assert done.code == 0, done.said
+    passed = {p["name"]: p["passed"] for page in json.loads(done.out)["audits"] for p in page["probes"]}
+    assert passed["reference"] is True and passed["empty"] is True and passed["off-topic"] is True

@@ -89,12 +89,19 @@ def read(root: Path) -> list[Page]:
     for path in sorted((root / FOLDER).glob("*.json")):
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-            if value["v"] == AUDIT_VERSION and value["audit"] in AUDITS:
-                figures_of(value)
+            if value["v"] == AUDIT_VERSION and value["audit"] in AUDITS and _whole(value):
                 found.append(value)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return sorted(found, key=lambda p: (AUDITS.index(p["audit"]), str(p["task"]), name_of(p)))
+
+
+def _whole(value: Page) -> bool:
+    """Has it what readers rely on? Raises KeyError, TypeError, ValueError."""
+    figures_of(value)
+    texts = all(isinstance(value[k], str) for k in ("task", "metric", "judge"))
+    lists = all(isinstance(x, dict) for k in ("samples", "probes") for x in value.get(k) or [])
+    return texts and lists and isinstance(value["n"], int) and isinstance(value["sentences"], list)
 
 
 def figures_of(found: Page) -> list[Figure]:

@@ -215,7 +215,12 @@ class ModelJudge(Judge):
         if verdict.code in AGAIN and self.mode.scoring != "samples" and _sampled(request):
             # Sampled, so another reply may do; with a seed of its own, or it would be the same.
             seed = None if request.seed is None else request.seed + request.n
-            again = await self.model.chat(replace(request, seed=seed))
+            try:
+                again = await self.model.chat(replace(request, seed=seed))
+            except RunnerError as exc:
+                if exc.fatal:
+                    raise
+                return [verdict]
             both = replace(again, usage=_summed(reply.usage, again.usage))
             provenance = {**self._provenance(self.model, both), **told, "attempts": 2}
             verdict = self.weigh(both, provenance)

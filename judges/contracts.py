@@ -194,13 +194,13 @@ CONTRACTS: dict[str, Contract] = {
 
 
 def pooled(contract: Contract) -> Contract:
-    """The contract for more votes than its protocol has: the mean of ratings, the majority of right and wrong.
+    """The contract for more votes than its protocol has: mean of ratings and marks, majority of right and wrong.
 
-    A rating needs every vote to be read. A majority is more than half of all votes.
+    A mean needs every vote to be read. A majority is more than half of all votes.
     """
     if contract.several:
         return contract
-    mean = contract.scale is not None or not contract.closed
+    mean = contract.scale is not None or not contract.closed  # marks: verdicts that no list holds
 
     def read(replies: Sequence[str]) -> Reading:
         readings = [contract.read([reply]) for reply in replies]

@@ -24,6 +24,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 from evalkit.chat import Token
@@ -101,7 +102,7 @@ def spread(reply: str, tokens: Sequence[Token], place: Place, scale: tuple[int, 
         )
     start, stop = written.span(1)
     first = next((k for k in range(len(tokens)) if at[k] <= start < at[k + 1]), None)
-    found = None if first is None else _walk(tokens, at, first, start, stop, _Scale(*scale, _longest(tokens)))
+    found = None if first is None else _walk(tokens, at, first, start, stop, _Scale(*scale, tokens))
     if found is None or found.mass <= 0.0:
         raise NoSpread(
             "judge-no-logprobs: the endpoint told no probability for the rating's tokens; "
@@ -110,28 +111,34 @@ def spread(reply: str, tokens: Sequence[Token], place: Place, scale: tuple[int, 
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Scale:
-    """The scale, and the most digits seen in one token."""
+    """The scale, and the tokens that show how numbers are cut up."""
 
     low: int
     high: int
-    longest: int
+    tokens: Sequence[Token]
 
     def open(self, digits: str) -> bool:
         """Can more tokens make another number on the scale of these digits?"""
-        bare = str(int(digits))
-        shortest = max(len(bare), self.longest) + 1
-        powers = [10 ** (n - len(bare)) for n in range(shortest, len(str(self.high)) + 1)]
-        return bare != "0" and any(
-            int(bare) * p <= self.high and (int(bare) + 1) * p > self.low for p in powers
-        )
+        bare, most = str(int(digits)), len(str(self.high))
+        if bare == "0" or len(bare) >= most:
+            return False
+        powers = (10 ** (n - len(bare)) for n in range(max(len(bare), self.longest) + 1, most + 1))
+        return any(int(bare) * p <= self.high and (int(bare) + 1) * p > self.low for p in powers)
+
+    @cached_property
+    def longest(self) -> int:
+        """The most digits in one token; only ever asked where a number can go on."""
+        return _longest(self.tokens)
 
 
 def _longest(tokens: Sequence[Token]) -> int:
     """Digits of the longest number in any one token that the reply or its alternatives show."""
-    texts = (x for t in tokens for x in (t.text, *(a for a, _ in t.top)))
-    return max((len(run) for x in texts for run in _TWO_DIGITS.findall(x)), default=1)
+    texts = "\0".join(
+        [x for t in tokens for x in (t.text, *[a for a, _ in t.top])]
+    )  # one search, not thousands
+    return max(map(len, _TWO_DIGITS.findall(texts)), default=1)
 
 
 def _walk(tokens: Sequence[Token], at: Sequence[int], k: int, start: int, stop: int, scale: _Scale) -> Spread:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.chat import ChatReply, ChatRequest
-from evalkit.errors import UsageError
+from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Answer, Roles
 from evalkit.records import Audio, Response, Sample, Turn, Verdict
 from judges.asking import Asking, ModelJudge
@@ -146,6 +146,22 @@ def test_a_sampled_judge_is_asked_once_more(code: str, temperature: float | None
         assert verdict.detail["usage"] == {"total_tokens": 12}, "both were paid for"
     stubborn = Turns([bad])
     assert ask(at(temperature, stubborn)).code == code and len(stubborn.asked) == times
+
+
+@pytest.mark.parametrize("fatal", [False, True])
+def test_a_second_request_that_fails_leaves_the_first_failure(fatal: bool) -> None:
+    class Failing(Turns):
+        async def chat(self, request: ChatRequest) -> ChatReply:
+            if self.asked:
+                raise RunnerError("http-429", "slow down", retryable=True, fatal=fatal)
+            return await super().chat(request)
+
+    judge = at(0.5, Failing([KINDS["judge-empty"]]))
+    if fatal:
+        with pytest.raises(RunnerError):
+            ask(judge)
+    else:
+        assert ask(judge).code == "judge-empty"
 
 
 def test_a_seeded_judge_gets_another_seed() -> None:

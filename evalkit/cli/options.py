@@ -24,7 +24,8 @@ SCORING_OPTIONS = {
     "judge_scoring": "of judges that rate: plain (the number in the reply), or geval (the mean over the numbers it "
     "might have given, by the log-probabilities of its tokens; by 20 replies where the endpoint tells none)",
     "judge_output": "text (the protocol's form of reply), or json (held to a JSON Schema, where the endpoint can)",
-    "judge_votes": "replies of a judge per answer, mean or majority as the contract says (default: the protocol's)",
+    "judge_votes": "replies of a judge per answer, mean or majority as the contract says (default: the protocol's; "
+    "G-Eval by log-probabilities takes one)",
     "judge_runs": "the same for LALM judges alone (default 1)",
     "judge_user_audio": "yes or no: does a LALM judge hear the user, too? (default: as the protocol has it)",
     "control_gap": "yes or no (default): speech-style's paralinguistic track is judged without user audio and cue, too; "

@@ -77,14 +77,11 @@ def details(found: Ahead) -> Iterator[str]:
             for table in sorted({t for r in rows for t in r.tables}):
                 yield f"    Table {table}: {_work(found.of(role, table))}"
     if rows := found.of(ASR):
-        unknown = any(r.calls is None for r in rows)
-        pieces = (
-            "as many pieces as there are"
-            if unknown
-            else f"{sum(r.calls or 0 for r in rows):,} pieces of speech"
-        )
-        length = "" if unknown else f", \u2248 {in_words(sum(r.audio for r in rows))}"
-        yield f"asr {rows[0].model}: {pieces}{length}"
+        pieces = sum(r.calls or 0 for r in rows)
+        told = f"at most {pieces:,} pieces of speech, \u2248 {in_words(sum(r.audio for r in rows))}"
+        if any(r.calls is None for r in rows):
+            told = "as many pieces of speech as there are answers"
+        yield f"asr {rows[0].model}: {told}"
     if found.rows:
         yield _assumed(found.rows)
 

@@ -40,7 +40,9 @@ def call(args: argparse.Namespace) -> int:
         raise UsageError(
             f"{job.out} holds a run already; drop --no-resume to go on with it, or choose another --out."
         )
-    announce(job)
+    # Our own few questions are counted; published data sets have a published number.
+    asks = job.data.smoke and (job.roles.judge or job.roles.lalm)
+    announce(job, states=plans_for(job) if asks else ())
     if not args.no_report:
         warm_up()
     outcome = execute(job)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.cli_fixtures import Bench, Done, bench, judged, lines, refused, result
+from tests.embedded_fixtures import Endpoint, endpoint
 from tests.mock_fixtures import MockServer, mock_server
 
-__all__ = ["bench"]
+__all__ = ["bench", "endpoint"]
 
 TASK = "voicebench/commoneval"
 
@@ -170,6 +171,30 @@ def test_one_reply_without_log_probabilities_is_no_score(bench: Bench) -> None:
     found = result(bench.tmp / "out", TASK)
     assert (found["n_scored"], set(found["reasons"])) == (1, {"judge-no-logprobs"})
     assert len({s["judge"] for s in scores(bench)}) == 1, "never mixed with samples"
+
+
+@pytest.mark.embedded
+def test_a_real_endpoint_by_schema_and_tokens(bench: Bench, endpoint: Endpoint) -> None:
+    """llama.cpp's server takes a code fence out of what it says in JSON, not out of the tokens."""
+    path = answers(bench)
+    words = [
+        "score",
+        path,
+        "--task",
+        TASK,
+        "--data-dir",
+        bench.data,
+        "--out",
+        bench.tmp / "out",
+        "--no-report",
+    ]
+    words += ["--progress", "none", "--judge", "openai/smollm2", *endpoint.flags()]
+    done = bench.here(*words, *GEVAL, *JSON)
+    assert done.code == 0, done.said
+    for one in scores(bench):
+        told = one["detail"]["geval"]
+        assert one["judge"].endswith(",geval-logprobs,json") and 1 < one["value"] < 5
+        assert 0 < told["mass"] <= 1 and set(told["distribution"]) <= set("12345")
 
 
 def test_recorded_replies_are_read_plainly(bench: Bench) -> None:

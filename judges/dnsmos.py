@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from judges.dnsmos_features import Samples
 
 P835, P808 = "sig_bak_ovr.onnx", "model_v8.onnx"
-HOME, PERSONALISED = "dnsmos_models", "pdnsmos_models"
-"""Folders of the files: the usual networks, and the P.835 network of the personalised kind."""
+HOME, PERSONALISED = ("dnsmos_models", "DNSMOS"), ("pdnsmos_models", "pDNSMOS")
+"""Folders of the usual networks and of the personalised P.835 one, in `speechmos` and in Microsoft's repository."""
 SHA256 = {
     P835: "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
     P808: "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",
@@ -60,11 +60,12 @@ def weights_folder(folder: str | None = None, *, personalised: bool = False) -> 
         WeightsError: a file is missing.
     """
     spec = None if folder else find_spec("speechmos")
-    homes = [folder] if folder else list(spec.submodule_search_locations or ()) if spec else []
+    homes: list[str] = [folder] if folder else list(spec.submodule_search_locations or ()) if spec else []
     names = [P835] if personalised else list(SHA256)
-    for home in homes:
-        inside = Path(home) / (PERSONALISED if personalised else HOME)
-        for place in (inside, *(() if personalised else (Path(home),))):
+    for home in map(Path, homes):
+        inside = [place / name for place in (home, home.parent) for name in PERSONALISED]
+        places: list[Path] = inside if personalised else [home, *(home / name for name in HOME)]
+        for place in places:
             if all((place / name).is_file() for name in names):
                 return place
     where = " or ".join(homes) or "the package speechmos (not installed)"
@@ -96,7 +97,8 @@ class DnsmosModel:
 
     def _window(self, window: Samples) -> Mos:
         p808 = float(self._p808.run(None, {"input_1": log_mel(window[:-160])[None]})[0][0][0])
-        return Mos(*_p835(self._p835, window, (_OVRL, _SIG, _BAK)), p808)
+        ovrl, sig, bak = _p835(self._p835, window, (_OVRL, _SIG, _BAK))
+        return Mos(ovrl, sig, bak, p808)
 
 
 class PersonalisedModel:
@@ -175,7 +177,7 @@ class Dnsmos(Judge):
     Unscored: "no-audio", "bad-audio", "silent-audio" (the networks give silence 1.8), "weights".
     """
 
-    metrics = ("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808")
+    metrics: tuple[str, ...] = ("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808")
     reads = "audio"
     heavy = True
 

@@ -144,8 +144,9 @@ class TransformersAsr(AsrEngine):
         english = self.hears_english_only()
         with self._lock:
             began = time.perf_counter()
+            spoken: list[str | None]
             if not self._whisper():
-                texts, spoken = self._texts(pieces, None), [None] * len(pieces)
+                texts, spoken = self._texts(pieces, None), [None for _ in pieces]
             elif english:
                 texts, spoken = self._texts(pieces, None), ["en"] * len(pieces)
             else:

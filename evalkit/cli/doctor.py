@@ -15,7 +15,7 @@ from typing import Any
 
 from evalkit import __version__
 from evalkit.cli.listing import table
-from evalkit.config import cache_dir, offline
+from evalkit.config import cache_dir, config_dir, offline
 from evalkit.errors import UsageError
 
 Check = dict[str, Any]
@@ -42,6 +42,10 @@ def machine() -> list[Check]:
         {"what": "cores", "found": os.cpu_count()},
         {"what": "GPU", "found": gpus()},
         {"what": "cache", "found": f"{cache}" + ("" if cache.exists() else " (not there yet)")},
+        {
+            "what": "config",
+            "found": f"{config_dir()}" + ("" if config_dir().exists() else " (not there yet)"),
+        },
         {
             "what": "network",
             "found": "forbidden by EVALKIT_OFFLINE or HF_HUB_OFFLINE" if offline() else "allowed",

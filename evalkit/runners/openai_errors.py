@@ -51,7 +51,7 @@ _FILTERED = re.compile(
 OVERFLOW_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 """Codes for more tokens than the context holds: OpenAI, llama.cpp."""
 _OVERFLOW = re.compile(
-    r"maximum context|context (length|size|window)|prompt is too long|input is too long", re.I
+    r"maximum context|context (length|size|window)|prompt is too long|input is too long|`inputs` tokens", re.I
 )
 _LOGPROBS = re.compile(r"log_?probs?\b|log.?probabilit", re.I)
 _SCHEMA = re.compile(r"response.?format|json.?schema|structured.?output|guided", re.I)
@@ -122,7 +122,7 @@ def http_error(
             kind, f"HTTP {status} from {url}{tail}", retryable=True, retry_after=retry_after(headers)
         )
     if status in (400, 413, 422):
-        kind, tail = _refusal(kind, found), tail + _hint(found)
+        kind, tail = _refusal(kind, found), tail.rstrip(".") + _hint(found)
     return RunnerError(kind, f"HTTP {status} from {url}{tail}")
 
 

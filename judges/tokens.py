@@ -14,6 +14,7 @@ _AFTER = re.compile(r"(?:\s|\ufffd|```|<[^<>]{1,60}>)*")
 _AFTER_BACKWARDS = (re.compile(r"(?:\s|```|>[^<>]{1,60}<)*"), re.compile(r"\s*"))
 _PIECES = str.maketrans({"\u2581": " ", "\u0120": " ", "\u010a": "\n"})
 """How vocabularies spell a blank and a line break, where a server tells raw pieces."""
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 def probability(logprob: float) -> float:
@@ -29,7 +30,7 @@ def starts(reply: str, tokens: Sequence[Token]) -> list[int] | None:
     inside a character shows U+FFFD there, of which several in a row can be one character. Places outside the reply
     are below 0, or beyond its end.
     """
-    for texts in ([t.text for t in tokens], [t.text.translate(_PIECES) for t in tokens]):
+    for texts in ([t.text for t in tokens], [_unspelled(t.text) for t in tokens]):
         cuts = [0, *accumulate(map(len, texts))]
         joined = "".join(texts)
         if (shift := _plainly(reply, joined, set(cuts))) is not None:
@@ -37,6 +38,11 @@ def starts(reply: str, tokens: Sequence[Token]) -> list[int] | None:
         if (places := _around_gaps(reply, joined)) is not None:
             return [places[cut] for cut in cuts]
     return None
+
+
+def _unspelled(piece: str) -> str:
+    """The characters of a raw piece of a vocabulary; U+FFFD for a byte of a longer character."""
+    return _BYTE.sub(lambda m: chr(n) if (n := int(m[1], 16)) < 128 else "\ufffd", piece.translate(_PIECES))
 
 
 def _plainly(reply: str, joined: str, cuts: set[int]) -> int | None:

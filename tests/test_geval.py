@@ -17,17 +17,19 @@ from hypothesis import strategies as st
 
 from evalkit.chat import Abilities, ChatReply, ChatRequest, Token
 from evalkit.interfaces import Answer, Roles
-from evalkit.records import Response, Sample, Score, Turn, Verdict
+from evalkit.records import Audio, Response, Sample, Score, Turn, Verdict
 from judges.asking import ModelJudge
 from judges.contracts import CONTRACTS, Contract
 from judges.custom import rating_contract
 from judges.geval import NoSpread, Spread, from_samples, from_tokens, spread
+from judges.lalm_presets import vstyle_judge
 from judges.llm_presets import chatbot_judge, mcq_judge, open_judge, qa_judge
 from judges.manner import Manner, manner_of
 from judges.mmau_pro_open import mmau_pro_open_judge
 from judges.openaudiobench import oab_judge
 from judges.tokens import probability, starts
 from judges.vstyle_votes import vstyle_contract
+from tests.mock_openai import tone_wav
 
 
 def token(text: str, p: float = 1.0, **others: float) -> Token:
@@ -258,6 +260,8 @@ def test_probabilities_of_odd_logarithms() -> None:
         ("4", ["<think>", "4 or 5", "</think>", "\n\n", "4"], [-23, -16, -10, -2, 0, 1]),
         ("so 4", ["so", "\u01204"], [0, 2, 4]),
         ("so 4", ["\u2581so", "\u25814"], [-1, 2, 4]),
+        ("so\n4", ["so", "<0x0A>", "4"], [0, 2, 3, 4]),
+        ("得\n4", ["<0xE5>", "<0xBE>", "<0x97>", "<0x0A>", "4"], [0, 0, 0, 1, 2, 3]),
         ("", [""], None),
         ("4", ["5"], None),
         ("4", ["so ", "4"], [-3, 0, 1]),
@@ -503,6 +507,33 @@ def test_reasoning_accuracy_is_the_probability_of_the_threshold() -> None:
     assert judge.signature.endswith(",geval-logprobs,acc>=4")
     score, acc = ask(oab_judge("reasoning_qa", Model(("[5]", "[2]"), can=Abilities()), manner=GEVAL))
     assert (score.value, acc.value) == (3.5, 0.5)
+
+
+def test_a_lalm_judge_is_weighed_at_its_brackets() -> None:
+    class Hearing(Model):
+        hears = True
+
+    speech = Audio(data=tone_wav(0.2), format="wav")
+    sample = Sample(
+        "s", "vstyle/x", (Turn("user", ("Say it.",)),), meta={"ability": "empathy/joy", "weight": 0.5}
+    )
+    tokens = (*plain("Warm", ".\n", "[["), spelled("4", 0.5, {"2": 0.5}), *plain("]]"))
+    for parser, seed in (("official", None), ("strict", 0)):
+        model = Hearing(("Warm.\n[[4]]",), (tokens,))
+        judge = vstyle_judge("en", model, parser=parser, manner=GEVAL)  # type: ignore[arg-type]
+        [verdict] = asyncio.run(judge.ask(sample, Answer("hi", Response("s", "hi", audio=speech))))
+        assert verdict.value == pytest.approx(3.0) and verdict.counts == pytest.approx(
+            {"weighted": 1.5, "weight": 0.5}
+        )
+        assert (model.asked[0].temperature, model.asked[0].top_logprobs, model.asked[0].seed) == (
+            0.0,
+            20,
+            seed,
+        )
+        assert judge.signature.endswith(",geval-logprobs") and verdict.detail["geval"]["plain"] == 4.0
+    sampled = vstyle_judge("en", Hearing(("[[4]]", "none"), can=Abilities()), manner=GEVAL)
+    [verdict] = asyncio.run(sampled.ask(sample, Answer("hi", Response("s", "hi", audio=speech))))
+    assert verdict.value == 4.0 and verdict.detail["geval"]["read"] == 10
 
 
 def test_modes_sign_apart() -> None:

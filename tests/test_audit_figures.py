@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from evalkit.agreement import Agreement, Rater
 from evalkit.audit import people, repeats
 from evalkit.audit.figures import (
+    QUICK,
     Figure,
     Scale,
     alpha,
@@ -145,6 +147,16 @@ def test_scales_that_differ_have_correlations_only() -> None:
     assert found["spearman"].value is not None and found["spearman"].value > 0.8
     for name in ("accuracy", "kappa", "alpha", "mean_difference"):
         assert found[name].value is None and "--map" in found[name].note
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=2, max_size=25))
+def test_resamples_are_of_the_same_number(pairs: list[tuple[int, int]]) -> None:
+    one, two = array(*(a for a, _ in pairs)), array(*(b for _, b in pairs))
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for slow, quick in QUICK.items():
+            assert quick(one, two) == pytest.approx(slow(one, two), abs=1e-12, nan_ok=True)
 
 
 ratings = st.lists(st.integers(1, 5).map(float), min_size=2, max_size=25)

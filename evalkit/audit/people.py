@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.agreement import Agreement, Rater, agreement, averaged, by_category
 from evalkit.audit.figures import (
     DRAWS,
+    QUICK,
     SUBSET_DRAWS,
     Figure,
     Scale,
@@ -208,7 +209,9 @@ def _means(
                     undefined(name, n, f"in none of the {len(pairs)} {of} do two share samples that vary")
                 )
                 continue
-            ci = interval(raters.shape[1], lambda rows, w=what, r=rounds: mean(w, r, rows)[0], draws)  # type: ignore[misc]
+            ci = interval(
+                raters.shape[1], lambda rows, w=QUICK.get(what, what), r=rounds: mean(w, r, rows)[0], draws
+            )  # type: ignore[misc]
             note = f"mean over {k} {of}" + (f"; undefined in {len(pairs) - k}" if k < len(pairs) else "")
             out.append(Figure(name, value, ci, n, note))
     return out

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.audit.figures import (
     DRAWS,
+    QUICK,
     Figure,
     Scale,
+    Statistic,
     alpha,
     interval,
     libraries,
@@ -85,18 +87,18 @@ def _retest(raters: Array, draws: int) -> Figure:
     pairs = list(combinations(range(len(raters)), 2))
     n = raters.shape[1]
 
-    def mean(rows: Any) -> float:
+    def mean(rows: Any, rho: Statistic = QUICK[spearman]) -> float:
         values = []
         for a, b in pairs:
             x, y = raters[a][rows], raters[b][rows]
             both = ~(np.isnan(x) | np.isnan(y))
             if both.sum() > 1:
-                values.append(spearman(x[both], y[both]))
+                values.append(rho(x[both], y[both]))
         kept = [v for v in values if math.isfinite(v)]
         return sum(kept) / len(kept) if kept else math.nan
 
     with libraries():
-        value = mean(np.arange(n))
+        value = mean(np.arange(n), spearman)
         if not math.isfinite(value):
             a, b = raters[0], raters[1]
             both = ~(np.isnan(a) | np.isnan(b))

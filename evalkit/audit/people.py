@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -209,12 +210,15 @@ def _means(
                     undefined(name, n, f"in none of the {len(pairs)} {of} do two share samples that vary")
                 )
                 continue
-            ci = interval(
-                raters.shape[1], lambda rows, w=QUICK.get(what, what), r=rounds: mean(w, r, rows)[0], draws
-            )  # type: ignore[misc]
+            ci = interval(raters.shape[1], partial(_first, mean, QUICK.get(what, what), rounds), draws)
             note = f"mean over {k} {of}" + (f"; undefined in {len(pairs) - k}" if k < len(pairs) else "")
             out.append(Figure(name, value, ci, n, note))
     return out
+
+
+def _first(of: Callable[..., tuple[float, int]], what: Statistic, rounds: bool, rows: Any) -> float:
+    """The mean alone, of a function that counts beside it."""
+    return of(what, rounds, rows)[0]
 
 
 def _alpha(raters: Array, scale: Scale, draws: int) -> Figure:

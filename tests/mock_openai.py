@@ -61,7 +61,7 @@ class Behaviour:
         finish_reason: why the reply ended.
         refusal: words of a refusal, in the API's own field.
         logprobs: log-probabilities for who asks: "content" (as OpenAI), "old", "odd" (see `mock_judging`), "some"
-            (not for every second choice), "none" (leaves them out), "refuse" (a 400).
+            (not for every second choice), "none" (leaves them out), "refuse" (a 400), "five" (a 400 beyond 5).
         schema: output by JSON Schema for who asks: "keep" (the smallest value that fits, or a text that is JSON),
             "ignore", "refuse".
         usage: more fields of the usage.
@@ -173,7 +173,7 @@ class Mock:
                 text = json.dumps(instance(wanted["json_schema"]["schema"]))
             choice = {"index": i, "finish_reason": b.finish_reason, "message": self._message(text, b)}
             if request.get("logprobs") and b.logprobs != "none" and not (b.logprobs == "some" and i % 2):
-                kind = "content" if b.logprobs == "some" else b.logprobs
+                kind = "content" if b.logprobs in ("some", "five") else b.logprobs
                 mark = f"@logprobs {i}@"
                 self.marks[json.dumps(mark)] = encoded_logprobs(
                     text, int(request.get("top_logprobs") or 1), kind
@@ -277,6 +277,8 @@ class Connection(asyncio.Protocol):
             b = replace(b, status=400, message="This model requires that input content contain audio.")
         if b.logprobs == "refuse" and request.get("logprobs"):
             b = replace(b, status=400, message="You are not allowed to request logprobs from this model")
+        if b.logprobs == "five" and int(request.get("top_logprobs") or 0) > 5:
+            b = replace(b, status=400, message="Requested 20 sample logprobs, more than the max allowed: 5")
         if b.schema == "refuse" and request.get("response_format"):
             b = replace(b, status=400, message="'response_format' of type 'json_schema' is not supported")
         mock.in_flight += 1

@@ -100,6 +100,14 @@ def test_log_probabilities_missing_for_some_votes(mock: MockServer) -> None:
     assert refused.tokens == ((),)  # words of a refusal need none
 
 
+def test_an_endpoint_with_fewer_likely_tokens_is_asked_for_fewer(mock: MockServer) -> None:
+    before, chat = mock.requests(), judge(mock, logprobs="five")
+    for _ in range(2):
+        [[four]] = ask(chat, top_logprobs=20).tokens
+        assert len(four.top) == 5
+    assert mock.requests() - before == 3  # it says so once
+
+
 def test_schemas_kept_and_refused(mock: MockServer) -> None:
     schema = {
         "type": "object",
@@ -120,6 +128,7 @@ ABLE = [
     ({"logprobs": "none"}, Abilities(False, True), 1),
     ({"schema": "ignore"}, Abilities(True, False), 1),
     ({"logprobs": "none", "schema": "ignore"}, Abilities(False, False), 1),
+    ({"logprobs": "five"}, Abilities(True, True), 2),
     ({"logprobs": "refuse"}, Abilities(False, True), 3),
     ({"schema": "refuse"}, Abilities(True, False), 3),
     ({"logprobs": "refuse", "schema": "refuse"}, Abilities(False, False), 4),

@@ -34,6 +34,8 @@ REFUSALS = ("http-400", "http-422", "no-logprobs", "no-schema")
 
 PROBE = ChatRequest((("user", "Is ice cold? Answer with yes or no."),), temperature=None, max_tokens=1024)
 """What an endpoint is asked to find out what it can do; the tokens are for models that think first."""
+_SMALL = re.compile(r"\b\d{1,2}\b")
+
 SILENCE = Audio(data=pcm_wav(bytes(PCM_RATE)))
 """Half a second."""
 HEARD_PROBE = replace(PROBE, messages=(("user", (str(PROBE.messages[0][1]), SILENCE)),))
@@ -78,6 +80,7 @@ class OpenAIChat:
         self.options = options
         self.endpoint = endpoint_of(model, options)
         self._takes_n = True
+        self._tops = options.top_logprobs
         self._abilities: Abilities | None = None
         self._begun: dict[str, list[_Asked]] = {}
 
@@ -145,9 +148,28 @@ class OpenAIChat:
             raise next((e for e in errors if getattr(e, "fatal", False)), errors[0])
 
     async def _ask(self, request: ChatRequest, encoded: list[Encoded], places: range) -> _Asked:
-        """One request for the votes with these numbers. Raises `RunnerError`."""
+        """One request for the votes with these numbers; with fewer likely tokens where the endpoint says that it has
+        no more. Raises `RunnerError`."""
+        tops = min(request.top_logprobs, self._tops)
+        try:
+            return await self._sent(request, encoded, places, tops)
+        except RunnerError as exc:
+            fewer = self._limit_in(exc, tops)
+            if fewer is None:
+                raise
+        asked = await self._sent(request, encoded, places, fewer)
+        self._tops = fewer
+        return asked
+
+    def _limit_in(self, error: RunnerError, tops: int) -> int | None:
+        """The number of likely tokens to which this refusal says they are limited, if it does."""
+        said = error.message.partition(self.endpoint.shown_url)[2]
+        limits = [n for n in map(int, _SMALL.findall(said)) if 1 < n < tops]
+        return max(limits, default=None) if error.kind == "no-logprobs" else None
+
+    async def _sent(self, request: ChatRequest, encoded: list[Encoded], places: range, tops: int) -> _Asked:
+        """One request. Raises `RunnerError`."""
         turns = [Turn(role, (c,) if isinstance(c, str) else c) for role, c in request.messages]
-        tops = min(request.top_logprobs, self.options.top_logprobs)
         payload: dict[str, JSON] = {
             "model": self.model,
             "messages": messages_of(turns, [e.format for e in encoded], self.options),

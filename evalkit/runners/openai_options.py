@@ -45,7 +45,8 @@ class Options:
         sample_rate: resample audio to this rate in Hz before sending.
         max_seconds: send at most this much of each piece of audio; recorded as truncated.
         tools: "api" (the request's `tools` field), or "prompt" (a system message) for servers that parse no calls.
-        top_logprobs: most likely tokens the endpoint tells of each place, when a judge wants log-probabilities.
+        top_logprobs: how many likely tokens of each place a judge asks for at most, when it wants log-probabilities; an
+            endpoint that says that it has fewer is asked for fewer.
         limits: what audio a judge's endpoint takes; of a judge's audio nothing is ever cut.
     """
 

@@ -110,8 +110,8 @@ class ModelJudge(Judge):
         manner: how the model is asked and read.
 
     `ready` settles what of `manner` the model can do. G-Eval and schemas only concern replies that are asked for:
-    recorded ones are read as the contract reads them, and signed so. Contracts without a scale (right or wrong,
-    several marks) stay plain, and their signature is the plain one; so is that of a contract without a schema.
+    recorded ones are read as the contract reads them, and signed so. Contracts without a scale (right or
+    wrong) stay plain, and their signature is the plain one; so is that of a contract without a schema.
     """
 
     asks_model = True

@@ -58,9 +58,11 @@ class Contract:
         closed: `choices` are all the verdicts there are, so that a schema may hold a judge to them.
         reasons: its rubric asks for reasons before the verdict.
         several: `read` takes all replies as votes; others read the first (see `pooled`).
-        scale: lowest and highest rating, for contracts that read one whole number: these can be weighed by G-Eval.
-            None for right or wrong, and for marks that are read from several lines.
+        scale: lowest and highest rating, for contracts that read whole numbers: these can be weighed by G-Eval. None
+            for right or wrong.
         place: where in one reply stands the number that `read` takes, for these.
+        marks: where several marks stand whose mean is the rating, in the place of `place`; () when one is missing.
+        unit: what one step of the scale is worth in `Reading.value`.
     """
 
     name: str
@@ -71,6 +73,15 @@ class Contract:
     several: bool = False
     scale: tuple[int, int] | None = None
     place: Callable[[str], Place | None] | None = None
+    marks: Callable[[str], tuple[Place, ...]] | None = None
+    unit: float = 1.0
+
+    def places(self, reply: str) -> tuple[Place, ...]:
+        """Where the numbers stand that make the rating; () when there are none."""
+        if self.marks is not None:
+            return self.marks(reply)
+        found = self.place(reply) if self.place is not None else None
+        return (found,) if found else ()
 
 
 def storable(vote: float | None) -> JSON:
@@ -200,7 +211,7 @@ def pooled(contract: Contract) -> Contract:
     """
     if contract.several:
         return contract
-    mean = contract.scale is not None or not contract.closed  # marks: verdicts that no list holds
+    mean = contract.scale is not None
 
     def read(replies: Sequence[str]) -> Reading:
         readings = [contract.read([reply]) for reply in replies]

@@ -16,6 +16,7 @@ How tokens are read:
   two digits anywhere in the reply or its alternatives shows that this tokeniser would have written "10" as one.
 - A reply that ends with a digit that could go on did end there: it counts as written, told as `assumed`.
 - A rating that is no whole number on the scale (4.5; 7 of 5) has no such distribution: unscored.
+- Where the rating is the mean of several marks (MMAU-Pro's four), each is weighed, and theirs is the mean.
 """
 
 from __future__ import annotations
@@ -200,22 +201,29 @@ def _number(text: str, head: str, digits: str) -> tuple[str, bool] | None:
     return digits + found.group(2), bool(found.group(3))
 
 
+def mixed(spreads: Sequence[Spread]) -> Spread:
+    """The distribution of a mark drawn from several, each as likely: its mean is the mean of their means."""
+    if len(spreads) == 1:
+        return spreads[0]
+    weights: defaultdict[int, float] = defaultdict(float)
+    ambiguous: defaultdict[str, float] = defaultdict(float)
+    mass = sum(s.mass for s in spreads) / len(spreads)
+    for one in spreads:
+        for n, p in one.distribution.items():  # normalised, so that none counts for more
+            weights[n] += p * mass / len(spreads)
+        for digits, p in one.ambiguous.items():
+            ambiguous[digits] += p / len(spreads)
+    return Spread(weights, ambiguous, sum(s.assumed for s in spreads) / len(spreads))
+
+
 def from_tokens(contract: Contract, reply: str, tokens: Sequence[Token]) -> Reading:
     """The reading of one reply by the probabilities of its tokens."""
     plain = contract.read([reply])
-    if plain.value is None or contract.scale is None or contract.place is None:
+    if plain.value is None or contract.scale is None:
         return plain
     told: dict[str, JSON] = {"method": "logprobs", "plain": plain.value}
     try:
-        if not tokens:
-            raise NoSpread(
-                "judge-no-logprobs: the endpoint left out the log-probabilities of this reply; "
-                "the next run asks again"
-            )
-        place = contract.place(reply)
-        if place is None:
-            raise NoSpread("judge-no-logprobs: the place of the rating in the judge's reply can't be told")
-        found = spread(reply, tokens, place, contract.scale)
+        found = _weighed(contract, reply, tokens, contract.scale)
     except NoSpread as exc:
         return Reading(None, plain.votes, str(exc), detail={**plain.detail, "geval": told})
     told |= {
@@ -226,7 +234,21 @@ def from_tokens(contract: Contract, reply: str, tokens: Sequence[Token]) -> Read
         told["ambiguous"] = {n: round(p, 12) for n, p in found.ambiguous.items()}
     if found.assumed:
         told["assumed"] = round(found.assumed, 12)
-    return _expected(plain, found.mean, told)
+    return _expected(plain, found.mean * contract.unit, told)
+
+
+def _weighed(contract: Contract, reply: str, tokens: Sequence[Token], scale: tuple[int, int]) -> Spread:
+    """What the tokens say of the rating, or of the marks it is the mean of. Raises NoSpread."""
+    if not tokens:
+        raise NoSpread(
+            "judge-no-logprobs: the endpoint left out the log-probabilities of this reply; the next run asks again"
+        )
+    places = contract.places(reply)
+    if not places and contract.marks is not None:
+        raise NoSpread("judge-unparseable: G-Eval weighs all marks, and the judge's reply lacks one")
+    if not places:
+        raise NoSpread("judge-no-logprobs: the place of the rating in the judge's reply can't be told")
+    return mixed([spread(reply, tokens, place, scale) for place in places])
 
 
 def from_samples(contract: Contract, replies: Sequence[str]) -> Reading:
@@ -235,7 +257,7 @@ def from_samples(contract: Contract, replies: Sequence[str]) -> Reading:
     No value when that is fewer than half of them.
     """
     assert contract.scale is not None
-    low, high = contract.scale
+    low, high = (end * contract.unit for end in contract.scale)
     readings = [contract.read([reply]) for reply in replies]
     values = [r.value if r.value is not None and low <= r.value <= high else None for r in readings]
     read = [v for v in values if v is not None]
@@ -244,7 +266,7 @@ def from_samples(contract: Contract, replies: Sequence[str]) -> Reading:
     told: dict[str, JSON] = {
         "method": f"{len(replies)}-samples",
         "plain": None,
-        "distribution": {f"{v:g}": shares[v] / len(read) for v in sorted(shares)},
+        "distribution": {f"{v / contract.unit:g}": shares[v] / len(read) for v in sorted(shares)},
         "mass": len(read) / max(1, len(replies)),
         "read": len(read),
         "unread": len(replies) - len(read),

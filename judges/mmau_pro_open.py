@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from evalkit.chat import ChatModel
 from evalkit.interfaces import Answer
@@ -13,6 +14,7 @@ from judges.asking import Asking, NotJudgeable
 from judges.contracts import OUT_OF_RANGE, Contract, Reading, storable
 from judges.llm import LLMJudge
 from judges.manner import PLAIN, Manner
+from judges.places import Place
 
 CRITERIA = ("correctness", "relevance", "completeness", "clarity")
 OVERALL = "overall"
@@ -94,8 +96,18 @@ def _strict(replies: Sequence[str]) -> Reading:
 _CHOICES = tuple(
     "\n".join(f"{name.upper()}: {mark}" for name in (*CRITERIA, OVERALL)) for mark in range(1, 6)
 )
-OFFICIAL = Contract("mmau-pro-open", _official, _CHOICES, closed=False)
-STRICT = Contract("mmau-pro-open-strict", _strict, _CHOICES, closed=False)
+
+
+def places(reply: str) -> tuple[Place, ...]:
+    """Where the four marks stand; () when one can't be read. The overall is their mean, and may have decimals."""
+    found = [_MARK[name].search(reply) for name in CRITERIA]
+    return tuple(m.span(1) for m in found if m) if all(found) else ()
+
+
+OFFICIAL = Contract(
+    "mmau-pro-open", _official, _CHOICES, closed=False, scale=(1, 5), marks=places, unit=1 / HIGH
+)
+STRICT = replace(OFFICIAL, name="mmau-pro-open-strict", read=_strict)
 
 
 def _fields(sample: Sample, answer: Answer) -> dict[str, str]:
@@ -111,7 +123,8 @@ def mmau_pro_open_judge(
 ) -> LLMJudge:
     """Overall mark / 5 of an answer to an open question: one reply at temperature 0.1, at most 512 tokens.
 
-    The public scorer asks Qwen2.5-7B-Instruct, unseeded. MMAU-Pro sheet section 4.2.
+    The public scorer asks Qwen2.5-7B-Instruct, unseeded. MMAU-Pro sheet section 4.2. Under G-Eval the four marks are
+    weighed, and the value is their mean / 5, whatever the judge makes of it as its overall.
     """
     return LLMJudge(
         metric=metric,

@@ -479,8 +479,8 @@ def test_plain_is_asked_and_signed_as_ever(maker: str) -> None:
     assert list(told) == ["messages", "temperature", "top_p", "max_tokens", "n", "seed", "choices"]
 
 
-@pytest.mark.parametrize("maker", ["qa", "mcq", "oab", "mmau-pro"])
-def test_right_or_wrong_and_several_marks_stay_plain(maker: str) -> None:
+@pytest.mark.parametrize("maker", ["qa", "mcq", "oab"])
+def test_right_or_wrong_stays_plain(maker: str) -> None:
     model = Model(("yes",), can=Abilities(logprobs=True, schema=True))
     judge = MAKERS[maker](model, GEVAL)
     assert judge.signature == MAKERS[maker](model, Manner()).signature
@@ -507,6 +507,35 @@ def test_reasoning_accuracy_is_the_probability_of_the_threshold() -> None:
     assert judge.signature.endswith(",geval-logprobs,acc>=4")
     score, acc = ask(oab_judge("reasoning_qa", Model(("[5]", "[2]"), can=Abilities()), manner=GEVAL))
     assert (score.value, acc.value) == (3.5, 0.5)
+
+
+MARKS = "CORRECTNESS: 4 - x\nRELEVANCE: 5 - x\nCOMPLETENESS: 3.5 - x\nCLARITY: 5 - x\nOVERALL: 4.25"
+
+
+def test_several_marks_are_weighed_each() -> None:
+    four, three = spelled("4", 0.5, {"3": 0.3, "x": 0.2}), spelled("3", 0.5, {"2": 0.25, "1": 0.25})
+    tokens = (
+        *plain("CORRECTNESS", ": "),
+        four,
+        *plain(" - x\nRELEVANCE: ", "5", " - x\nCOMPLETENESS: "),
+        three,
+        *plain(".5", " - x\nCLARITY: ", "5", " - x\nOVERALL: ", "4", ".25"),
+    )
+    model = Model((MARKS,), (tokens,))
+    judge = mmau_pro_open_judge(model, manner=GEVAL)
+    [verdict] = ask(judge)
+    marks = (4 * 0.625 + 3 * 0.375, 5, 3 * 0.5 + 2 * 0.25 + 0.25, 5)
+    assert verdict.value == pytest.approx(sum(marks) / 4 / 5)
+    told = verdict.detail["geval"]
+    assert told["plain"] == 0.85 and told["mass"] == pytest.approx((0.8 + 3) / 4)
+    assert sum(int(n) * p for n, p in told["distribution"].items()) == pytest.approx(sum(marks) / 4)
+    assert judge.signature.endswith(",geval-logprobs") and model.asked[0].temperature == 0.0
+    lacking = Model(("I refuse.",), (tuple(plain("I refuse.")),))
+    assert ask(mmau_pro_open_judge(lacking, manner=GEVAL))[0].code == "judge-unparseable"
+    sampled = mmau_pro_open_judge(Model((MARKS, "OVERALL: 3.75"), can=Abilities()), manner=GEVAL)
+    [verdict] = ask(sampled)
+    assert verdict.value == pytest.approx(0.8)
+    assert verdict.detail["geval"]["distribution"] == {"3.75": 0.5, "4.25": 0.5}
 
 
 def test_a_lalm_judge_is_weighed_at_its_brackets() -> None:

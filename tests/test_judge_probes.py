@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.audit.probes import ALTERS, FILLER, Alter, Ends, Seen, effect, language, length, position, script
+from evalkit.audit.looks import Seen, language, length, script
+from evalkit.audit.probes import ALTERS, FILLER, Alter, Ends, effect, position
 from judges.pairwise import choice
 from tests.cli_fixtures import Bench, Done, bench, refused
 from tests.judge_server import SeenRequest, judge_server

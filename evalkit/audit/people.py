@@ -21,6 +21,7 @@ from evalkit.audit.figures import (
     SUBSET_DRAWS,
     Figure,
     Scale,
+    Statistic,
     alpha,
     interval,
     joint_scale,

@@ -10,7 +10,8 @@ from dataclasses import replace
 from evalkit.agreement import averaged
 from evalkit.audit import book
 from evalkit.audit.labels import Columns, files_of, read_labels
-from evalkit.audit.probes import ALTERS, LOOKS, SOUNDS, Alter, Ends, Finding, Seen, effect, position
+from evalkit.audit.looks import LOOKS, Finding, Seen
+from evalkit.audit.probes import ALTERS, SOUNDS, Alter, Ends, effect, position
 from evalkit.audit.shelf import Shelf, Verdicts, examples, open_run, shelf_of, tasks_of
 from evalkit.cli.audit_text import conclude
 from evalkit.cli.judge_audit_live import asked, bench_of, judges_of

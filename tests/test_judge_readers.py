@@ -35,7 +35,7 @@ READERS: dict[str, Contract] = {
     "mmau-pro-strict": STRICT,
     "rating-1-5": rating_contract(1, 5),
     "rating-0-100": rating_contract(0, 100),
-    **{f"vstyle-{p}-x{n}": vstyle_contract(p, n) for p in ("official", "strict") for n in (1, 3)},  # type: ignore[arg-type]
+    **{f"vstyle-{p}-x{n}": vstyle_contract(p, n) for p in ("official", "strict") for n in (1, 3)},
 }
 READERS |= {f"{name}, pooled": pooled(c) for name, c in READERS.items()}
 READERS |= {f"{name}, json": held(c) for name, c in READERS.items() if c.choices and c.closed}

@@ -68,7 +68,9 @@ def test_the_request_and_the_verdict() -> None:
     [request] = model.asked
     assert request.choices == (), "the schema wins over the list of choices"
     assert request.schema == schema_for(CONTRACTS["ultraeval-rating"])
-    assert list(request.schema["properties"]) == ["reason", "verdict"], "reasons come first"
+    assert request.schema is not None and list(request.schema["properties"]) == ["reason", "verdict"], (
+        "reasons come first"
+    )
     (_, prompt) = request.messages[-1]
     assert isinstance(prompt, str) and prompt.endswith(note_for(CONTRACTS["ultraeval-rating"]))
     assert judge.signature.endswith(",json")

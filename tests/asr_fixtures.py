@@ -38,11 +38,18 @@ def _bytes() -> list[str]:
     return [letters[b] for b in range(256)]
 
 
-def tiny_transformers_whisper(folder: Path, *, multilingual: bool = True, seed: int = 0) -> Path:
-    """A Whisper of two thin layers as transformers saves it: config, generation config, tokenizer, weights."""
+def tiny_transformers_whisper(
+    folder: Path, *, multilingual: bool = True, seed: int = 0, words: int = 0, positions: int = 64
+) -> Path:
+    """A Whisper of two thin layers as transformers saves it: config, generation config, tokenizer, weights.
+
+    Args:
+        words: made-up words in the vocabulary beside the bytes.
+        positions: tokens that the decoder can place.
+    """
     torch = torch_or_skip()
     transformers = pytest.importorskip("transformers", reason='needs pip install "evalkit[local]"')
-    vocab = {token: i for i, token in enumerate(_bytes())}
+    vocab = {token: i for i, token in enumerate([*_bytes(), *(f"w{i}" for i in range(words))])}
     specials = _specials()
     ids = {token: len(vocab) + i for i, token in enumerate(specials)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +73,7 @@ def tiny_transformers_whisper(folder: Path, *, multilingual: bool = True, seed: 
         decoder_attention_heads=2,
         encoder_ffn_dim=64,
         decoder_ffn_dim=64,
-        max_target_positions=64,
+        max_target_positions=positions,
         bos_token_id=end,
         eos_token_id=end,
         pad_token_id=end,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -163,3 +163,62 @@ def test_long_audio_in_batches_is_cut_at_pauses(folder: str) -> None:
         [Audio(data=encode_wav(long, rate))], "en"
     )
     assert heard.text.count("Paris") >= 10
+
+
+class Segment:
+    def __init__(
+        self, text: str, seek: int, start: float, no_speech: float = 0.0, sure: float = -0.1
+    ) -> None:
+        self.text, self.seek, self.start = text, seek, start
+        self.no_speech_prob, self.avg_logprob = no_speech, sure
+
+
+def test_windows_go_to_their_pieces_whatever_time_stamps_say_and_languages_apart(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model and the batched pipeline stood in for: pieces of a language are heard together, each its own words."""
+    asked: list[tuple[str, int]] = []
+
+    class Model:
+        class model:  # noqa: N801
+            is_multilingual = True
+
+        def detect_language(self, samples: Samples) -> tuple[str, float, list[object]]:
+            return ("zh" if len(samples) > 20_000 else "en", 0.9, [])
+
+    class Pipe:
+        def transcribe(self, samples: Samples, **options: Any) -> tuple[list[Segment], None]:
+            windows = options["clip_timestamps"]
+            asked.append((options["language"], options["batch_size"]))
+            found = []
+            for n, window in enumerate(windows):
+                length = int(window["end"] * 16000) - int(window["start"] * 16000)
+                seek = int(int(window["start"] * 16000) / 16000 * 100)
+                found.append(Segment(f" {options['language']} {length} ", seek, -371.58 if n else 99.0))
+                found.append(Segment(" thank you", seek, 0.0, no_speech=0.9, sure=-2.0))
+            return found, None
+
+    engine: Any = make_transcriber(f"faster-whisper/{folder}", {"device": "cpu", "batch": "4"})
+    engine._model = Model()
+    monkeypatch.setattr(engine, "_batched", Pipe)
+    heard = engine.transcribe([tone(1.5), tone(0.5), tone(2.0), tone(1.0)], None)
+    assert [(t.text, t.language) for t in heard] == [
+        ("zh 24000", "zh"),
+        ("en 8000", "en"),
+        ("zh 32000", "zh"),
+        ("en 16000", "en"),
+    ]
+    assert sorted(asked) == [("en", 2), ("zh", 2)]
+
+
+def test_samples_that_are_no_numbers_never_reach_the_engine() -> None:
+    import io
+
+    import soundfile as sf
+
+    out, engine = io.BytesIO(), Toy()
+    sf.write(out, np.array([0.5, np.nan] * 8000, np.float32), 16000, format="WAV", subtype="FLOAT")
+    (heard,) = engine.transcribe([Audio(data=out.getvalue())], None)
+    assert heard.error is not None
+    assert heard.error.kind == "bad-audio"
+    assert engine.asked == []

@@ -42,6 +42,7 @@ class FasterWhisper(AsrEngine):
         english_only: the weights are known to know English alone (the model is asked as well, once loaded).
         batch: pieces heard at once; 1 is faster-whisper's sequential way, more its batched one, in which a piece
             beyond 30 s is cut at pauses instead of at predicted time stamps.
+        revision: commit or tag of the hub repository; None takes its main branch as it is now.
     """
 
     title = "faster-whisper"
@@ -55,6 +56,7 @@ class FasterWhisper(AsrEngine):
     pin: str = ""
     english_only: bool = False
     batch: int = 1
+    revision: str | None = None
     _model: Any = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -102,6 +104,7 @@ class FasterWhisper(AsrEngine):
                 compute_type=compute_type,
                 cpu_threads=self.threads,
                 local_files_only=offline(),
+                **({"revision": self.revision} if self.revision else {}),
             )
         except Exception as exc:  # hub clients, CTranslate2 and httpx raise a zoo of classes here
             raise UsageError(
@@ -187,7 +190,8 @@ class FasterWhisper(AsrEngine):
         )
         said: list[list[Any]] = [[] for _ in pieces]
         for segment in filter(_is_speech, segments):
-            said[bisect_right(starts, segment.start * SAMPLE_RATE + len(gap) / 2) - 1].append(segment)
+            # `seek` is where its window begins, in 10 ms; time stamps are a guess, which may lie outside.
+            said[bisect_right(starts, segment.seek * SAMPLE_RATE / 100 + len(gap) / 2) - 1].append(segment)
         return [_joined(segments) for segments in said]
 
     def _batched(self) -> Any:
@@ -205,7 +209,7 @@ def _is_speech(segment: Any) -> bool:
 
 
 def _joined(segments: Any) -> str:
-    return " ".join(s.text.strip() for s in segments).strip()
+    return " ".join(text for s in segments if (text := s.text.strip()))
 
 
 def local_folder(model: str) -> Path | None:

@@ -21,6 +21,7 @@ from evalkit.runners.embedded.weights import checked
 
 DEFAULT_SIZE = "large-v3"
 DEFAULT_BEAM = 5
+NO_REVISION = "the ASR option revision is for hub ids; a folder is what it is."
 
 
 def make_transcriber(spec: str, options: Mapping[str, str]) -> Transcriber:
@@ -62,7 +63,10 @@ def default_engine() -> str | None:
 def _faster_whisper(model: str, options: Mapping[str, str]) -> Transcriber:
     folder = local_folder(model) if model else None
     name = folder.name if folder else model or DEFAULT_SIZE
-    pin = checked(folder / "model.bin", None, "the ASR model").sha256[:8] if folder else ""
+    revision = options.get("revision")
+    if folder and revision:
+        raise UsageError(NO_REVISION)
+    pin = checked(folder / "model.bin", None, "the ASR model").sha256[:8] if folder else (revision or "")[:12]
     return FasterWhisper(
         model=str(folder) if folder else name,
         label=name,
@@ -74,6 +78,7 @@ def _faster_whisper(model: str, options: Mapping[str, str]) -> Transcriber:
         pin=pin,
         english_only=name.endswith(".en"),
         batch=number(options, "batch", 1),
+        revision=revision,
     )
 
 
@@ -94,7 +99,7 @@ def _transformers(model: str, options: Mapping[str, str]) -> Transcriber:
         model = f"openai/whisper-{DEFAULT_SIZE}"
     folder = folder_of(model)
     if folder and "revision" in options:
-        raise UsageError("the ASR option revision is for hub ids; a folder is what it is.")
+        raise UsageError(NO_REVISION)
     dtype = options.get("dtype", "auto")
     if dtype not in DTYPES:
         raise UsageError(f"the ASR option dtype is {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, not {dtype!r}.")
@@ -130,7 +135,10 @@ def _embedded(model: str, options: Mapping[str, str]) -> Transcriber:
 
 
 _ENGINES: Mapping[str, tuple[Callable[[str, Mapping[str, str]], Transcriber], tuple[str, ...]]] = {
-    "faster-whisper": (_faster_whisper, ("device", "compute_type", "beam", "language", "threads", "batch")),
+    "faster-whisper": (
+        _faster_whisper,
+        ("device", "compute_type", "beam", "language", "threads", "batch", "revision"),
+    ),
     "openai-whisper": (_openai_whisper, ("device", "beam", "language")),
     "transformers": (
         _transformers,

@@ -110,6 +110,8 @@ class AsrEngine(ABC):
 
     def transcribe(self, audios: Sequence[Audio], language: str | None) -> list[Transcript]:
         """See `evalkit.interfaces.Transcriber`. Raises UsageError for weights that can't be had."""
+        import numpy as np
+
         asked = language_code(self.language if self.language is not None else language)
         asked = None if asked == "auto" else asked
         foreign = asked not in (None, "en") and self.hears_english_only()
@@ -125,7 +127,10 @@ class AsrEngine(ABC):
             except (AudioError, OSError) as exc:
                 done[place] = self._failed(audio.sha256 or "", Failure("bad-audio", str(exc)))
                 continue
-            if is_silent(piece.samples):
+            if len(piece.samples) and not bool(np.isfinite(piece.samples).all()):
+                why = "some samples are not finite numbers"
+                done[place] = self._failed(piece.digest, Failure("bad-audio", why))
+            elif is_silent(piece.samples):
                 done[place] = Transcript(piece.digest, self.signature, "", asked)
             else:
                 pieces.append(piece)

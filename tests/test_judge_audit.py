@@ -121,6 +121,26 @@ def test_one_file_of_several_annotators_and_later_rows(bench: Bench) -> None:
     ]
 
 
+def test_people_and_judge_side_by_side_in_one_table(bench: Bench) -> None:
+    path = bench.tmp / "all.csv"
+    rows = [f"s{k},{k % 3 + 1},{(k + k % 2) % 3 + 1},{k % 3 + 1}" for k in range(9)]
+    path.write_text("\ufeffid,ann,bob,gpt\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    done = audit(
+        bench, "humans", "--human", path, "--label", "ann,bob", "--scores", path, "--score", "gpt", "--json"
+    )
+    assert done.code == 0, done.said
+    assert json.loads(done.out)["audits"][0]["about"] == ["ann", "bob"]
+    found = figures(done)
+    assert (
+        0.5 < found["all:judge-each.accuracy"]["value"] < 1 and found["all:people-people.accuracy"]["n"] == 9
+    )
+    long = labels(
+        bench.tmp / "l.jsonl", [{"id": k, "annotator": a, "mos": 3, "score": 2} for k in (1, 2) for a in "xy"]
+    )
+    done = audit(bench, "humans", "--human", long, "--label", "mos", "--scores", long, "--json")
+    assert done.code == 0 and json.loads(done.out)["audits"][0]["n"] == 2, done.said
+
+
 def test_people_refusals(bench: Bench) -> None:
     path = answers(bench, ["Answer 1", "Answer 2"])
     with judge_server(by_number) as judge:

@@ -37,11 +37,12 @@ class Columns:
 
     Attributes:
         ids: joined with "_" they are a sample's key.
-        label: of the score.
+        label: of the score; several, with commas between them, are as many annotators side by side.
         who: of the annotator's name, where one file holds several.
         group: of what subsets go by.
         words: numbers for labels in words, beside `WORDS`.
         names: names of the score's column that are looked for.
+        split: a column may tell annotators apart; False for the file of a judge.
     """
 
     ids: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Columns:
     group: str = ""
     words: Mapping[str, float] = field(default_factory=dict)
     names: tuple[str, ...] = LABEL_NAMES
+    split: bool = True
 
 
 @dataclass
@@ -138,15 +140,21 @@ def read_labels(
                 f"{path} names samples by {' and '.join(ids)}, the files before it by {' and '.join(out.ids)}; "
                 f"say which with {flags[0]}."
             )
-        label = column(path, rows, [columns.label] if columns.label else columns.names, "the score", flags[1])
+        found = (
+            [w.strip() for w in columns.label.split(",") if w.strip()] if columns.split else [columns.label]
+        )
+        found = [w for w in found if w]
+        labels = [column(path, rows, [name], "the score", flags[1]) for name in found]
+        labels = labels or [column(path, rows, columns.names, "the score", flags[1])]
         if columns.who:
             column(path, rows, [columns.who], "the annotator", flags[2])
         if columns.group:
             column(path, rows, [columns.group], "subsets", "--group")
         held = {k for r in rows[:LOOK] for k in r}
-        who = columns.who or next((n for n in WHO_NAMES if n in held), "")
-        for name, mine in _by_who(rows, who, path.stem).items():
-            _take(out, path, name, mine, label, ids, columns)
+        who = columns.who or next((n for n in WHO_NAMES if n in held), "") if columns.split else ""
+        for label in labels:
+            for name, mine in _by_who(rows, who, path.stem if len(labels) == 1 else label).items():
+                _take(out, path, name, mine, label, ids, columns)
     names = [r.name for r in out.raters]
     for i, one in enumerate(out.raters):  # two files of one name in two folders
         if names.count(one.name) > 1:

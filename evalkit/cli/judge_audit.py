@@ -63,13 +63,11 @@ def humans(args: argparse.Namespace) -> int:
     if args.scores:
         judge = read_labels(
             files_of([args.scores], "--scores"),
-            Columns(ids, args.score or "", words=words, names=SCORE_NAMES),
+            Columns(ids, args.score or "", words=words, names=SCORE_NAMES, split=False),
             ("--id", "--score", "--annotator"),
         )
         if len(judge.raters) != 1:
-            raise UsageError(
-                f"--scores {args.scores} holds the scores of {len(judge.raters)} raters; give one judge's alone."
-            )
+            raise UsageError(f"--scores {args.scores} holds {len(judge.raters)} files; give one judge's.")
         labels = read_labels(files_of(args.human), _columns(args, ids or judge.ids, words))
         told += [*judge.told, *labels.told]
         subject = Verdicts("", "", judge.raters[0].name)

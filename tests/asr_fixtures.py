@@ -112,6 +112,38 @@ def tiny_transformers_whisper(
     return folder
 
 
+def tiny_ctc(folder: Path) -> Path:
+    """A wav2vec 2.0 with a CTC head over a few letters, as transformers saves it."""
+    torch = torch_or_skip()
+    transformers = pytest.importorskip("transformers", reason='needs pip install "evalkit[local]"')
+    letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefgh"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(letters)}))
+    transformers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json")).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.Wav2Vec2Config(
+        vocab_size=len(letters),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        feat_extract_norm="layer",
+        conv_dim=(16, 16),
+        conv_stride=(20, 16),
+        conv_kernel=(40, 16),
+        num_feat_extract_layers=2,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        do_stable_layer_norm=True,
+    )
+    model = transformers.Wav2Vec2ForCTC(config)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(30.0)
+    model.save_pretrained(folder)
+    return folder
+
+
 def tiny_openai_whisper(path: Path, *, multilingual: bool = True, seed: int = 0) -> Path:
     """A checkpoint as openai-whisper's `load_model` reads it: dimensions and weights."""
     torch = torch_or_skip()

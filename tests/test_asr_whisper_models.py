@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,13 @@ from evalkit.errors import UsageError
 from evalkit.interfaces import Transcriber
 from evalkit.records import Audio
 from evalkit.runners.asr_engines import make_transcriber
-from tests.asr_fixtures import LANGUAGES, tiny_openai_whisper, tiny_transformers_whisper, torch_or_skip
+from tests.asr_fixtures import (
+    LANGUAGES,
+    tiny_ctc,
+    tiny_openai_whisper,
+    tiny_transformers_whisper,
+    torch_or_skip,
+)
 
 
 def noise(seconds: float, seed: int = 0) -> Audio:
@@ -132,6 +142,62 @@ def test_folders_without_a_model_and_hubs_out_of_reach(
         UsageError, match=r"'nobody/whisper' can't be loaded on cpu as float32.*transformers//PATH"
     ):
         engine.prepare()
+
+
+def test_a_recogniser_other_than_whisper_is_asked_for_no_language(tmp_path: Path) -> None:
+    folder = tiny_ctc(tmp_path / "ctc")
+    one, some = made(folder), made(folder, batch="2")
+    clips = [noise(1.0), noise(0.7, 1), noise(31, 2)]
+    alone = one.transcribe(clips, "en")
+    assert [t.error for t in alone] == [None] * 3
+    assert alone[0].text
+    assert {t.language for t in alone} == {None}
+    assert [t.text for t in some.transcribe(clips, None)] == [t.text for t in alone]
+
+
+def test_the_pipeline_engine_through_the_command_line(folder: Path, tmp_path: Path) -> None:
+    """Spoken answers transcribed in batches, the engine by its name on record; a second run hears nothing anew."""
+    root = Path(__file__).parent.parent
+    task = "ultraeval-audio/llama-questions"
+    rows = [
+        {"id": i, "text": "Paris", "audio": f"{i}.wav"}
+        for i in ("49fcca496f9f", "bb9ded1b2a0d", "58508cf3d2db")
+    ]
+    for seed, row in enumerate(rows):
+        audio = noise(1.0 + seed, seed)
+        assert audio.data
+        (tmp_path / row["audio"]).write_bytes(audio.data)
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    command = [
+        sys.executable,
+        "run_eval.py",
+        "score",
+        str(tmp_path / "p.jsonl"),
+        "--task",
+        task,
+        "--no-report",
+    ]
+    command += ["--data-dir", "benchmarks/smoke", "--asr", f"transformers/{folder}", "-A", "batch=2"]
+    command += ["-A", "device=cpu", "-A", "language=en", "--out"]
+    env = {
+        **os.environ,
+        "EVALKIT_CACHE": str(tmp_path / "cache"),
+        "PYTHONPATH": str(root),
+        "EVALKIT_OFFLINE": "1",
+    }
+    heard = []
+    for out in ("one", "two"):
+        done = subprocess.run(
+            [*command, str(tmp_path / out)], cwd=root, env=env, capture_output=True, text=True
+        )
+        assert done.returncode in (0, 1), done.stderr
+        lines = (tmp_path / out / task / "transcripts.jsonl").read_text().splitlines()
+        heard.append(sorted((t["audio_sha256"], t["text"], t["asr"]) for t in map(json.loads, lines)))
+    assert len(heard[0]) == 3
+    assert all(asr == f"{made(folder, batch='2', language='en').signature}|auto" for _, _, asr in heard[0])
+    assert heard[0] == heard[1]
+    calls = [json.loads(c) for c in (tmp_path / "two/calls.jsonl").read_text().splitlines()]
+    assert all(c["cached"] for c in calls if c["role"] == "asr")
 
 
 # --- openai-whisper ----------------------------------------------------------------------------------------

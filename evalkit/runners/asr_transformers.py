@@ -172,7 +172,8 @@ class TransformersAsr(AsrEngine):
         return [names[i].strip("<|>") for i in found]
 
     def _texts(self, pieces: Sequence[Samples], language: str | None) -> list[str]:
-        """The words of each piece. The pipeline can't batch the long form: what is longer goes one at a time."""
+        """The words of each piece. One at a time goes what the pipeline can't batch (the long form) or hears words in
+        the padding of (a recogniser other than Whisper, which pads all to 30 s)."""
         pipe = self._loaded()
         options: dict[str, Any] = {}
         if self._whisper():
@@ -183,7 +184,7 @@ class TransformersAsr(AsrEngine):
         if self.chunk:
             options["chunk_length_s"] = self.chunk
         limit = WINDOW_SECONDS * SAMPLE_RATE
-        short = [i for i, p in enumerate(pieces) if len(p) <= limit]
+        short = [i for i, p in enumerate(pieces) if len(p) <= limit] if self._whisper() else []
         groups = [short] if short else []
         groups += [[i] for i in range(len(pieces)) if i not in short]
         texts = [""] * len(pieces)

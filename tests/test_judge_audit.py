@@ -215,6 +215,7 @@ def test_two_runs_of_the_same_answers(bench: Bench) -> None:
     found = figures(done)
     assert found["all:first-second.spearman"]["value"] is None
     assert "the second gave 3 to every sample" in found["all:first-second.spearman"]["note"]
+    assert any("on average" in s for s in json.loads(done.out)["audits"][0]["sentences"])
     refused(audit(bench, "judges", "--run", bench.tmp / "a"), "no two judges", "--against")
     rows = [{"id": f"q{k:02}", "text": f"Other {k % 5 + 1}"} for k in range(6)]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
@@ -245,6 +246,7 @@ def test_a_steady_judge(bench: Bench) -> None:
     found = figures(done)
     assert found["all:identical"]["value"] == 1 and found["all:headline_sd"]["value"] == 0
     assert found["all:as_on_record"]["value"] == 1 and found["all:alpha"]["value"] == 1
+    assert "is the same every time" in done.out
     # What was asked is kept: nobody is asked for it again.
     with judge_server(lambda s: 500) as gone:
         assert again(bench, gone.url, "--repeats", 3).code == 0 and not gone.seen

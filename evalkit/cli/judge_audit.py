@@ -245,10 +245,8 @@ def _compared(
     which = f"first: {names[0]}; second: {names[1]}"
     n, k = len(found.ids), len(found.differing)
     sentences = [f"{which}.", f"They differ on {k} of {n} answers ({100 * k / n:.1f} %)."]
-    difference = next(
-        f for f in found.figures if f.statistic in ("mean_difference", "p_value") or f.value is None
-    )
-    if difference.statistic == "mean_difference" and difference.value is not None and difference.ci:
+    difference = next((f for f in found.figures if f.statistic == "mean_difference" and f.ci), None)
+    if k and difference is not None and difference.value is not None and difference.ci:
         low, high = difference.ci
         sure = "which may be chance" if low <= 0 <= high else "more than chance"
         more = "higher" if difference.value >= 0 else "lower"

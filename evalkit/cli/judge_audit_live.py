@@ -156,10 +156,13 @@ def _page(
     if (noise := by.get("headline_sd")) is not None and noise.value is not None:
         label = metric.label if metric else subject.label or subject.metric
         unit = f" {metric.unit}" if metric and metric.unit == "%" else ""
-        sentences.append(
-            f"Asked anew, {label} varies with a standard deviation of {noise.value:.3g}{unit} "
-            f"({by['headline_range'].note}): a difference below {2 * noise.value:.2g} may be the judge's noise alone."
-        )
+        if noise.value == 0:
+            sentences.append(f"Asked anew, {label} is the same every time.")
+        else:
+            sentences.append(
+                f"Asked anew, {label} varies with a standard deviation of {noise.value:.3g}{unit} "
+                f"({by['headline_range'].note}): a difference below {2 * noise.value:.2g} may be its noise alone."
+            )
     return book.page(
         "repeats",
         subject,

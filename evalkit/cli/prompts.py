@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 FOUND, NOTHING = 0, 1
-BESIDE = {"style_separation": "manifest separate"}
+BESIDE = {"style_separation": "manifest separate", "audit_pairwise": "judge-audit probes"}
 """Rubrics that no task uses, and who does."""
 
 

@@ -248,7 +248,12 @@ def _weighed(contract: Contract, reply: str, tokens: Sequence[Token], scale: tup
         raise NoSpread("judge-unparseable: G-Eval weighs all marks, and the judge's reply lacks one")
     if not places:
         raise NoSpread("judge-no-logprobs: the place of the rating in the judge's reply can't be told")
-    return mixed([spread(reply, tokens, place, scale) for place in places])
+    found = mixed([spread(reply, tokens, place, scale) for place in places])
+    if not any(len(t.top) > 1 for t in tokens):
+        raise NoSpread(
+            "judge-no-logprobs: the endpoint told the chosen tokens alone, not what else was likely"
+        )
+    return found
 
 
 def from_samples(contract: Contract, replies: Sequence[str]) -> Reading:

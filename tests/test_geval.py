@@ -229,6 +229,8 @@ def test_a_rating_off_the_scale_or_between_has_no_distribution(reply: str) -> No
         ("4", plain("4", "2")),
         ("4", [Token("4", -math.inf, (("4", -math.inf),))]),
         ("4", [Token("4", math.nan)]),
+        ("4", [Token("4", -0.1)]),
+        ("4", [Token("4", -0.1, (("4", -0.1),))]),
         ("4", [Token("4", -9999.0)]),
         ("好 4 [[4]]", plain("\ufffd", " 5 [[", "4", "]]")),
     ],

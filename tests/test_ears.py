@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,13 @@ import pytest
 
 from evalkit.cache import Cache
 from evalkit.engine.ears import ASR_BATCH, Ears
-from evalkit.records import Audio, Failure, Response, Transcript
+from evalkit.engine.session import Job, plans_for
+from evalkit.interfaces import Runner
+from evalkit.records import JSON, Audio, Failure, Modality, Response, Transcript
+from evalkit.registry import catalogue
+from evalkit.sources import DataOptions
+
+SMOKE = Path(__file__).parent.parent / "benchmarks/smoke"
 
 
 class Engine:
@@ -106,3 +113,25 @@ def test_an_engine_that_gives_too_few_or_too_many_fails_visibly(answers: int) ->
     engine.transcribe = lambda audios, language: [Transcript("x", "toy", "")] * answers  # type: ignore[method-assign]
     heard = asyncio.run(ears(engine).hear([spoken("a", 1), spoken("b", 1)]))
     assert [t.error and t.error.kind for t in heard] == ["error", "error"]
+
+
+class Mute(Runner):
+    """Answers nothing; there to be planned for."""
+
+    name = "mute"
+    modalities = frozenset({Modality.S2S})
+
+    def identity(self) -> dict[str, JSON]:
+        return {"model": "mute"}
+
+
+@pytest.mark.parametrize("forced", [None, "en"])
+def test_a_protocol_may_force_the_language_of_transcripts(forced: str | None, tmp_path: Path) -> None:
+    task = catalogue().tasks["ultraeval-audio/llama-questions"]
+    name, variant = task.variant(None)
+    assert variant.asr_language is None, "the suite lets Whisper detect it"
+    task = replace(task, variants={name: replace(variant, asr_language=forced)})
+    data = DataOptions(data_dir=str(SMOKE), smoke=True)
+    (state,) = plans_for(Job(out=tmp_path, runner=Mute(), model="mute", tasks=(task,), data=data))
+    assert state.language == forced
+    assert ears(Engine()).key(state) == f"toy|{forced or 'auto'}"

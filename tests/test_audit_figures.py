@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Sequence
 
@@ -282,8 +283,28 @@ def test_votes_on_record() -> None:
 
 
 def test_without_a_library_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "krippendorff", None)
+    monkeypatch.setitem(sys.modules, "statsmodels.stats.inter_rater", None)
     with pytest.raises(UsageError, match=r"evalkit\[stats\]"):
         of_pair(array(1, 2), array(2, 1), scale_of([1, 2], 1, 5), draws=2)
+
+
+def test_alpha_alone_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its library is under the GPL: who can't have it has all the rest."""
+    monkeypatch.setitem(sys.modules, "krippendorff", None)
+    found = by_name(of_pair(array(1, 2, 3), array(2, 1, 3), scale_of([1, 3], 1, 5), draws=2))
+    assert found["alpha"].value is None and "krippendorff is not installed" in found["alpha"].note
+    assert found["kappa"].value is not None and found["spearman"].value is not None
+    turns = [{"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 3.0}]
+    assert by_name(repeats.figures(turns, scale_of([1, 3], 1, 5), None, 2))["alpha"].value is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=2, max_size=25))
+def test_kappa_as_scikit_learn_has_it(pairs: list[tuple[int, int]]) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    one, two = array(*(a for a, _ in pairs)), array(*(b for _, b in pairs))
+    for weights in (None, "quadratic"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = metrics.cohen_kappa_score(one, two, labels=[1, 2, 3, 4], weights=weights)
+            assert kappa(one, two, (1, 2, 3, 4), weights) == pytest.approx(theirs, nan_ok=True)

@@ -190,6 +190,9 @@ def test_two_judges_of_one_run(bench: Bench) -> None:
     assert found["all:first-second.accuracy"]["value"] == 7 / 8
     assert found["all:first-second.mean_difference"]["value"] == pytest.approx(3 / 8)
     assert found["all:first-second.p_value"]["value"] == 1.0
+    [kept] = (bench.tmp / "a" / "audit").glob("judges_*.json")
+    before = kept.read_bytes()
+    assert audit(bench, "judges", "--run", bench.tmp / "a").code == 0 and kept.read_bytes() == before
     html = (bench.tmp / "a" / "report.html").read_text()
     assert "How far to trust the judges" in html and "<script>alert(1)" not in html
     assert f'href="#/r1/{TASK}/~/q03"' in html

@@ -153,7 +153,7 @@ def libraries() -> Iterator[None]:
     """Within, a library that isn't installed is told, and NaN arrives without a warning.
 
     Raises:
-        UsageError: SciPy, statsmodels or krippendorff is missing.
+        UsageError: SciPy or statsmodels is missing.
     """
     try:
         with warnings.catch_warnings():
@@ -161,7 +161,7 @@ def libraries() -> Iterator[None]:
             yield
     except ImportError as exc:
         raise UsageError(
-            f'judge-audit computes with SciPy, statsmodels and krippendorff: pip install "evalkit[stats]" ({exc})'
+            f'judge-audit computes with SciPy and statsmodels: pip install "evalkit[stats]" ({exc})'
         ) from exc
 
 
@@ -219,6 +219,13 @@ def _rank_corr(one: Array, two: Array) -> float:
 
 QUICK: dict[Statistic, Statistic] = {spearman: _rank_corr, pearson: _corr}
 """The same numbers without the tests that SciPy computes beside them: for resamples, of which there are thousands."""
+
+
+def no_alpha() -> str:
+    """Why Krippendorff's alpha can't be had here, "" when it can: its library, under the GPL, may be left out."""
+    from importlib.util import find_spec
+
+    return "" if find_spec("krippendorff") else 'krippendorff is not installed: pip install "evalkit[stats]"'
 
 
 def alpha(raters: Array, level: Level) -> float:
@@ -338,7 +345,7 @@ def of_pair(
             same = f"both gave only {one[0]:g}" if len(np.unique([one, two])) < 2 else ""
             level = scale.level
             both = lambda x, y: alpha(np.array([x, y]), level)  # noqa: E731
-            out.append(resampled("alpha", both, (one, two), same, level, draws))
+            out.append(resampled("alpha", both, (one, two), no_alpha() or same, level, draws))
         why = why_not(one, two, names)
         out += [resampled(f.__name__, f, (one, two), why, "", draws) for f in (spearman, pearson)]
         if scale.kind != "mixed":

@@ -28,6 +28,7 @@ from evalkit.audit.figures import (
     kappa,
     libraries,
     nearest,
+    no_alpha,
     of_pair,
     paired,
     pearson,
@@ -227,6 +228,8 @@ def _alpha(raters: Array, scale: Scale, draws: int) -> Figure:
     import numpy as np
 
     n = int(((~np.isnan(raters)).sum(axis=0) > 1).sum())
+    if why := no_alpha():
+        return undefined("alpha", n, why)
     with libraries():
         value = alpha(raters, scale.level)
         if not math.isfinite(value):

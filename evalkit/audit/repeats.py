@@ -17,6 +17,7 @@ from evalkit.audit.figures import (
     interval,
     libraries,
     mean_of,
+    no_alpha,
     share,
     spearman,
     undefined,
@@ -72,6 +73,8 @@ def _mean(turn: Mapping[str, float]) -> float | None:
 
 def _alpha(raters: Array, scale: Scale, draws: int) -> Figure:
     n = raters.shape[1]
+    if why := no_alpha():
+        return undefined("alpha", n, why)
     with libraries():
         value = alpha(raters, scale.level)
         if not math.isfinite(value):

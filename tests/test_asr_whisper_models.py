@@ -219,6 +219,22 @@ def test_openai_whisper_reads_a_file_and_names_it_by_its_bytes(tmp_path: Path) -
     assert found.language
 
 
+def test_openai_whisper_hears_batches_of_short_pieces(tmp_path: Path) -> None:
+    file = tiny_openai_whisper(tmp_path / "tiny.pt")
+    clips = [noise(s, i) for i, s in enumerate((1.0, 3.0, 31.0, 0.5))]
+    one: Any = make_transcriber(f"openai-whisper/{file}", {"device": "cpu", "beam": "1"})
+    some: Any = make_transcriber(f"openai-whisper/{file}", {"device": "cpu", "beam": "1", "batch": "4"})
+    assert some.signature == one.signature + ",batch=4"
+    for language in ("en", None):
+        alone, together = one.transcribe(clips, language), some.transcribe(clips, language)
+        assert [t.error for t in together] == [None] * 4
+        assert [t.language for t in together] == [t.language for t in alone]
+        assert len({t.text for t in alone}) == 4, "nonsense, and of each piece its own"
+        for a, b in zip(alone, together, strict=True):
+            # Its time stamps are nonsense, too, and by them `transcribe` may leave the end of a window out.
+            assert b.text.startswith(a.text[:12])
+
+
 def test_openai_whisper_with_english_weights_under_any_name(tmp_path: Path) -> None:
     file = tiny_openai_whisper(tmp_path / "mine.pt", multilingual=False)
     (refused,) = make_transcriber(f"openai-whisper/{file}", {"device": "cpu"}).transcribe([noise(1)], "fr")

@@ -64,7 +64,7 @@ def obstacle(judge: Judge, response: Response, transcript: Transcript | None) ->
         if not (judge.judges_absence or (judge.judges_silence and response.meta.get("speech") == "empty")):
             return NO_SPEECH
     if judge.reads == "speech" and transcript is not None and transcript.error is not None:
-        return f"asr-{transcript.error.kind}: {transcript.error.message}"
+        return f"asr-{transcript.error.kind.removeprefix('asr-')}: {transcript.error.message}"
     if judge.reads == "audio" and response.audio is None and not judge.judges_absence:
         return "no-speech: the response has no audio"
     return None

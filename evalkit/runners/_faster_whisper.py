@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import offline
 from evalkit.errors import UsageError
-from evalkit.runners.asr_pieces import SAMPLE_RATE, WINDOW_SECONDS, AsrEngine, Heard, is_silent
+from evalkit.runners.asr_pieces import (
+    NO_SPEECH,
+    SAMPLE_RATE,
+    UNSURE,
+    WINDOW_SECONDS,
+    AsrEngine,
+    Heard,
+    is_silent,
+)
 
 if TYPE_CHECKING:
     from evalkit.audio import Samples
-
-NO_SPEECH, UNSURE = 0.6, -1.0
-"""Whisper's own thresholds: probability of no speech, mean log-probability of the words."""
 
 
 @dataclass

@@ -91,6 +91,7 @@ def _openai_whisper(model: str, options: Mapping[str, str]) -> Transcriber:
         device=options.get("device", "auto"),
         beam=number(options, "beam", DEFAULT_BEAM),
         language=language_code(options.get("language")),
+        batch=number(options, "batch", 1),
     )
 
 
@@ -139,7 +140,7 @@ _ENGINES: Mapping[str, tuple[Callable[[str, Mapping[str, str]], Transcriber], tu
         _faster_whisper,
         ("device", "compute_type", "beam", "language", "threads", "batch", "revision"),
     ),
-    "openai-whisper": (_openai_whisper, ("device", "beam", "language")),
+    "openai-whisper": (_openai_whisper, ("device", "beam", "language", "batch")),
     "transformers": (
         _transformers,
         ("device", "dtype", "beam", "language", "batch", "chunk", "revision"),

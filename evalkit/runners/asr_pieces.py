@@ -26,6 +26,8 @@ SILENCE_PEAK = 1e-3
 """Peak amplitude (-60 dBFS) below which a piece counts as silent."""
 WINDOW_SECONDS = 30.0
 """What a Whisper model hears at once."""
+NO_SPEECH, UNSURE = 0.6, -1.0
+"""Whisper's own thresholds for taking a window for no speech: its probability, mean log-probability of the words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def logprobs(text: str, tops: int, kind: str) -> JSON:
 
     Args:
         tops: likely tokens per place.
-        kind: "content" (OpenAI's shape), "old" (that of the completions API) or "odd" (what servers get wrong: an
+        kind: "content" (OpenAI's shape), "chosen" (the same, without the likely others), "old" (that of the completions API) or "odd" (what servers get wrong: an
             end token, -Infinity, nulls, a character in two tokens, fewer tops than asked for).
     """
     tokens = [(piece, likely(piece, tops)) for piece in _PIECES.findall(text)]
@@ -34,6 +34,9 @@ def logprobs(text: str, tops: int, kind: str) -> JSON:
     content = [
         _entry(piece, top[0][1]) | {"top_logprobs": [_entry(*t) for t in top]} for piece, top in tokens
     ]
+    if kind == "chosen":
+        for entry in content:
+            entry["top_logprobs"] = []
     if kind == "odd":
         for entry in content:
             del entry["top_logprobs"][3:]

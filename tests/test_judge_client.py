@@ -126,6 +126,7 @@ def test_schemas_kept_and_refused(mock: MockServer) -> None:
 ABLE = [
     ({}, Abilities(True, True), 1),
     ({"logprobs": "none"}, Abilities(False, True), 1),
+    ({"logprobs": "chosen"}, Abilities(False, True), 1),
     ({"schema": "ignore"}, Abilities(True, False), 1),
     ({"logprobs": "none", "schema": "ignore"}, Abilities(False, False), 1),
     ({"logprobs": "five"}, Abilities(True, True), 2),

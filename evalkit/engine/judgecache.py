@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from evalkit.cache import Cache
@@ -31,13 +32,15 @@ class CachedChat(Wrapped):
         self._flights: dict[str, asyncio.Future[ChatReply | None]] = {}
 
     async def abilities(self) -> Abilities:
-        """What the model can do, found out once for all runs."""
-        key = Cache.key("abilities", self._identity)
-        held = self._cache.get(key)
-        if isinstance(held, dict):
-            return Abilities(bool(held.get("logprobs")), bool(held.get("schema")))
+        """What the model can do, found out once for all runs; what it can't, once a day: endpoints learn."""
+        always = Cache.key("abilities", self._identity)
+        today = Cache.key("abilities", self._identity, datetime.now(UTC).date().isoformat())
+        for key in (always, today):
+            if isinstance(held := self._cache.get(key), dict):
+                return Abilities(bool(held.get("logprobs")), bool(held.get("schema")))
         self.probed = True
         found = await abilities_of(self.model)
+        key = always if found.logprobs and found.schema else today
         self._cache.put(key, {"logprobs": found.logprobs, "schema": found.schema})
         return found
 

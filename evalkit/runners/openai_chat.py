@@ -32,8 +32,11 @@ from evalkit.runners.openai_request import Encoded, encode_parts, merged, messag
 REFUSALS = ("http-400", "http-422", "no-logprobs", "no-schema")
 """Kinds of errors by which an endpoint says that it doesn't take a field of the request."""
 
-PROBE = ChatRequest((("user", "Is ice cold? Answer with yes or no."),), temperature=None, max_tokens=1024)
-"""What an endpoint is asked to find out what it can do; the tokens are for models that think first."""
+PROBE = ChatRequest(
+    (("user", "Is ice cold? Answer with 1 for yes or 0 for no."),), temperature=None, max_tokens=1024
+)
+"""What an endpoint is asked to find out what it can do; the tokens are for models that think first. Its answer is a
+digit, because only in the place of a number are the other likely tokens kept."""
 _SMALL = re.compile(r"\b\d{1,2}\b")
 
 SILENCE = Audio(data=pcm_wav(bytes(PCM_RATE)))
@@ -41,7 +44,7 @@ SILENCE = Audio(data=pcm_wav(bytes(PCM_RATE)))
 HEARD_PROBE = replace(PROBE, messages=(("user", (str(PROBE.messages[0][1]), SILENCE)),))
 PROBE_SCHEMA: Mapping[str, JSON] = {
     "type": "object",
-    "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
+    "properties": {"answer": {"type": "string", "enum": ["1", "0"]}},
     "required": ["answer"],
     "additionalProperties": False,
 }
@@ -261,7 +264,10 @@ class OpenAIChat:
                 raise
             return None
         choice = asked.reply.choices[0]
-        return Abilities(bool(choice.tokens), _keeps(choice.text))
+        tells = any(
+            len(token.top) > 1 for token in choice.tokens or ()
+        )  # the chosen token alone weighs nothing
+        return Abilities(tells, _keeps(choice.text))
 
     async def close(self) -> None:
         await self.endpoint.close()
@@ -283,7 +289,7 @@ def _keeps(text: str) -> bool:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and list(found) == ["answer"] and found["answer"] in ("yes", "no")
+    return isinstance(found, dict) and list(found) == ["answer"] and found["answer"] in ("1", "0")
 
 
 def response_format(schema: Mapping[str, JSON]) -> JSON:

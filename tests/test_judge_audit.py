@@ -250,6 +250,8 @@ def test_a_steady_judge(bench: Bench) -> None:
     assert found["all:identical"]["value"] == 1 and found["all:headline_sd"]["value"] == 0
     assert found["all:as_on_record"]["value"] == 1 and found["all:alpha"]["value"] == 1
     assert "is the same every time" in done.out
+    results = json.loads((bench.tmp / "a" / "results.json").read_text())
+    assert found["all:headline_mean"]["value"] == results["tasks"][TASK]["metrics"]["geval"]["value"]
     # What was asked is kept: nobody is asked for it again.
     with judge_server(lambda s: 500) as gone:
         assert again(bench, gone.url, "--repeats", 3).code == 0 and not gone.seen
@@ -382,6 +384,11 @@ def test_a_judge_of_right_and_wrong(bench: Bench) -> None:
         assert found["all:judge-people.mean_difference"]["value"] == pytest.approx(1 / len(samples))
         page = json.loads(done.out)["audits"][0]
         assert page["scale"]["kind"] == "yes-no" and page["accepted"] is None
+        done = audit(bench, "repeats", "--run", bench.tmp / "a", *who, "--repeats", 2, "--json")
+        assert done.code == 0, done.said
+        entry = json.loads((bench.tmp / "a" / "results.json").read_text())["tasks"][QA]
+        value = entry["metrics"][entry["headline"]]["value"]
+        assert figures(done)["all:headline_mean"]["value"] == pytest.approx(value)
         done = audit(bench, "probes", "--run", bench.tmp / "a", *who, "--json")
     assert done.code == 0, done.said
     passed = {p["name"]: p["passed"] for page in json.loads(done.out)["audits"] for p in page["probes"]}

@@ -86,6 +86,11 @@ def _repeated(
         [v for t in values for v in t.values()], *((metric.lo, metric.hi) if metric else (None, None))
     )
     pooled = numbers(bench.run, state, metric, verdict, turns) if metric else None
+    if metric and not any(
+        v is not None for v in pooled or ()
+    ):  # it lacks another judge's verdicts: this one's alone
+        pooled = [metric.scale * sum(t.values()) / len(t) if t else None for t in values]
+        metric = replace(metric, label=verdict)
     subject = Verdicts(shelf.task, verdict, state.plan.sign(judge), label=metric.label if metric else "")
     found = again.figures(values, scale, pooled, args.draws)
     old = shelf.verdicts.get((verdict, subject.judge))

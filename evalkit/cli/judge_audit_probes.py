@@ -78,7 +78,8 @@ def _looked(
 ) -> list[book.Page]:
     """What the verdicts on record say of length and language, a page per judge of the headline."""
     pages = []
-    for verdicts in shelf.headline(args.metric or ""):
+    held = shelf.headline(args.metric or "")
+    for verdicts in [v for v in held if v.values] or held[:1]:
         seen = [Seen(i, v, shelf.asked[i].answer, people.get(i)) for i, v in sorted(verdicts.values.items())]
         found = [LOOKS[n](seen, args.draws) for n in wanted if n in LOOKS]
         pages.append(_page(verdicts, found, len(seen), "on record"))

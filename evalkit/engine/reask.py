@@ -192,6 +192,10 @@ def _held(bench: Bench, state: TaskState, limit: int | None, only: frozenset[str
         bench.told.append(
             f"{state.name}: {changed} answers are left out: their question or target has changed since"
         )
+    if not any(m.ok for m in marks.values()):
+        raise UsageError(
+            f"{state.name}: {bench.run.root} holds no answer that could be judged; finish the run first."
+        )
     if not out:
         raise UsageError(
             f"{state.name}: none of the {len(marks)} answers of {bench.run.root} is to a question of this data; is it "

@@ -21,8 +21,9 @@ def logprobs(text: str, tops: int, kind: str) -> JSON:
 
     Args:
         tops: likely tokens per place.
-        kind: "content" (OpenAI's shape), "chosen" (the same, without the likely others), "old" (that of the completions API) or "odd" (what servers get wrong: an
-            end token, -Infinity, nulls, a character in two tokens, fewer tops than asked for).
+        kind: "content" (OpenAI's shape), "chosen" (the same, without the likely others), "old" (that of the completions
+            API) or "odd" (what servers get wrong: an end token, -Infinity, nulls, a character in two tokens, fewer
+            tops than asked for).
     """
     tokens = [(piece, likely(piece, tops)) for piece in _PIECES.findall(text)]
     if kind == "old":

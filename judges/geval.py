@@ -32,7 +32,7 @@ from evalkit.chat import Token
 from evalkit.records import JSON
 from judges.contracts import Contract, Reading
 from judges.places import Place
-from judges.tokens import probability, starts
+from judges.tokens import fitted, probability
 
 K = TypeVar("K", int, str)
 
@@ -95,12 +95,13 @@ def spread(reply: str, tokens: Sequence[Token], place: Place, scale: tuple[int, 
             f"judge-out-of-range: G-Eval weighs whole numbers from {scale[0]} to {scale[1]}, and the judge rated "
             f"{number!r}; use a stronger judge"
         )
-    at = starts(reply, tokens)
-    if at is None:
+    fit = fitted(reply, tokens)
+    if fit is None:
         raise NoSpread(
             "judge-no-logprobs: the tokens that the endpoint told do not spell the judge's reply; "
             "use another endpoint, or -O judge_scoring=plain"
         )
+    tokens, at = fit
     start, stop = written.span(1)
     first = next((k for k in range(len(tokens)) if at[k] <= start < at[k + 1]), None)
     found = None if first is None else _walk(tokens, at, first, start, stop, _Scale(*scale, tokens))

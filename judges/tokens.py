@@ -30,13 +30,38 @@ def starts(reply: str, tokens: Sequence[Token]) -> list[int] | None:
     inside a character shows U+FFFD there, of which several in a row can be one character. Places outside the reply
     are below 0, or beyond its end.
     """
-    for texts in ([t.text for t in tokens], [_unspelled(t.text) for t in tokens]):
-        cuts = [0, *accumulate(map(len, texts))]
-        joined = "".join(texts)
-        if (shift := _plainly(reply, joined, set(cuts))) is not None:
-            return [cut - shift for cut in cuts]
-        if (places := _around_gaps(reply, joined)) is not None:
-            return [places[cut] for cut in cuts]
+    found = fitted(reply, tokens)
+    return None if found is None else found[1]
+
+
+def fitted(reply: str, tokens: Sequence[Token]) -> tuple[list[Token], list[int]] | None:
+    """The same, with the tokens as they fit the reply: pieces of a vocabulary are turned into their characters.
+
+    So are all likely others: a server that tells "\u2581" or "<0x34>" of one token may tell the blank of another.
+    """
+    for unspelled in (False, True):
+        texts = [_unspelled(t.text) if unspelled else t.text for t in tokens]
+        at = _fit(reply, texts)
+        if at is not None:
+            return [_legible(*pair) for pair in zip(tokens, texts, strict=True)], at
+    return None
+
+
+def _legible(token: Token, text: str) -> Token:
+    """The token with this text, and the characters of its likely others."""
+    if not token.top:
+        return token if token.text == text else Token(text, token.logprob)
+    top = ((text if t == token.text else _unspelled(t), logprob) for t, logprob in token.top)
+    return Token(text, token.logprob, tuple(top))
+
+
+def _fit(reply: str, texts: Sequence[str]) -> list[int] | None:
+    cuts = [0, *accumulate(map(len, texts))]
+    joined = "".join(texts)
+    if (shift := _plainly(reply, joined, set(cuts))) is not None:
+        return [cut - shift for cut in cuts]
+    if (places := _around_gaps(reply, joined)) is not None:
+        return [places[cut] for cut in cuts]
     return None
 
 

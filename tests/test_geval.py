@@ -85,6 +85,31 @@ def test_a_token_that_holds_more_than_the_number(lead: str) -> None:
     assert found.weights == pytest.approx({4: 0.39, 5: 0.3, 3: 0.1})
 
 
+@pytest.mark.parametrize(
+    ("texts", "others", "reply"),
+    [
+        (["", "<0x34>", "<0x0A>"], {"<0x35>": 0.3, "\u2581\u2581": 0.1}, "4"),
+        (["```\n", "<0x34>", "<0x0A>", "```"], {"5": 0.2, "\u25815": 0.1}, "4"),
+        (["Rating:[[", "4", "]]"], {"\u25815": 0.2, "\u01205": 0.1, "\u010a": 0.1}, "Rating:[[4]]"),
+        (["\u2581Rating:", "\u2581[[4", "]]"], {"[[5": 0.2, "\u0120[[5.": 0.1}, "Rating: [[4]]"),
+    ],
+)
+def test_pieces_of_a_vocabulary_are_read_as_their_characters(
+    texts: list[str], others: dict[str, float], reply: str
+) -> None:
+    tokens = [token(texts[0]), spelled(texts[1], 0.6, others), *plain(*texts[2:])]
+    found = weighed("official-open", tokens, reply)
+    assert found.weights == pytest.approx({4: 0.6, 5: 0.3}) and not found.ambiguous
+
+
+def test_a_byte_is_no_number_of_two_digits() -> None:
+    """``<0x37>`` is a 7, and says nothing of how this tokeniser writes 10."""
+    found = weighed(
+        "ultraeval-rating", [*plain("[["), spelled("<0x37>", 0.5, {"<0x31>": 0.3}), *plain("]]")], "[[7]]"
+    )
+    assert found.ambiguous == pytest.approx({"1": 0.3}) and found.weights == pytest.approx({7: 0.5})
+
+
 def test_number_and_brackets_in_one_token() -> None:
     found = weighed("ultraeval-rating", [*plain("Rating: [["), spelled("4]]", 0.7, {"5]]": 0.2, "5]": 0.05})])
     assert found.weights == pytest.approx({4: 0.7, 5: 0.25})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from evalkit.errors import RunnerError
-from evalkit.records import JSON, Audio, SentAudio
+from evalkit.records import JSON, Audio, SentAudio, digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +110,22 @@ class ChatReply:
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a model behind a role can do beside replying: tell log-probabilities, keep to a JSON Schema."""
+    """What a model behind a role can do beside replying: tell log-probabilities, keep to a JSON Schema.
+
+    `tops` is how many likely tokens of a place it tells at most; None: as many as anybody asks for.
+    """
 
     logprobs: bool = False
     schema: bool = False
+    tops: int | None = None
 
 
 @runtime_checkable
 class ChatModel(Protocol):
     """A model bound to a role: a text model (``--judge``), or one that hears (``--lalm-judge``).
 
-    A model that takes no audio may say so with ``hears = False``; then it can't be bound as a LALM judge.
+    A model that takes no audio may say so with ``hears = False``; then it can't be bound as a LALM judge. One whose
+    replies the user's options change says so with `bent`: those options by name (see `named`).
     """
 
     @property
@@ -136,6 +141,16 @@ class ChatModel(Protocol):
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Reply. Raises `RunnerError`."""
         ...
+
+
+def named(model: ChatModel) -> str:
+    """The model in a signature: its label, and the options that change its replies, by name and digest.
+
+    For example ``gpt-4o-mini`` and ``gpt-4o-mini[extra_body@1f3a09bc]``. An address is no such option: a model that
+    moved to another port is the same.
+    """
+    bent = getattr(model, "bent", None)
+    return f"{model.label}[{','.join(sorted(bent))}@{digest_of(dict(bent))[:8]}]" if bent else model.label
 
 
 async def abilities_of(model: ChatModel) -> Abilities:

@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalkit.chat import ChatModel, ChatReply, ChatRequest, abilities_of
+from evalkit.chat import ChatModel, ChatReply, ChatRequest, abilities_of, named
 from evalkit.errors import RunnerError
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
@@ -49,6 +49,11 @@ Fields = Callable[[Sample, Answer], Mapping[str, str]]
 
 class NotJudgeable(ValueError):
     """This sample lacks what the rubric needs; the message is the reason (code first)."""
+
+
+def as_recorded(wording: str) -> str:
+    """The name of a rubric or rubrics without whose words and which: "voicebench_open:as-recorded"."""
+    return f"{wording.partition(':')[0]}:as-recorded"
 
 
 def clip(reply: str) -> str:
@@ -91,11 +96,13 @@ class Mode:
     Attributes:
         scoring: "plain", "logprobs" (G-Eval over the tokens of one reply) or "samples" (over many replies).
         json: replies are held to a schema.
+        tops: likely tokens to ask for in each place, where these are weighed.
         settled: False while that hasn't been asked.
     """
 
     scoring: Literal["plain", "logprobs", "samples"] = "plain"
     json: bool = False
+    tops: int = geval.TOP
     settled: bool = True
 
 
@@ -151,7 +158,7 @@ class ModelJudge(Judge):
         if self.manner.scoring == "geval" and self.contract.scale is not None:
             scoring = "logprobs" if can.logprobs else "samples"
         self._live = held(self.contract) if json else self.contract
-        self.mode = Mode(scoring, json)
+        self.mode = Mode(scoring, json, min(geval.TOP, can.tops or geval.TOP))
 
     @property
     def how(self) -> Asking:
@@ -169,10 +176,22 @@ class ModelJudge(Judge):
     def wording(self) -> str:
         """The rubric or rubrics by name and hash."""
 
+    @property
+    @abstractmethod
+    def roles(self) -> list[str]:
+        """The chat roles that the rubrics are sent as."""
+
     def settings(self) -> list[JSON]:
-        """What decides verdicts beside model, votes, wording and contract."""
+        """What decides verdicts beside model, votes, wording and contract.
+
+        Of replies recorded earlier only what reads them: how they were asked for is not known.
+        """
+        if self.recorded:
+            return [self.reads]
         how = self.how
         more: list[JSON] = [note_for(self.contract)] if self.mode.json else []
+        more += [{"seed": how.seed}] if how.seed is not None else []
+        more += [{"roles": self.roles}] if set(self.roles) != {"user"} else []
         return [how.temperature, how.top_p, how.max_tokens, how.system, self.reads, *more]
 
     @property
@@ -180,15 +199,19 @@ class ModelJudge(Judge):
         """Who judged, votes, rubric by hash, contract and a digest of the other settings.
 
         For example ``gpt-4o-mini x3 voicebench_open:own@1b7c9f0e official-open@5d21``; with ``,geval-logprobs`` or
-        ``,geval-20-samples``, and ``,json``, where these are used.
+        ``,geval-20-samples``, and ``,json``, where these are used. Replies recorded earlier were asked for in words
+        that nobody knows: ``recorded x3 voicebench_open:as-recorded official-open@0c1f``.
         """
         contract = f"{self.contract.name}@{digest_of(self.settings())[:4]}{self._moded()}"
-        return f"{self._who()} x{self.how.votes} {self.wording} {contract}"
+        words = as_recorded(self.wording) if self.recorded else self.wording
+        return f"{self._who()} x{self.how.votes} {words} {contract}"
 
     def _moded(self) -> str:
         if not self.mode.settled:
             return ",unsettled"
-        scored = {"plain": "", "logprobs": ",geval-logprobs", "samples": f",geval-{self.how.votes}-samples"}
+        fewer = "" if self.mode.tops == geval.TOP else f"-top{self.mode.tops}"
+        weighed, drawn = f",geval-logprobs{fewer}", f",geval-{self.how.votes}-samples"
+        scored = {"plain": "", "logprobs": weighed, "samples": drawn}
         return scored[self.mode.scoring] + (",json" if self.mode.json else "")
 
     def _who(self) -> str:
@@ -196,7 +219,7 @@ class ModelJudge(Judge):
             return "recorded"
         if self.model is None:
             return "unbound"
-        return self.model.label if self.model.meaningful else f"{self.model.label} (not meaningful)"
+        return named(self.model) if self.model.meaningful else f"{named(self.model)} (not meaningful)"
 
     async def ask(self, sample: Sample, answer: Answer) -> list[Verdict]:
         """Read the recorded replies, else ask the model. Raises RunnerError when the request fails."""
@@ -249,7 +272,7 @@ class ModelJudge(Judge):
             n=how.votes,
             seed=how.seed,
             choices=self.contract.choices if schema is None else (),
-            top_logprobs=geval.TOP if self.mode.scoring == "logprobs" else 0,
+            top_logprobs=self.mode.tops if self.mode.scoring == "logprobs" else 0,
             schema=schema,
         )
 

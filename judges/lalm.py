@@ -33,7 +33,7 @@ from evalkit.interfaces import Answer
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
 from evalkit.sources import fetch_origin
 from evalkit.store import StoreError
-from judges.asking import Asking, ModelJudge, NotJudgeable
+from judges.asking import Asking, ModelJudge, NotJudgeable, as_recorded
 from judges.contracts import Contract
 from judges.failures import UNREADABLE
 from judges.manner import PLAIN, Manner
@@ -142,8 +142,13 @@ class LALMJudge(ModelJudge):
         origins = "+".join(sorted({r.origin for r in self.rubrics.values()}))
         return f"{name}*{len(labels)}:{origins}@{digest_of(labels)[:8]}"
 
+    @property
+    def roles(self) -> list[str]:
+        return sorted({r.role for r in self.rubrics.values()})
+
     def settings(self) -> list[JSON]:
-        return [*super().settings(), self.asking.seed, self.hears_name, self.on_failure]
+        played = [] if self.recorded else [self.hears_name]
+        return [*super().settings(), *played, self.on_failure]
 
     async def ask(self, sample: Sample, answer: Answer) -> list[Verdict]:
         """Read the recorded replies, else play the recordings to the model.
@@ -225,7 +230,8 @@ class LALMJudge(ModelJudge):
         """The verdict with its weight; of a failure, what `on_failure` makes of it."""
         value, touched, detail = verdict.value, verdict.touched, dict(verdict.detail)
         with suppress(NotJudgeable):
-            detail["rubric"] = self.rubric_of(sample).label
+            label = self.rubric_of(sample).label
+            detail["rubric"] = as_recorded(label) if self.recorded else label
         if value is None and touched is None:
             if self.on_failure == "drop":
                 return replace(verdict, touched=DROPPED, detail=detail)

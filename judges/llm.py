@@ -68,6 +68,10 @@ class LLMJudge(ModelJudge):
     def wording(self) -> str:
         return self.rubric.label
 
+    @property
+    def roles(self) -> list[str]:
+        return [self.rubric.role]
+
     async def prepared(self, sample: Sample, answer: Answer) -> ChatRequest:
         return self.request(sample, answer)
 

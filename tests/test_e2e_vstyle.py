@@ -67,7 +67,7 @@ def test_recorded_replies_on_spoken_answers(bench: Bench) -> None:
     entry = json.loads((bench.tmp / "a/results.json").read_text())["tasks"][EN]
     assert entry["groups"]["ability"]["role_play/character"]["score"]["value"] == 2.0
     assert entry["groups"]["category"]["empathy"]["score"]["value"] == 3.0
-    assert found["judges"][0].startswith("recorded x1 vstyle*4:own@")
+    assert found["judges"][0].startswith("recorded x1 vstyle*4:as-recorded ")
     # Of smoke data nobody expects every ability; of the benchmark, one does.
     whole = ["--data-dir", SMOKE / "zhanjun", "--out", bench.tmp / "b", "--no-report"]
     assert bench.here("score", path, "--task", EN, *whole).code == 1

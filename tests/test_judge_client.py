@@ -129,7 +129,7 @@ ABLE = [
     ({"logprobs": "chosen"}, Abilities(False, True), 1),
     ({"schema": "ignore"}, Abilities(True, False), 1),
     ({"logprobs": "none", "schema": "ignore"}, Abilities(False, False), 1),
-    ({"logprobs": "five"}, Abilities(True, True), 2),
+    ({"logprobs": "five"}, Abilities(True, True, tops=5), 2),
     ({"logprobs": "refuse"}, Abilities(False, True), 3),
     ({"schema": "refuse"}, Abilities(True, False), 3),
     ({"logprobs": "refuse", "schema": "refuse"}, Abilities(False, False), 4),

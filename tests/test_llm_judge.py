@@ -145,7 +145,7 @@ def test_recorded_replies_are_read_instead_of_asking() -> None:
     assert not model.asked
     assert ask(mcq_judge(None), recorded=("yes",)).value == 1.0
     assert open_judge("official", None, manner=Manner(recorded=True)).signature.startswith(
-        "recorded x3 voicebench_open:own@"
+        "recorded x3 voicebench_open:as-recorded official-open@"
     )
     # " yes" was never stripped by the public evaluator, which sees the stored string
     assert ask(qa_judge("official", None), recorded=(" yes",)).value == 0.0

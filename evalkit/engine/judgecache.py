@@ -37,11 +37,17 @@ class CachedChat(Wrapped):
         today = Cache.key("abilities", self._identity, datetime.now(UTC).date().isoformat())
         for key in (always, today):
             if isinstance(held := self._cache.get(key), dict):
-                return Abilities(bool(held.get("logprobs")), bool(held.get("schema")))
+                tops = held.get("tops")
+                return Abilities(
+                    bool(held.get("logprobs")),
+                    bool(held.get("schema")),
+                    tops if isinstance(tops, int) else None,
+                )
         self.probed = True
         found = await abilities_of(self.model)
         key = always if found.logprobs and found.schema else today
-        self._cache.put(key, {"logprobs": found.logprobs, "schema": found.schema})
+        told = {} if found.tops is None else {"tops": found.tops}
+        self._cache.put(key, {"logprobs": found.logprobs, "schema": found.schema, **told})
         return found
 
     async def chat(self, request: ChatRequest) -> ChatReply:

@@ -34,7 +34,7 @@ from evalkit.sources import DataOptions, Source
 from evalkit.store import Run, RunWriter, StoreError
 from evalkit.task import Overall, Task
 
-_WORDING = re.compile(r"\S+:(?:own|official|user)@[0-9a-f]+")
+_WORDING = re.compile(r"\S+:(?:(?:own|official|user)@[0-9a-f]+|as-recorded)")
 """A rubric in a judge's signature."""
 
 

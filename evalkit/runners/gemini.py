@@ -199,6 +199,11 @@ class GeminiChat:
     def identity(self) -> Mapping[str, JSON]:
         return self.client.identity()
 
+    @property
+    def bent(self) -> Mapping[str, JSON]:
+        """The options that change replies, as judges sign them."""
+        return {n: v for n, v in self.client.identity().items() if n not in ("model", "base_url")}
+
     async def abilities(self) -> Abilities:
         """What the model can do; whether it tells log-probabilities is found out with one short request.
 

@@ -111,6 +111,12 @@ class OpenAIChat:
         }
         return out | {name: value for name, (value, usual) in told.items() if value != usual}
 
+    @property
+    def bent(self) -> Mapping[str, JSON]:
+        """The options that change replies, as judges sign them."""
+        usual = ("model", "base_url", "top_logprobs")  # the last is told by `abilities`
+        return {name: value for name, value in self.identity().items() if name not in usual and value}
+
     async def chat(self, request: ChatRequest) -> ChatReply:
         """`request.n` replies: asked for at once; what the server leaves out, one by one.
 
@@ -228,9 +234,12 @@ class OpenAIChat:
             # Connections of its own, closed at once: the event loop may be another one when judging begins.
             scout = OpenAIChat(self.model, self.options)
             try:
-                self._abilities = await scout._found_out()
+                found = await scout._found_out()
             finally:
                 await scout.close()
+            self._tops = min(self._tops, scout._tops)
+            few = found.logprobs and self._tops < MOST_TOPS
+            self._abilities = replace(found, tops=self._tops) if few else found
         return self._abilities
 
     async def _found_out(self, plain: ChatRequest = PROBE) -> Abilities:

@@ -216,6 +216,11 @@ class EmbeddedChat:
         given = options.get("max_tokens")
         self._max_tokens = None if given is None else positive_int("max_tokens", given)
 
+    @property
+    def bent(self) -> Mapping[str, JSON]:
+        """The option that changes replies, as judges sign it."""
+        return {} if self._max_tokens is None else {"max_tokens": self._max_tokens}
+
     def prepare(self) -> None:
         """Fetch and load the weights. Raises UsageError."""
         embedded_llm(self._gguf)[0].prepare()

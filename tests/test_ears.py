@@ -135,3 +135,32 @@ def test_a_protocol_may_force_the_language_of_transcripts(forced: str | None, tm
     (state,) = plans_for(Job(out=tmp_path, runner=Mute(), model="mute", tasks=(task,), data=data))
     assert state.language == forced
     assert ears(Engine()).key(state) == f"toy|{forced or 'auto'}"
+
+
+def test_a_batch_is_on_record_before_anybody_waits_for_a_judge_and_when_the_run_is_stopped() -> None:
+    """The engine can't be stopped in the middle: what it says then is kept, and not heard again."""
+    kept: list[str] = []
+
+    async def go(*, stopped: bool) -> list[Transcript]:
+        free = asyncio.Event()
+
+        async def slow(call: Callable[[], list[Transcript]]) -> list[Transcript]:
+            await free.wait()
+            return call()
+
+        hearing = asyncio.create_task(
+            Ears(Engine(), None, slow).hear(
+                [spoken("a", 1), spoken("b", 2)], lambda item, t: kept.append(f"{item.sample.id} {t.asr}")
+            )
+        )
+        await asyncio.sleep(0)
+        if stopped:
+            hearing.cancel()
+            await asyncio.sleep(0)
+        free.set()
+        return await hearing
+
+    assert len(asyncio.run(go(stopped=False))) == 2
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(go(stopped=True))
+    assert kept == ["a toy|auto", "b toy|auto"] * 2

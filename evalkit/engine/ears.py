@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from evalkit.cache import Cache
 from evalkit.engine.loading import Item
@@ -57,9 +58,28 @@ class Ears:
             for start in range(0, len(mine), self.batch):
                 yield mine[start : start + self.batch]
 
-    async def hear(self, batch: Sequence[Spoken]) -> list[Transcript]:
-        """A transcript of each answer of a batch, in order; a failure is a transcript with `error`."""
+    async def hear(
+        self,
+        batch: Sequence[Spoken],
+        keep: Callable[[Item, Transcript], None] = lambda item, transcript: None,
+    ) -> list[Transcript]:
+        """A signed transcript of each answer of a batch, in order; a failure is a transcript with `error`.
+
+        Args:
+            keep: puts one on record; called for all before anybody waits for anything else, and also when the run
+                is stopped meanwhile: the engine ends its batch in any case, and shall not have worked for nothing.
+        """
+        hearing = asyncio.ensure_future(self._heard(batch))
+        try:
+            await asyncio.shield(hearing)
+        finally:
+            for (item, _), transcript in zip(batch, heard := await hearing, strict=True):
+                keep(item, transcript)
+        return heard
+
+    async def _heard(self, batch: Sequence[Spoken]) -> list[Transcript]:
         pieces = [Piece(r.audio, i.state.name, i.sample.id) for i, r in batch if r.audio]
-        return await transcribe(
+        heard = await transcribe(
             self._engine, self._cache, pieces, batch[0][0].state.language, self._in_thread
         )
+        return [replace(t, asr=self.key(item.state)) for (item, _), t in zip(batch, heard, strict=True)]

@@ -305,19 +305,21 @@ class Pipeline:
     async def _transcribe_all(self) -> None:
         while self.ears is not None:
             for batch in await self.ears.gather(self.to_transcribe):
-                heard = await self.ears.hear(batch)
+                heard = await self.ears.hear(batch, self._keep)
                 for (item, response), transcript in zip(batch, heard, strict=True):
                     self.progress.step("transcribe", failed=transcript.error is not None)
-                    signed = replace(transcript, asr=self.ears.key(item.state))
-                    await self._heard(item, response, signed)
+                    await self._heard(item, response, transcript, new=False)
+
+    def _keep(self, item: Item, transcript: Transcript) -> None:
+        self.run.append_transcript(item.state.name, transcript)
+        if transcript.error is None:
+            item.state.transcripts[transcript.audio_sha256, transcript.asr] = transcript
 
     async def _heard(
         self, item: Item, response: Response, transcript: Transcript | None, *, new: bool = True
     ) -> None:
         if transcript is not None and new:
-            self.run.append_transcript(item.state.name, transcript)
-            if transcript.error is None:
-                item.state.transcripts[transcript.audio_sha256, transcript.asr] = transcript
+            self._keep(item, transcript)
         self.progress.expect("judge")
         await self.to_judge.put((item, response, transcript))
 

@@ -118,7 +118,11 @@ def test_scales() -> None:
     assert scale_of([12.5, 99], 0, 100).kind == "number" and scale_of([3, 61], 0, 100).kind == "number"
     assert scale_of([], None, None).kind == "yes-no"
     assert joint_scale([0, 1], [1, 5, 3], 0, 1).kind == "mixed"
-    assert joint_scale([1, 2], [0, 1], 1, 5).kind == "rating"
+    assert joint_scale([1, 2], [1, 1], 1, 5).kind == "rating", "all gave the lowest"
+    assert joint_scale([1, 2], [0, 1], 1, 5).kind == "mixed", "no and yes beside ratings"
+    assert joint_scale([1, 5], [2, 10, 8, 4], 1, 5).kind == "mixed", "twice as many steps"
+    assert joint_scale([1, 5], [2, 5, 4, 4] * 10 + [0], 1, 5).kind == "rating", "one stray label"
+    assert joint_scale([1, 5], [20, 100]).kind == "mixed" and joint_scale([1, 5], [2, 3]).kind == "rating"
 
 
 @pytest.mark.parametrize(

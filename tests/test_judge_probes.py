@@ -179,27 +179,52 @@ def test_effects_by_hand() -> None:
     top = effect(padded, {"a": 5.0, "b": 5.0}, {"a": 5.0, "b": 5.0}, ends, FEW)
     assert top.passed is None and "nothing could rise" in top.sentence
     up = effect(padded, {"a": 1.0, "b": 2.0, "c": 5.0}, {"a": 2.0, "b": 4.0, "c": 5.0}, ends, FEW)
-    change, raised = up.figures
+    change, raised, test = up.figures
     assert change.value == 1.0 and raised.value == 1.0 and raised.n == 2
+    assert test.value == 0.5 and up.passed is None, "two that rose are no proof"
     level = {str(k): 3.0 for k in range(12)}
     assert effect(padded, level, level, ends, FEW).passed is True
     assert effect(padded, {"a": 3.0}, {"a": 3.0}, ends, FEW).passed is None, "one says nothing"
     # Where lower is better, lower is a rise.
-    error = effect(padded, {"a": 0.5, "b": 0.4}, {"a": 0.2, "b": 0.1}, Ends(1.0, 0.0, -1.0), FEW)
+    rate, less = {str(k): 0.5 for k in range(7)}, {str(k): 0.2 for k in range(7)}
+    error = effect(padded, rate, less, Ends(1.0, 0.0, -1.0), FEW)
     assert error.figures[0].value == pytest.approx(0.3) and error.passed is False
+    assert effect(padded, less, rate, Ends(1.0, 0.0, -1.0), FEW).passed is None
     nothing = effect(padded, {"a": 1.0}, {}, ends, FEW)
     assert nothing.passed is None and nothing.figures[0].value is None
     right = Alter("reference", "?", lambda a, r: r, "highest")
-    assert effect(right, {"a": 1.0, "b": 1.0}, {"a": 5.0, "b": 4.0}, ends, FEW).passed is False
+    assert effect(right, {"a": 1.0, "b": 1.0}, {"a": 5.0, "b": 4.0}, ends, FEW).passed is None
+    slips = {str(k): 5.0 if k > 5 else 4.0 for k in range(20)}
+    assert effect(right, level | slips, slips, ends, FEW).passed is False
+    slips |= dict.fromkeys("0123", 5.0)
+    assert effect(right, slips, slips, ends, FEW).passed is None, "18 of 20 may be slips"
     assert effect(right, {"a": 1.0}, {"a": 5.0}, Ends(), FEW).passed is None
+
+
+def test_a_fair_judge_that_wavers_is_seldom_called_moved() -> None:
+    """Most answers are right and a tenth of the verdicts are slips: those below the top rise, as many fall."""
+    draw = random.Random(3)
+    padded = next(p for p in ALTERS if p.name == "padded")
+
+    def verdicts(n: int) -> dict[str, float]:
+        return {str(k): float(draw.random() < 0.9) for k in range(n)}
+
+    called = [effect(padded, verdicts(100), verdicts(100), Ends(0.0, 1.0), 20).passed for _ in range(200)]
+    assert called.count(False) < 10
+    pays = {k: 1.0 if draw.random() < 0.4 else v for k, v in verdicts(100).items()}
+    low = {k: float(draw.random() < 0.6) for k in pays}
+    assert (
+        effect(padded, low, {k: max(v, low[k]) for k, v in pays.items()}, Ends(0.0, 1.0), 20).passed is False
+    )
 
 
 def test_positions_by_hand() -> None:
     steady = position({"a": 1.0, "b": 0.0, "c": 0.5}, {"a": 0.0, "b": 1.0, "c": 0.5}, "x", FEW)
-    assert [f.value for f in steady.figures] == [1.0, 0.5] and steady.passed is None, "three say little"
+    assert [f.value for f in steady.figures] == [1.0, 0.5, None] and steady.passed is None, "three say little"
     many = {str(k): k % 2 for k in range(12)}
     assert position(many, {k: 1 - v for k, v in many.items()}, "x", FEW).passed is True
-    assert position(dict.fromkeys("abc", 1.0), dict.fromkeys("abc", 1.0), "x", FEW).passed is False
+    assert position(dict.fromkeys("abcdefg", 1.0), dict.fromkeys("abcdefg", 1.0), "x", FEW).passed is False
+    assert position(dict.fromkeys("abc", 1.0), dict.fromkeys("abc", 1.0), "x", FEW).passed is None
     assert position({}, {"a": 1.0}, "x", FEW).passed is None
 
 

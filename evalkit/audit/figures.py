@@ -26,6 +26,10 @@ BATCH = 2_000_000
 """Places drawn at once, for memory."""
 MOST_STEPS = 21
 """Steps of a scale beyond which its values are numbers, no categories."""
+BEYOND, FARTHER = 0.05, 4
+"""Share of labels beyond the ends of a scale, and ratio of the highest, from which on they are of another scale."""
+SMALL = 30
+"""Samples below which the intervals are too narrow (docs/judge-audit.md)."""
 
 Level = Literal["nominal", "ordinal", "interval"]
 Kind = Literal["yes-no", "rating", "number", "mixed"]
@@ -134,18 +138,32 @@ def scale_of(values: Sequence[float], lo: float | None = None, hi: float | None 
 
 
 def joint_scale(
-    one: Sequence[float], two: Sequence[float], lo: float | None = None, hi: float | None = None
+    one: Sequence[float],
+    two: Sequence[float],
+    lo: float | None = None,
+    hi: float | None = None,
+    names: tuple[str, str] = ("the first", "the second"),
 ) -> Scale:
-    """The scale of two sides; "mixed" when the first is yes-no (`lo`, `hi` are its ends) and the second isn't."""
-    first = scale_of(one, lo, hi)
-    second = scale_of(two)
-    if first.kind == "yes-no" and second.kind != "yes-no":
-        seen = sorted(v for v in two if math.isfinite(v))
-        return Scale(
-            "mixed",
-            note=f"the one side says 0 or 1, the other {seen[0]:g} to {seen[-1]:g}; map them with --map",
-        )
-    return scale_of([*one, *two], lo, hi)
+    """The scale of two sides; "mixed" when they have scales of their own (`lo`, `hi` are the ends of the first's).
+
+    Told by the labels: 0 and 1 beside ratings, many of the second beyond the ends of the first, or far higher.
+    """
+    first, second = sorted(v for v in one if math.isfinite(v)), sorted(v for v in two if math.isfinite(v))
+    low, high = (first[0] if first and lo is None else lo), (first[-1] if first and hi is None else hi)
+    if not second or low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return scale_of([*one, *two], lo, hi)
+    yes_no = [scale_of(first, lo, hi).kind == "yes-no", scale_of(second).kind == "yes-no"]
+    if lo is not None and hi is not None:
+        apart = sum(not low <= v <= high for v in second) > BEYOND * len(second)
+    else:
+        apart = min(high, second[-1]) > 1 and not 1 / FARTHER < second[-1] / high < FARTHER
+    # Someone who gave 1 to all, on a scale that starts there, did not say yes.
+    if yes_no[0] != yes_no[1] and (yes_no[0] or 0.0 in second):
+        apart = True
+    if not apart:
+        return scale_of([*one, *two], lo, hi)
+    said = f"{names[0]} gives {low:g} to {high:g}, {names[1]} {second[0]:g} to {second[-1]:g}"
+    return Scale("mixed", note=f"two scales: {said}; map them with --map")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from evalkit.agreement import Agreement, Rater, agreement, averaged, by_category
 from evalkit.audit.figures import (
     DRAWS,
     QUICK,
+    SMALL,
     SUBSET_DRAWS,
     Figure,
     Scale,
@@ -32,6 +33,7 @@ from evalkit.audit.figures import (
     of_pair,
     paired,
     pearson,
+    scale_of,
     spearman,
     undefined,
 )
@@ -41,6 +43,12 @@ if TYPE_CHECKING:
 
 MARGIN = 0.1
 """How far rho(judge, people) may lie below rho(people, people). Internal-set sheet section 7."""
+MOST_PAIRS = 15_000
+"""Pairs of raters times resamples, beyond which fewer are drawn."""
+SUSPECT, SOME = 1.5, 10
+"""Ratio of the highest score and the highest label from which on, of so many samples, two scales are suspected."""
+ENOUGH, RATERS = 60, 3
+"""Responses and annotators that the sheet asks for before a judge is trusted."""
 CONSENSUS, EACH, AMONG, ALL = "judge-people", "judge-each", "people-people", "all"
 PAIRS = {
     CONSENSUS: "judge and the mean (yes-no: the majority) of people",
@@ -100,7 +108,8 @@ def compare(
     """
     labels = [_finite(p.scores) for p in people]
     scores = _finite(judge.scores)
-    scale = joint_scale(list(scores.values()), [v for one in labels for v in one.values()], lo, hi)
+    given = [v for one in labels for v in one.values()]
+    scale = joint_scale(list(scores.values()), given, lo, hi, ("the judge", "people"))
     figures = _figures(labels, scores, scale, "all", draws)
     for name, keys in (subsets or {}).items():
         kept = set(keys)
@@ -111,7 +120,67 @@ def compare(
         categories = by_category(people, judge)
     consensus, ties = consensus_of(labels, scale)
     verdict, sentence = judged(rho)
-    return People(figures, rho, categories, scale, consensus, ties, verdict, sentence)
+    gap = _gap(labels, scores, rho, draws)
+    return People(
+        [*figures, gap], rho, categories, scale, consensus, ties, verdict, f"{sentence}{_sure(gap, verdict)}"
+    )
+
+
+def _gap(
+    labels: Sequence[Mapping[str, float]], judge: Mapping[str, float], rho: Agreement, draws: int
+) -> Figure:
+    """rho(person, person) less rho(judge, people) with its interval; samples are drawn."""
+    import numpy as np
+
+    name, keys = "rho_gap", sorted({k for one in labels for k in one} | judge.keys())
+    if not math.isfinite(rho.human - rho.average):
+        return undefined(name, rho.n, "one of the two rhos is undefined")
+    raters = _table([judge, *labels], keys)
+    # A sample's mean over people is the same in every draw.
+    known = ~np.isnan(raters[1:])
+    with np.errstate(invalid="ignore"):
+        mean = np.where(known, raters[1:], 0.0).sum(axis=0) / known.sum(axis=0)
+    among = list(combinations(range(1, len(raters)), 2))
+
+    def of(rows: Any) -> float:
+        both = [(raters[0], mean), *((raters[a], raters[b]) for a, b in among)]
+        rhos = []
+        for x, y in both:
+            x, y = x[rows], y[rows]
+            held = ~(np.isnan(x) | np.isnan(y))
+            rhos.append(QUICK[spearman](x[held], y[held]) if held.sum() > 1 else math.nan)
+        between = [r for r in rhos[1:] if math.isfinite(r)]
+        return sum(between) / len(between) - rhos[0] if between else math.nan
+
+    with libraries():
+        ci = interval(len(keys), of, fewer(draws, len(among)))
+    note = f"rho(person, person) less rho(judge, people); up to {MARGIN:g} is accepted"
+    return Figure(name, rho.human - rho.average, ci, rho.n, note, CONSENSUS)
+
+
+def _sure(gap: Figure, verdict: bool | None) -> str:
+    """How far chance could change the verdict."""
+    if verdict is None or gap.ci is None:
+        return ""
+    low, high = gap.ci
+    if low <= MARGIN < high:
+        more = "so that other samples might have said otherwise"
+    else:
+        more = "all on that side of the limit"
+    return f" The 95 % interval of how far below: {low:.3f} to {high:.3f}, {more}."
+
+
+def _table(raters: Sequence[Mapping[str, float]], keys: Sequence[str]) -> Array:
+    """Labels as an array, shape (raters, keys), NaN where there is none."""
+    import numpy as np
+
+    rows = [[one.get(k, math.nan) for k in keys] for one in raters]
+    return np.asarray(rows, dtype=np.float64).reshape(len(rows), len(keys))
+
+
+def fewer(draws: int, pairs: int) -> int:
+    """Resamples for a mean over so many pairs of raters: many pairs take long, and no fewer than 200 are drawn."""
+    return min(draws, max(200, MOST_PAIRS // max(1, pairs)))
 
 
 def judged(rho: Agreement) -> tuple[bool | None, str]:
@@ -135,6 +204,28 @@ def judged(rho: Agreement) -> tuple[bool | None, str]:
     return good, f"{found}: {what} ({abs(gap):.4f} {how}; up to {MARGIN:g} below is accepted)."
 
 
+def cautions(found: People, people: Sequence[Rater], judge: Rater, n: int) -> list[str]:
+    """What a reader should know before trusting these figures: sentences."""
+    out = []
+    if found.scale.kind == "mixed":
+        note = found.scale.note.partition(";")[0]
+        out.append(f"{note[:1].upper()}{note[1:]}: only correlations can be told of these.")
+    else:
+        tops = [max(s, default=0.0) for s in (_finite(judge.scores).values(), found.consensus.values())]
+        if min(tops) > 0 and max(tops) >= SUSPECT * min(tops) and n >= SOME:
+            out.append(
+                f"The judge's scores end at {tops[0]:g}, people's at {tops[1]:g}: if these are two scales, only "
+                "correlations mean something."
+            )
+    if found.verdict is not None and (n < ENOUGH or len(people) < RATERS):
+        out.append(
+            f"The rule asks for {ENOUGH} responses and {RATERS} annotators or more; here are {n} and {len(people)}."
+        )
+    if n < SMALL:
+        out.append(f"Of fewer than {SMALL} samples the intervals are too narrow.")
+    return out
+
+
 def _shown(value: float) -> str:
     return "undefined" if math.isnan(value) else f"{value:.4f}"
 
@@ -149,8 +240,7 @@ def _figures(
     import numpy as np
 
     keys = sorted({k for one in people for k in one})
-    rows = [[one.get(k, math.nan) for k in keys] for one in (judge, *people)]
-    raters = np.asarray(rows, dtype=np.float64).reshape(len(rows), len(keys))
+    raters = _table([judge, *people], keys)
     consensus, _ = consensus_of(people, scale)
     both = sorted(consensus.keys() & judge.keys())
     one = np.asarray([judge[k] for k in both], dtype=np.float64)
@@ -161,9 +251,11 @@ def _figures(
     if len(people) > 1:
         out += paired(_means(raters, each, scale, draws, "persons"), EACH, subset)
         among = list(combinations(range(1, len(raters)), 2))
-        out += paired(_means(raters, among, scale, draws, "pairs"), AMONG, subset)
+        # People have one scale among themselves, whatever the judge's.
+        theirs = scale if scale.kind != "mixed" else scale_of([v for p in people for v in p.values()])
+        out += paired(_means(raters, among, theirs, draws, "pairs"), AMONG, subset)
+        out += paired([_alpha(raters[1:], theirs, draws)], AMONG, subset)
         if scale.kind != "mixed":
-            out += paired([_alpha(raters[1:], scale, draws)], AMONG, subset)
             out += paired([_alpha(raters, scale, draws)], ALL, subset)
     return out
 
@@ -212,7 +304,11 @@ def _means(
                     undefined(name, n, f"in none of the {len(pairs)} {of} do two share samples that vary")
                 )
                 continue
-            ci = interval(raters.shape[1], partial(_first, mean, QUICK.get(what, what), rounds), draws)
+            ci = interval(
+                raters.shape[1],
+                partial(_first, mean, QUICK.get(what, what), rounds),
+                fewer(draws, len(pairs)),
+            )
             note = f"mean over {k} {of}" + (f"; undefined in {len(pairs) - k}" if k < len(pairs) else "")
             out.append(Figure(name, value, ci, n, note))
     return out

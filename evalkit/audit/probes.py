@@ -10,13 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalkit.audit.figures import DRAWS, Figure, mean_of, share
+from evalkit.audit.figures import DRAWS, Figure, libraries, mean_of, share, undefined
 from evalkit.audit.looks import Finding, ranged
 
 Expect = Literal["not-up", "lowest", "highest", "down"]
 SOME = 10
 """Answers below which "nothing seen" says nothing."""
 FEW = "too few answers to tell"
+RARE = 0.05
+"""Two-sided p of a sign test below which a judge is called moved: a fair one is in fewer than 1 of 40 such probes.
+
+A judge that only wavers rises from below as often as it falls from the top.
+"""
+OFTEN = 0.9
+"""Share of right verdicts that a probe with one right verdict must leave possible: even a fair judge slips."""
 
 FILLER = (
     "That is what can be said about it here. There are of course many sides to a matter like this, and people look at "
@@ -110,6 +117,22 @@ def effect(
     )
 
 
+def tested(up: int, down: int, note: str) -> Figure:
+    """Exact sign test of how often something went up and down; what did neither doesn't count."""
+    if not up + down:
+        return undefined("p_value", 0, "sign test: nothing moved")
+    with libraries():
+        from scipy.stats import binomtest
+
+        return Figure(
+            "p_value", float(binomtest(up, up + down).pvalue), None, up + down, f"sign test: {note}"
+        )
+
+
+def _rare(figure: Figure) -> bool:
+    return figure.value is not None and figure.value < RARE
+
+
 def _moved(
     probe: Alter,
     ids: Sequence[str],
@@ -118,30 +141,28 @@ def _moved(
     change: Figure,
     ends: Ends,
 ) -> tuple[str, bool | None, list[Figure]]:
-    """Of probes whose answer is no better: did the score rise more than chance does?"""
+    """Of probes whose answer is no better: did the score rise more often than it fell, beyond chance?"""
     room = [m for i, m in zip(ids, moved, strict=True) if ends.best is None or plain[i] != ends.best]
     raised = share("share", sum(m > 0 for m in room), len(room), "raised, of those that were not at the top")
+    ups, downs = sum(m > 0 for m in moved), sum(m < 0 for m in moved)
+    test = tested(ups, downs, f"{ups} rose, {downs} fell")
+    more = [raised, test]
     assert change.value is not None
     text = f"{probe.name.capitalize()}: the score changes by {change.value:+.2f}{ranged(change)} on {len(ids)} answers"
-    low, high = change.ci or (change.value, change.value)
     if probe.expect == "down":
-        if high < 0:
-            return f"{text}: it notices.", True, [raised]
+        if _rare(test) and downs > ups:
+            return f"{text}: it notices.", True, more
         small = len(ids) < SOME
-        return (
-            f"{text}: no clear fall{'; ' + FEW if small else ', so it does not notice'}.",
-            None if small else False,
-            [raised],
-        )
+        why = f"; {FEW}" if small else ", so it does not notice"
+        return f"{text}: no clear fall{why}.", None if small else False, more
     if raised.value is not None:
-        text += f"; {sum(m > 0 for m in room)} of {len(room)} that could rise did"
-    # A rise in most of those with room is one, however many were at the top.
-    up = low > 0 or (raised.ci is not None and raised.ci[0] > 0.5)
+        text += f"; {sum(m > 0 for m in room)} of {len(room)} that could rise did, {downs} fell"
+    up = _rare(test) and ups > downs
     if not room and not up:
-        return f"{text}: all were at the top, so nothing could rise.", None, [raised]
+        return f"{text}: all were at the top, so nothing could rise.", None, more
     if not up and len(ids) < SOME:
-        return f"{text}: no rise beyond chance; {FEW}.", None, [raised]
-    return f"{text}: {'it pays' if up else 'no rise beyond chance'}.", not up, [raised]
+        return f"{text}: no rise beyond chance; {FEW}.", None, more
+    return f"{text}: {'it pays' if up else 'no rise beyond chance'}.", not up, more
 
 
 def _at_end(probe: Alter, values: Sequence[float], ends: Ends) -> tuple[str, bool | None, list[Figure]]:
@@ -150,11 +171,15 @@ def _at_end(probe: Alter, values: Sequence[float], ends: Ends) -> tuple[str, boo
     name = probe.name.capitalize()
     if wanted is None:
         return f"{name}: the scale has no {probe.expect} verdict.", None, []
-    hit = sum(v == wanted for v in values)
+    hit, n = sum(v == wanted for v in values), len(values)
     word = "lowest" if probe.expect == "lowest" else "highest"
-    figure = share("share", hit, len(values), f"{word} verdict ({wanted:g}) given")
-    text = f"{name}: {hit} of {len(values)} got the {word} verdict ({wanted:g})"
-    return f"{text}{'.' if hit == len(values) else '; all should.'}", hit == len(values), [figure]
+    figure = share("share", hit, n, f"{word} verdict ({wanted:g}) given")
+    text = f"{name}: {hit} of {n} got the {word} verdict ({wanted:g})"
+    if hit == n:
+        return f"{text}.", True, [figure]
+    if figure.ci is not None and figure.ci[1] < OFTEN:
+        return f"{text}; all should.", False, [figure]
+    return f"{text}; all should, but a fair judge may slip as often.", None, [figure]
 
 
 def position(
@@ -174,7 +199,10 @@ def position(
         "0.5 where no place is preferred",
         draws,
     )
-    figures = [replace(f, subset="position") for f in (same, first)]
+    one = sum(forward[i] + backward[i] > 1 for i in ids)
+    two = sum(forward[i] + backward[i] < 1 for i in ids)
+    test = tested(one, two, f"{one} pairs went to the first place, {two} to the second")
+    figures = [replace(f, subset="position") for f in (same, first, test)]
     about = "does it prefer the answer that stands first (or second)?"
     if first.value is None or same.value is None:
         return Finding("position", about, "Position: no pair was judged in both orders.", figures)
@@ -182,15 +210,9 @@ def position(
         f"Position: {what}, the same choice in both orders for {100 * same.value:.0f} % of {len(ids)} pairs; the first "
         f"place is chosen in {100 * first.value:.0f} %"
     )
-    low, high = first.ci or (first.value, first.value)
-    if low > 0.5 or high < 0.5:
-        return Finding(
-            "position",
-            about,
-            f"{text}: it prefers the {'first' if low > 0.5 else 'second'} place.",
-            figures,
-            False,
-        )
+    if _rare(test):
+        place = "first" if one > two else "second"
+        return Finding("position", about, f"{text}: it prefers the {place} place.", figures, False)
     if len(ids) < SOME:
         return Finding("position", about, f"{text}: no preference beyond chance; {FEW}.", figures)
     return Finding("position", about, f"{text}: no preference beyond chance.", figures, True)

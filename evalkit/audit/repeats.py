@@ -134,6 +134,35 @@ def _spread(numbers: Sequence[float], n: int) -> list[Figure]:
     ]
 
 
+def as_on_record(turns: Turns, record: Mapping[str, float], draws: int = DRAWS) -> Figure:
+    """Share of repeats that say what the run says; the interval draws samples, all repeats of one together."""
+    import numpy as np
+
+    name, note = "as_on_record", "repeats that say what the run says"
+    same = [[turn[i] == old for turn in turns if i in turn] for i, old in sorted(record.items())]
+    held = np.asarray([(sum(s), len(s)) for s in same if s], dtype=np.float64).reshape(-1, 2)
+    if not len(held):
+        return undefined(name, 0, "no sample in common")
+
+    def of(rows: Any) -> float:
+        hits, asked = held[rows].sum(axis=0)
+        return float(hits / asked)
+
+    with libraries():
+        ci = interval(len(held), of, draws)
+    return Figure(name, of(np.arange(len(held))), ci, len(held), note)
+
+
+def least_difference(sd: float, repeats: int) -> float:
+    """How far apart two headlines must be, each judged once, to be more than the judge's noise (95 %).
+
+    Their difference has sqrt(2) times the noise; `sd` itself is of few repeats, hence Student's t.
+    """
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, repeats - 1)) * math.sqrt(2) * sd
+
+
 def votes_of(scores: Mapping[str, Score]) -> list[dict[str, float]]:
     """The votes on record of an n-vote protocol, one mapping per place in the vote; [] where there is one vote."""
     turns: list[dict[str, float]] = []

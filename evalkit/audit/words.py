@@ -15,6 +15,7 @@ LABELS = {
     "spearman": "Spearman's rho",
     "pearson": "Pearson's r",
     "mean_difference": "mean difference",
+    "rho_gap": "rho below people's own",
     "mean_first": "mean, first",
     "mean_second": "mean, second",
     "p_value": "p (either way)",

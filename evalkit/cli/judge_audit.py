@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.agreement import Agreement, Rater
 from evalkit.audit import book, people, versus
+from evalkit.audit.figures import SMALL
 from evalkit.audit.labels import (
     ID_NAMES,
     SCORE_NAMES,
@@ -147,7 +148,7 @@ def _page(
         replies = replies_of(subject.scores[k]) if k in subject.scores else []
         said = [f"{r.name}: {r.scores[k]:g}" for r in labels.raters if k in r.scores]
         samples.append(versus.difference(k, judge.scores[k], found.consensus[k], about, replies, said))
-    sentences = [found.sentence]
+    sentences = [found.sentence, *people.cautions(found, labels.raters, judge, len(common))]
     if found.ties:
         sentences.append(
             f"{found.ties} samples have no majority among people; they count between persons only."
@@ -245,10 +246,15 @@ def _compared(
     which = f"first: {names[0]}; second: {names[1]}"
     n, k = len(found.ids), len(found.differing)
     sentences = [f"{which}.", f"They differ on {k} of {n} answers ({100 * k / n:.1f} %)."]
+    if found.scale.kind == "mixed":
+        note = found.scale.note.partition(";")[0]
+        sentences.append(f"{note[:1].upper()}{note[1:]}: only correlations can be told of these.")
     difference = next((f for f in found.figures if f.statistic == "mean_difference" and f.ci), None)
     if k and difference is not None and difference.value is not None and difference.ci:
         low, high = difference.ci
-        sure = "which may be chance" if low <= 0 <= high else "more than chance"
+        # Of few samples a bootstrap interval is too narrow to go by.
+        chance = low <= 0 <= high or (n < SMALL and not _often(found))
+        sure = "which may be chance" if chance else "more than chance"
         more = "higher" if difference.value >= 0 else "lower"
         sentences.append(f"The first scores {abs(difference.value):.3f} {more} on average, {sure}.")
     for count, which in zip(found.only, ("first", "second"), strict=True):
@@ -267,6 +273,12 @@ def _compared(
         scale=found.scale.to_json(),
         only={"first": found.only[0], "second": found.only[1]},
     )
+
+
+def _often(found: versus.Versus) -> bool:
+    """Is one of the two judges higher more often than chance has it?"""
+    test = next((f for f in found.figures if f.statistic == "p_value" and f.subset == "all"), None)
+    return test is not None and test.value is not None and test.value < 0.05
 
 
 def _no_pairs(run: Run, tasks: Sequence[str], args: argparse.Namespace) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from evalkit.audit import book
 from evalkit.audit import repeats as again
-from evalkit.audit.figures import Figure, Scale, scale_of, share
+from evalkit.audit.figures import Figure, Scale, scale_of
 from evalkit.audit.shelf import Shelf, Verdicts, open_run, shelf_of, tasks_of
 from evalkit.audit.versus import difference
 from evalkit.cli.audit_text import conclude
@@ -95,12 +95,7 @@ def _repeated(
     found = again.figures(values, scale, pooled, args.draws)
     old = shelf.verdicts.get((verdict, subject.judge))
     if old is not None:
-        both = [(v, old.values[i]) for t in values for i, v in t.items() if i in old.values]
-        found.append(
-            share(
-                "as_on_record", sum(a == b for a, b in both), len(both), "repeats that say what the run says"
-            )
-        )
+        found.append(again.as_on_record(values, old.values, args.draws))
     lacking = len(questions) - sum(map(len, turns))
     page = _page(subject, found, values, scale, shelf, args.samples, f"asked {args.repeats} times", metric)
     return page | {"repeats": args.repeats, "lacking": lacking}, lacking
@@ -161,12 +156,14 @@ def _page(
     if (noise := by.get("headline_sd")) is not None and noise.value is not None:
         label = metric.label if metric else subject.label or subject.metric
         unit = f" {metric.unit}" if metric and metric.unit == "%" else ""
+        numbers = sum(bool(turn) for turn in turns)
         if noise.value == 0:
             sentences.append(f"Asked anew, {label} is the same every time.")
         else:
             sentences.append(
                 f"Asked anew, {label} varies with a standard deviation of {noise.value:.3g}{unit} "
-                f"({by['headline_range'].note}): a difference below {2 * noise.value:.2g} may be its noise alone."
+                f"({by['headline_range'].note}): two numbers judged once each may differ by "
+                f"{again.least_difference(noise.value, numbers):.2g} by its noise alone (95 %, by {numbers} repeats)."
             )
     return book.page(
         "repeats",

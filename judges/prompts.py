@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -36,7 +37,18 @@ if TYPE_CHECKING:
 _HEAD = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _NAME = re.compile(r"[a-z0-9_]+")
 _FENCE = "fence"
-
+_MARK = 16
+"""Hex digits of a fence's mark."""
+_NO_SIGN = re.compile(r"[\W_]+")
+_LOOK_ALIKES = {
+    ord(other): plain
+    for plain, others in {
+        **{"a": "\u0430\u03b1", "b": "\u0432\u03b2\u044c", "c": "\u0441", "d": "\u0501", "e": "\u0435\u03b5"},
+        **{"0": "o\u043e\u03bf", "1": "il\u0131\u04cf", "3": "\u0437"},
+    }.items()
+    for other in others
+}
+"""Cyrillic and Greek letters that look like hex digits, and letters that look like numbers."""
 
 FILLS = ("replace", "format", "jinja", "fstring")
 """Ways of public code to fill a text: one `str.replace` after the other, `str.format`, Jinja2, an f-string."""
@@ -147,13 +159,25 @@ class Rubric:
 
 
 def fence_for(fields: Mapping[str, str]) -> str:
-    """A mark that stands in none of the values: from their hash, so the same values give the same mark."""
+    """A mark that stands in none of the values: from their hash, so the same values give the same mark.
+
+    Nor does anything that could be taken for it stand there: in capitals, with blanks, dashes or invisible characters
+    in between, in letters of other alphabets that look like these. To foresee what an answer's own mark will be takes
+    2**63 tries, and what was found would not be used.
+    """
+    folded = [_folded(value) for value in fields.values()]
     turn = 0
     while True:
-        mark = f"data-{digest_of([turn, dict(fields)])[:12]}"
-        if not any(mark in value for value in fields.values()):
-            return mark
+        digits = digest_of([turn, dict(fields)])[:_MARK]
+        if not any(digits in value for value in folded):
+            return f"data-{digits}"
         turn += 1
+
+
+def _folded(text: str) -> str:
+    """The letters and digits of a text, so that what looks alike is alike."""
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(_LOOK_ALIKES)
+    return _NO_SIGN.sub("", plain)
 
 
 @lru_cache(maxsize=64)

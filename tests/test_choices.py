@@ -431,7 +431,7 @@ def test_a_long_answer_takes_linear_time(unit: str) -> None:
         return time.process_time() - start
 
     short = max(min(seconds(10_000) for _ in range(2)), 0.002)
-    assert seconds(100_000) < 40 * short
+    assert seconds(100_000) < 70 * short  # quadratic would be 100
 
 
 REAL = Path(__file__).parent.parent.parent / "shared" / "vectors" / "mcq.mmau_string_match.jsonl"

@@ -13,18 +13,8 @@ from hypothesis import strategies as st
 
 from evalkit.agreement import Agreement, Rater
 from evalkit.audit import people, repeats
-from evalkit.audit.figures import (
-    QUICK,
-    Figure,
-    Scale,
-    alpha,
-    joint_scale,
-    kappa,
-    of_pair,
-    proportion,
-    scale_of,
-    sign_test,
-)
+from evalkit.audit.coefficients import QUICK, alpha, interval_alpha, kappa
+from evalkit.audit.figures import Figure, Scale, joint_scale, of_pair, proportion, scale_of, sign_test
 from evalkit.errors import UsageError
 from evalkit.records import Score
 
@@ -312,3 +302,14 @@ def test_kappa_as_scikit_learn_has_it(pairs: list[tuple[int, int]]) -> None:
             warnings.simplefilter("ignore")
             theirs = metrics.cohen_kappa_score(one, two, labels=[1, 2, 3, 4], weights=weights)
             assert kappa(one, two, (1, 2, 3, 4), weights) == pytest.approx(theirs, nan_ok=True)
+
+
+def test_alpha_of_many_numbers_is_the_librarys() -> None:
+    import numpy as np
+
+    draw = np.random.default_rng(2)
+    raters = draw.normal(size=200) + draw.normal(size=(4, 200))
+    raters[draw.random(raters.shape) < 0.4] = np.nan
+    assert interval_alpha(raters) == pytest.approx(alpha(raters, "interval"), abs=1e-12)
+    many = draw.normal(size=20_000) + draw.normal(size=(2, 20_000))
+    assert alpha(many, "interval") == pytest.approx(0.5, abs=0.02), "without a table of 40,000 values squared"

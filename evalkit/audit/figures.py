@@ -7,13 +7,23 @@ statsmodels', Krippendorff's alpha krippendorff's. Intervals resample samples, a
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from evalkit.errors import UsageError
+from evalkit.audit.coefficients import (
+    QUICK,
+    Level,
+    Statistic,
+    alpha,
+    kappa,
+    libraries,
+    mean_difference,
+    no_alpha,
+    pearson,
+    quick_alpha,
+    spearman,
+)
 from evalkit.records import JSON
 from evalkit.stats import percentile_interval
 
@@ -31,9 +41,7 @@ BEYOND, FARTHER = 0.05, 4
 SMALL = 30
 """Samples below which the intervals are too narrow (docs/judge-audit.md)."""
 
-Level = Literal["nominal", "ordinal", "interval"]
 Kind = Literal["yes-no", "rating", "number", "mixed"]
-Statistic = Callable[["Array", "Array"], float]
 
 
 @dataclass(frozen=True)
@@ -166,99 +174,11 @@ def joint_scale(
     return Scale("mixed", note=f"two scales: {said}; map them with --map")
 
 
-@contextmanager
-def libraries() -> Iterator[None]:
-    """Within, a library that isn't installed is told, and NaN arrives without a warning.
-
-    Raises:
-        UsageError: SciPy or statsmodels is missing.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ImportError as exc:
-        raise UsageError(
-            f'judge-audit computes with SciPy and statsmodels: pip install "evalkit[stats]" ({exc})'
-        ) from exc
-
-
 def nearest(values: Array, scale: Scale) -> Array:
     """The values on the scale's steps, halves up."""
     import numpy as np
 
     return np.floor(values + 0.5) if scale.rounded else values
-
-
-def accuracy(one: Array, two: Array) -> float:
-    return float((one == two).mean())
-
-
-def within_one(one: Array, two: Array) -> float:
-    import numpy as np
-
-    return float((np.abs(one - two) <= 1).mean())
-
-
-def kappa(one: Array, two: Array, steps: Sequence[float], weights: str | None = None) -> float:
-    """Cohen's kappa, `weights` None or "quadratic" (by steps apart); NaN when both gave one and the same category."""
-    import numpy as np
-    from statsmodels.stats.inter_rater import cohens_kappa
-
-    size = len(steps)
-    places = np.searchsorted(steps, one) * size + np.searchsorted(steps, two)
-    table = np.bincount(places, minlength=size * size).reshape(size, size)
-    return float(cohens_kappa(table, wt=weights, return_results=False))
-
-
-def spearman(one: Array, two: Array) -> float:
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(one, two).statistic)
-
-
-def pearson(one: Array, two: Array) -> float:
-    from scipy.stats import pearsonr
-
-    return float(pearsonr(one, two).statistic)
-
-
-def _corr(one: Array, two: Array) -> float:
-    import numpy as np
-
-    return float(np.corrcoef(one, two)[0, 1])
-
-
-def _rank_corr(one: Array, two: Array) -> float:
-    from scipy.stats import rankdata
-
-    return _corr(rankdata(one), rankdata(two))
-
-
-QUICK: dict[Statistic, Statistic] = {spearman: _rank_corr, pearson: _corr}
-"""The same numbers without the tests that SciPy computes beside them: for resamples, of which there are thousands."""
-
-
-def no_alpha() -> str:
-    """Why Krippendorff's alpha can't be had here, "" when it can: its library, under the GPL, may be left out."""
-    from importlib.util import find_spec
-
-    return "" if find_spec("krippendorff") else 'krippendorff is not installed: pip install "evalkit[stats]"'
-
-
-def alpha(raters: Array, level: Level) -> float:
-    """Krippendorff's alpha of ratings, shape (raters, samples), NaN where one is missing; NaN when all are equal."""
-    import numpy as np
-    from krippendorff import alpha as coefficient
-
-    known = raters[:, (~np.isnan(raters)).sum(axis=0) > 1]
-    if known.shape[1] == 0 or len(np.unique(known[~np.isnan(known)])) < 2:
-        return math.nan
-    return float(coefficient(reliability_data=known, level_of_measurement=level))
-
-
-def mean_difference(one: Array, two: Array) -> float:
-    return float((one - two).mean())
 
 
 def interval(n: int, of: Callable[[Any], float], draws: int = DRAWS) -> tuple[float, float] | None:
@@ -363,7 +283,8 @@ def of_pair(
             same = f"both gave only {one[0]:g}" if len(np.unique([one, two])) < 2 else ""
             level = scale.level
             both = lambda x, y: alpha(np.array([x, y]), level)  # noqa: E731
-            out.append(resampled("alpha", both, (one, two), no_alpha() or same, level, draws))
+            quick = lambda x, y: quick_alpha(np.array([x, y]), level)  # noqa: E731
+            out.append(resampled("alpha", both, (one, two), no_alpha() or same, level, draws, quick))
         why = why_not(one, two, names)
         out += [resampled(f.__name__, f, (one, two), why, "", draws) for f in (spearman, pearson)]
         if scale.kind != "mixed":
@@ -377,18 +298,28 @@ def _agreed(one: Array, two: Array, steps: Sequence[float], weights: str | None)
 
 
 def resampled(
-    name: str, of: Statistic, pair: tuple[Array, Array], why: str, note: str = "", draws: int = DRAWS
+    name: str,
+    of: Statistic,
+    pair: tuple[Array, Array],
+    why: str,
+    note: str = "",
+    draws: int = DRAWS,
+    quick: Statistic | None = None,
 ) -> Figure:
-    """A statistic of two raters with its bootstrap interval; undefined when `why` says so, or its value does."""
+    """A statistic of two raters with its bootstrap interval; undefined when `why` says so, or its value does.
+
+    Args:
+        quick: the same statistic, for resamples.
+    """
     one, two = pair
     if why:
         return undefined(name, len(one), why)
     value = of(one, two)
     if not math.isfinite(value):
         return undefined(name, len(one), "the ratings do not vary")
-    return Figure(
-        name, value, interval(len(one), lambda rows: of(one[rows], two[rows]), draws), len(one), note
-    )
+    again = quick or QUICK.get(of, of)
+    ci = interval(len(one), lambda rows: again(one[rows], two[rows]), draws)
+    return Figure(name, value, ci, len(one), note)
 
 
 def sign_test(one: Array, two: Array, scale: Scale) -> Figure:

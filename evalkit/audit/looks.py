@@ -13,18 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from evalkit.audit.figures import (
-    DRAWS,
-    Figure,
-    interval,
-    libraries,
-    mean_of,
-    pearson,
-    resampled,
-    spearman,
-    undefined,
-    why_not,
-)
+from evalkit.audit.coefficients import libraries, pearson, spearman
+from evalkit.audit.figures import DRAWS, Figure, interval, mean_of, resampled, undefined, why_not
 from evalkit.records import JSON
 
 ENOUGH = 5

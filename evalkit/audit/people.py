@@ -9,32 +9,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from evalkit.agreement import Agreement, Rater, agreement, averaged, by_category
+from evalkit.audit.coefficients import (
+    QUICK,
+    Statistic,
+    alpha,
+    kappa,
+    libraries,
+    no_alpha,
+    pearson,
+    quick_alpha,
+    spearman,
+)
 from evalkit.audit.figures import (
     DRAWS,
-    QUICK,
     SMALL,
     SUBSET_DRAWS,
     Figure,
     Scale,
-    Statistic,
-    alpha,
     interval,
     joint_scale,
-    kappa,
-    libraries,
     nearest,
-    no_alpha,
     of_pair,
     paired,
-    pearson,
     scale_of,
-    spearman,
     undefined,
 )
 
@@ -134,7 +137,7 @@ def _gap(
 
     name, keys = "rho_gap", sorted({k for one in labels for k in one} | judge.keys())
     if not math.isfinite(rho.human - rho.average):
-        return undefined(name, rho.n, "one of the two rhos is undefined")
+        return replace(undefined(name, rho.n, "one of the two rhos is undefined"), pair=CONSENSUS)
     raters = _table([judge, *labels], keys)
     # A sample's mean over people is the same in every draw.
     known = ~np.isnan(raters[1:])
@@ -330,5 +333,5 @@ def _alpha(raters: Array, scale: Scale, draws: int) -> Figure:
         value = alpha(raters, scale.level)
         if not math.isfinite(value):
             return undefined("alpha", n, "the ratings do not vary" if n else "no sample was rated twice")
-        ci = interval(raters.shape[1], lambda rows: alpha(raters[:, rows], scale.level), draws)
+        ci = interval(raters.shape[1], lambda rows: quick_alpha(raters[:, rows], scale.level), draws)
     return Figure("alpha", value, ci, n, f"{scale.level}, {len(raters)} raters")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalkit.audit.figures import DRAWS, Figure, libraries, mean_of, share, undefined
+from evalkit.audit.coefficients import libraries
+from evalkit.audit.figures import DRAWS, Figure, mean_of, share, undefined
 from evalkit.audit.looks import Finding, ranged
 
 Expect = Literal["not-up", "lowest", "highest", "down"]

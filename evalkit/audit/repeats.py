@@ -7,22 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from evalkit.audit.figures import (
-    DRAWS,
-    QUICK,
-    Figure,
-    Scale,
-    Statistic,
-    alpha,
-    interval,
-    libraries,
-    mean_of,
-    no_alpha,
-    share,
-    spearman,
-    undefined,
-    why_not,
-)
+from evalkit.audit.coefficients import QUICK, Statistic, alpha, libraries, no_alpha, quick_alpha, spearman
+from evalkit.audit.figures import DRAWS, Figure, Scale, interval, mean_of, share, undefined, why_not
 from evalkit.records import Score
 
 if TYPE_CHECKING:
@@ -79,7 +65,7 @@ def _alpha(raters: Array, scale: Scale, draws: int) -> Figure:
         value = alpha(raters, scale.level)
         if not math.isfinite(value):
             return undefined("alpha", n, "every verdict is the same")
-        ci = interval(n, lambda rows: alpha(raters[:, rows], scale.level), draws)
+        ci = interval(n, lambda rows: quick_alpha(raters[:, rows], scale.level), draws)
     return Figure("alpha", value, ci, n, f"{scale.level}, over {len(raters)} repeats")
 
 

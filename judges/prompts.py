@@ -176,7 +176,7 @@ def fence_for(fields: Mapping[str, str]) -> str:
 
 def _folded(text: str) -> str:
     """The letters and digits of a text, so that what looks alike is alike."""
-    plain = unicodedata.normalize("NFKC", text).casefold().translate(_LOOK_ALIKES)
+    plain = unicodedata.normalize("NFKD", text).casefold().translate(_LOOK_ALIKES)
     return _NO_SIGN.sub("", plain)
 
 

@@ -83,7 +83,7 @@ class Call:
 
     @classmethod
     def from_json(cls, obj: Mapping[str, JSON]) -> Call:
-        """Of a line. Raises KeyError, TypeError, ValueError for what is none."""
+        """Of a line. Raises KeyError, TypeError, ValueError, OverflowError for what is none."""
         return cls(
             at=str(obj["at"]),
             role=str(obj["role"]),
@@ -103,7 +103,7 @@ class Call:
 
 
 def _amount(value: JSON) -> float | None:
-    """A number of seconds or USD. Raises ValueError for what is none."""
+    """A number of seconds or USD. Raises ValueError, OverflowError for what is none."""
     if value is None:
         return None
     number = float(value)
@@ -133,7 +133,7 @@ def read_calls(folder: Path) -> Iterator[Call]:
     for _, line in read_lines(folder / CALLS):
         try:
             yield Call.from_json(line)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
 
 

@@ -24,6 +24,8 @@ from evalkit.records import JSON
 from evalkit.usage import Tokens
 
 MILLION = 1_000_000
+MOST = 1e9
+"""No price is higher; with more, sums over large runs would leave what JSON can hold."""
 AUDIO_RATE = 25.0
 """Tokens per second of audio where the table doesn't say."""
 
@@ -166,11 +168,20 @@ def _number(value: Any, what: str) -> float:
     """A price. Raises UsageError."""
     try:
         number = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise UsageError(f"{what} is a price in USD per million tokens, 0 or more, not {str(value)[:40]!r}.")
+    if not 0 <= number <= MOST:
+        raise UsageError(
+            f"{what} is a price in USD per million tokens, from 0 to {MOST:,.0f}, not {_told(value)}."
+        )
     return number
+
+
+def _told(value: Any) -> str:
+    try:
+        return repr(str(value)[:40])
+    except ValueError:  # Python writes no number of more than some thousand digits
+        return "that"
 
 
 def load_prices() -> PriceTable:

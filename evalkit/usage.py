@@ -48,12 +48,14 @@ class Tokens:
         return cls(*[_count(get(n, 0)) or 0 for n in cls.__slots__])
 
 
+_MOST = 10**12
+"""More tokens than this in one request are no count but rubbish."""
+
+
 def _count(value: JSON) -> int | None:
     """A count of tokens, or None for what is none."""
-    if type(value) is int and value >= 0:
-        return value
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return int(value) if number and value >= 0 else None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if number and 0 <= value <= _MOST else None
 
 
 def tokens_of(usage: Mapping[str, JSON]) -> Tokens | None:

@@ -65,7 +65,8 @@ def test_tokens_as_endpoints_count_them() -> None:
         {"prompt_tokens": -1},
     ):
         assert tokens_of(nothing) is None
-    assert tokens_of({"prompt_tokens": float("nan"), "completion_tokens": 2}) == Tokens(output=2)
+    for rubbish in (float("nan"), float("inf"), 10**400, 1e300):
+        assert tokens_of({"prompt_tokens": rubbish, "completion_tokens": 2}) == Tokens(output=2)
 
 
 def test_money_by_the_kind_of_token() -> None:
@@ -128,6 +129,8 @@ def test_the_users_table_wins_entry_by_entry(config: Path) -> None:
         ("gpt-4o: {input: -1, output: 2}", ("input", "'-1'")),
         ("gpt-4o: {input: .nan, output: 2}", ("input", "'nan'")),
         ("gpt-4o: {input: yes, output: 2}", ("input", "'True'")),
+        ("gpt-4o: {input: 1.0e+300, output: 2}", ("input", "'1e+300'")),
+        (f"gpt-4o: {{input: 1{'0' * 400}, output: 2}}", ("input", "'1000")),
         ("gpt-4o: {inptu: 1, output: 2}", ("field 'inptu'", "known: input")),
     ],
 )
@@ -350,7 +353,8 @@ def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
     sink.close()
     path = tmp_path / "calls.jsonl"
     head = b'{"at":"t","role":"judge","model":"m","usd":'
-    odd = [b'{"v":1}', head + b'"x"}', head + b"NaN}", head + b"-1}", b"[]", b'{"at":"t","ro']
+    odd = [b'{"v":1}', head + b'"x"}', head + b"NaN}", head + b"-1}", head + b"1" * 400 + b"}", b"[]"]
+    odd += [head + b'1,"replies":Infinity}', b'{"at":"t","ro']
     path.write_bytes(path.read_bytes() + b"\n".join(odd))
     assert len(list(read_calls(tmp_path))) == 1
     sink = CallsFile(tmp_path)  # goes on on a line of its own
@@ -510,6 +514,14 @@ def test_geval_probes_once_and_both_are_on_record(bench: Bench) -> None:
         second = bench.process(*words, "--out", bench.tmp / "b")
         assert second.code == 0 and judge.requests() == asked, second.said
         assert "judges: 3 calls, " in first.err and "judges: 2 calls (2 cached)" in second.err
+        # What the endpoint can do is at hand: a forecast signs as the run did, and knows what is on record.
+        dry = bench.process(*words, "--out", bench.tmp / "a", "--dry-run")
+        assert "judge gpt-4o-mini-2024-07-18: at most 0 calls" in dry.err, dry.said
+        dry = bench.process(*words, "--out", bench.tmp / "a", "--dry-run", "--no-cache")
+        assert "at most 2 calls" in dry.err and "an endpoint that tells log-probabilities" in dry.err, (
+            dry.said
+        )
+        assert judge.requests() == asked
 
 
 def test_speech_and_its_transcripts(bench: Bench) -> None:
@@ -524,6 +536,16 @@ def test_speech_and_its_transcripts(bench: Bench) -> None:
     held = lines(bench.tmp / "a/vstyle/en/scores.jsonl")
     refused_ones = [s for s in held if s.get("reason", "").startswith("judge-budget")]
     assert len(refused_ones) == len(held) - 1 > 0 and not any(s.get("touched") for s in refused_ones)
+
+
+def test_dry_run_counts_what_judges_within_judges_ask(bench: Bench) -> None:
+    """A task of text and speech has a judge for each, inside one that says what becomes of a missing part."""
+    words = openai("http://127.0.0.1:9/v1", "--suite", "smoke", "--task", "*/alpaca-eval-s2m", "--dry-run")
+    dry = bench.here(
+        *words, "--out", bench.tmp / "a", "--judge", MINI, "-J", "base_url=http://127.0.0.1:9/v1"
+    )
+    assert "judge gpt-4o-mini-2024-07-18: at most 6 calls" in dry.err, dry.said
+    assert "Table 7: at most 6 calls" in dry.err
 
 
 def test_score_dry_run_writes_and_asks_nothing(bench: Bench) -> None:

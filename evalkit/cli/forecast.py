@@ -119,6 +119,7 @@ def _assumed(rows: Sequence[Likely]) -> str:
         parts.append(f"{typical}, {SPEECH_SECONDS:.0f} s of speech")
     if any(r.upper for r in rows):
         parts.append("every sample asked about, where only some kinds are")
+    parts.append("no call that has to be tried again")
     if any(r.unsettled for r in rows):
         parts.append("an endpoint that tells log-probabilities (else G-Eval asks for 20 replies)")
     return f"assumed: {'; '.join(parts)}. What is in the cache costs nothing; list prices, check yours."

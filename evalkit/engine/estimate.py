@@ -6,6 +6,7 @@ kinds of samples only is counted for all. What is on record in the run directory
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -103,7 +104,9 @@ def ahead(
         if not any(roles.bound(r) for r in variant.roles):
             continue
         asr = roles.asr.signature if roles.asr is not None else "given"
-        plan = ScoringPlan(task, name, variant, tuple(variant.judges(roles)), {}, asr=asr)
+        judges = tuple(variant.judges(roles))
+        _settle(judges)
+        plan = ScoringPlan(task, name, variant, judges, {}, asr=asr)
         found.rows += _task(plan, roles, run, counts.get(task.name), history)
     return found
 
@@ -157,8 +160,21 @@ def _task(
 
 def _leaves(judge: Judge) -> list[Judge]:
     """The judges that a judge hands samples to; itself, when it does not."""
-    inner = getattr(judge, "judges", None)
-    return list(inner.values()) if isinstance(inner, Mapping) else [judge]
+    told: Any = judge
+    if isinstance(inner := getattr(told, "judges", None), Mapping):
+        return [leaf for each in inner.values() for leaf in _leaves(each)]
+    return _leaves(told.judge) if isinstance(getattr(told, "judge", None), Judge) else [judge]
+
+
+def _settle(judges: Sequence[Judge]) -> None:
+    """Let judges settle how they ask where what their model can do is at hand, so that nobody is asked for it.
+
+    Else they sign as unsettled, and what is on record of them would be counted as still to ask.
+    """
+    for leaf in (leaf for judge in judges for leaf in _leaves(judge)):
+        known = getattr(getattr(leaf, "model", None), "known_abilities", None)
+        if not getattr(getattr(leaf, "mode", None), "settled", True) and known is not None and known():
+            asyncio.run(leaf.ready())
 
 
 @dataclass(frozen=True)

@@ -31,23 +31,27 @@ class CachedChat(Wrapped):
         self.probed = False
         self._flights: dict[str, asyncio.Future[ChatReply | None]] = {}
 
+    def known_abilities(self) -> Abilities | None:
+        """What the model can do, as far as an earlier run found out; what it can't, for the rest of the day."""
+        for key in self._ability_keys():
+            if isinstance(held := self._cache.get(key), dict):
+                return Abilities(bool(held.get("logprobs")), bool(held.get("schema")))
+        return None
+
+    def _ability_keys(self) -> tuple[str, str]:
+        """Where it is kept: for good, and for today."""
+        today = datetime.now(UTC).date().isoformat()
+        return Cache.key("abilities", self._identity), Cache.key("abilities", self._identity, today)
+
     async def abilities(self) -> Abilities:
         """What the model can do, found out once for all runs; what it can't, once a day: endpoints learn."""
-        always = Cache.key("abilities", self._identity)
-        today = Cache.key("abilities", self._identity, datetime.now(UTC).date().isoformat())
-        for key in (always, today):
-            if isinstance(held := self._cache.get(key), dict):
-                tops = held.get("tops")
-                return Abilities(
-                    bool(held.get("logprobs")),
-                    bool(held.get("schema")),
-                    tops if isinstance(tops, int) else None,
-                )
+        if (known := self.known_abilities()) is not None:
+            return known
         self.probed = True
         found = await abilities_of(self.model)
+        always, today = self._ability_keys()
         key = always if found.logprobs and found.schema else today
-        told = {} if found.tops is None else {"tops": found.tops}
-        self._cache.put(key, {"logprobs": found.logprobs, "schema": found.schema, **told})
+        self._cache.put(key, {"logprobs": found.logprobs, "schema": found.schema})
         return found
 
     async def chat(self, request: ChatRequest) -> ChatReply:

@@ -36,7 +36,7 @@ def _value_bins(
 ) -> list[tuple[float, Bin]]:
     """(lower edge, bin) from bad to good."""
     counts = Counter(values)
-    if set(counts) <= {0.0, 1.0}:
+    if scale == (0.0, 1.0) and set(counts) <= {0.0, 1.0}:  # on a wider scale 1 is a rating, maybe the lowest
         good, bad = (1.0, 0.0) if higher_is_better else (0.0, 1.0)
         return [(bad, Bin("wrong", counts[bad], "0")), (good, Bin("right", counts[good], "4"))]
     lo, hi = min(scale[0], min(values)), max(scale[1], max(values))

@@ -14,6 +14,8 @@ _OWN = re.compile(r"[\w.-]+:own@[0-9a-f]+|\bown@[0-9a-f]+")
 _USERS = re.compile(r"[\w.*-]+:user@[0-9a-f]+")
 _RECORDED = re.compile(r"\brecorded x\d+ \S+")
 """Replies that came with the predictions: what they were asked with is not known."""
+_WEIGHED = re.compile(r",geval-(?:logprobs|\d+-samples)[\w-]*")
+_AS_JSON = re.compile(r"@[0-9a-f]{4}\S*,json\b")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,30 @@ def _judges(run: RunView) -> Iterator[Caveat]:
             "what the same words judged. The hash names the wording.",
             tasks,
         )
+
+
+def _manner(run: RunView) -> Iterator[Caveat]:
+    """Ways to ask and read a judge that no published protocol has."""
+
+    def judged(way: re.Pattern[str]) -> tuple[str, ...]:
+        return tuple(
+            n
+            for n, e, _ in _entries(run)
+            if any(way.search(j) for m in e["metrics"].values() for j in m["judges"])
+        )
+
+    if tasks := judged(_WEIGHED):
+        text = (
+            "Ratings are weighted with their probabilities (judge_scoring=geval); published numbers are the plain "
+            "number of the reply, whatever the column is called."
+        )
+        yield Caveat("weighed", "weighted ratings", text, tasks)
+    if tasks := judged(_AS_JSON):
+        text = (
+            "The judge was held to a JSON Schema and told so below the rubric (judge_output=json); no published "
+            "protocol does that, and a judge may say something else in free text."
+        )
+        yield Caveat("as-json", "judged in JSON", text, tasks)
 
 
 def _lost(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, int, str]]:
@@ -218,6 +244,7 @@ def _audited(run: RunView) -> Iterator[Caveat]:
 _CHECKS: tuple[Callable[[RunView], Iterator[Caveat]], ...] = (
     _demo,
     _judges,
+    _manner,
     _audited,
     _unscored,
     _errors,

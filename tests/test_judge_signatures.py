@@ -14,7 +14,7 @@ from evalkit.cache import Cache
 from evalkit.chat import Abilities, ChatReply, ChatRequest, abilities_of, named
 from evalkit.engine.judgecache import CachedChat
 from evalkit.engine.metering import MeteredChat
-from evalkit.engine.session import _WORDING
+from evalkit.engine.changes import _WORDING
 from evalkit.interfaces import Answer
 from evalkit.records import Response, Sample, Turn
 from evalkit.runners import gemini, openai

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.engine.bulk import GivenSource, ids_in_order, known_ids, pairs, score_bulk
+from evalkit.engine.changes import changes, sign
 from evalkit.engine.session import (
     Job,
     Outcome,
@@ -17,7 +18,6 @@ from evalkit.engine.session import (
     now,
     open_run,
     plans_for,
-    replaced,
     results_of,
 )
 from evalkit.engine.state import TaskState
@@ -104,13 +104,14 @@ def score_file(job: Job, given: Mapping[str, Given]) -> Outcome:
     try:
         run.write_manifest(manifest)
         judges_ready(states, job.retry)
+        sign(manifest, states)
         for state in states:
             found = given[state.name]
             state.recall(run)
             stream = pairs(state, found.predictions, rows=found.rows, limit=job.limits.samples)
             score_bulk(run, state, stream, found.predictions)
         results = results_of(run, states, card, job.overalls)
-        notes = (*(n for s in states for n in s.remarks), *replaced(old, states))
+        notes = (*(n for s in states for n in s.remarks), *changes(old, manifest, states))
         outcome = Outcome(results, seconds=time.monotonic() - started, notes=notes)
         session |= {"ended": now(), "interrupted": False, "seconds": round(outcome.seconds, 3)}
         run.write_manifest(manifest)

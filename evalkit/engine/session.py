@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import re
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
+from evalkit.engine.changes import asked_at, changes, rubrics_of, sign
 from evalkit.engine.metering import prices_used, recording
 from evalkit.engine.opencache import open_cache, settle
 from evalkit.engine.opening import open_all
@@ -33,9 +33,6 @@ from evalkit.signature import fingerprint
 from evalkit.sources import DataOptions, Source
 from evalkit.store import Run, RunWriter, StoreError
 from evalkit.task import Overall, Task
-
-_WORDING = re.compile(r"\S+:(?:(?:own|official|user)@[0-9a-f]+|as-recorded)")
-"""A rubric in a judge's signature."""
 
 
 @dataclass(frozen=True)
@@ -140,28 +137,6 @@ def _opened(job: Job) -> Iterator[tuple[Task, Source, tuple[str, ...]]]:
         yield task, source, tuple(task.check(source)) if task.check is not None else ()
 
 
-def replaced(old: Mapping[str, Any], states: Sequence[TaskState]) -> tuple[str, ...]:
-    """What this session's results take the place of: the same answers under another protocol, or in other words."""
-    notes = []
-    for state in states:
-        if (entry := (old.get("tasks") or {}).get(state.name)) is None:
-            continue
-        what, before, now = "protocol ", str(entry.get("protocol")), state.plan.protocol
-        if before == now:
-            what, before, now = "", ", ".join(entry.get("rubrics") or ()), ", ".join(rubrics_of(state))
-        if before and now and before != now:
-            notes.append(
-                f"{state.name}: results.json now holds {what}{now} instead of {before}; "
-                "the verdicts of both are in scores.jsonl."
-            )
-    return tuple(notes)
-
-
-def rubrics_of(state: TaskState) -> list[str]:
-    """The rubrics that a task's judges name in their signatures, by name, wording and hash."""
-    return sorted({w for j in state.plan.judges for w in _WORDING.findall(j.signature)})
-
-
 def git_commit() -> str | None:
     """Commit of the checkout this code runs from, with "+" when it was changed; None outside a checkout."""
     home = Path(__file__).resolve().parents[2]
@@ -197,6 +172,7 @@ def manifest_for(
         },
         "suite": job.suite,
         "roles": dict(job.role_names),
+        "judges": asked_at(job.roles),
         "options": dict(job.roles.options),
         "prices": prices_used([job.roles.judge, job.roles.lalm]),
         "limit": job.limits.samples,
@@ -342,6 +318,7 @@ def execute(job: Job) -> Outcome:
             getattr(helper, "prepare", lambda: None)()
         with recording(record):
             judges_ready(states, job.retry)
+        sign(manifest, states)
         for state in states:
             state.recall(run)
         pipeline = Pipeline(
@@ -364,7 +341,7 @@ def execute(job: Job) -> Outcome:
             pipeline.cached,
             pipeline.requests,
             time.monotonic() - started,
-            (*(n for s in states for n in s.remarks), *replaced(old, states)),
+            (*(n for s in states for n in s.remarks), *changes(old, manifest, states)),
         )
         session |= {"ended": now(), "interrupted": interrupted, "seconds": round(outcome.seconds, 3)}
         session |= {"requests": outcome.requests, "cached": outcome.cached}

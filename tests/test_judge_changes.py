@@ -1,0 +1,112 @@
+"""What a session says when another judge takes the first one's place; what a page says of ratings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from evalkit.engine.changes import changes
+from reports.anatomy import anatomy
+from reports.samples import SampleView
+from tests.cli_fixtures import Bench, bench, openai
+from tests.mock_fixtures import mock_server
+
+__all__ = ["bench"]
+
+TASK = "voicebench/commoneval"
+FAST = ("--no-report",)
+
+
+def words(bench: Bench, model: str, judge: str, url: str, *more: object) -> tuple[object, ...]:
+    task = ("--task", TASK, "--data-dir", bench.data, "--out", bench.tmp / "a", *FAST)
+    return (*openai(model, *task), "--judge", judge, "-J", f"base_url={url}", *more)
+
+
+def test_another_judge_in_the_same_directory_is_said_and_its_asking_is_on_record(bench: Bench) -> None:
+    bench.questions(2, "commoneval")
+    with mock_server() as model, mock_server(texts=["4"]) as one, mock_server(texts=["2"]) as two:
+        first = bench.here(*words(bench, model.url, "openai/a", one.url))
+        assert "instead of" not in first.err
+        second = bench.here(*words(bench, model.url, "openai/b", two.url))
+        assert "results.json now holds verdicts of b x1 voicebench_open:own@" in second.err, second.said
+        assert "instead of a x1 voicebench_open:own@" in second.err
+        moved = bench.here(*words(bench, model.url, "openai/b", one.url))
+        assert f"the judge b is at {one.url} now and was at {two.url}" in moved.err, moved.said
+        assert (
+            two.requests() == 2 and one.requests() == 2
+        )  # what is on record isn't asked again, and that is said
+        again = bench.here(*words(bench, model.url, "openai/b", one.url))
+        assert "instead of" not in again.err and "was at" not in again.err
+    told = json.loads((bench.tmp / "a/run.json").read_text())
+    assert told["judges"] == [{"role": "judge", "model": "b", "base_url": one.url}]
+    [how] = told["tasks"][TASK]["judges"]
+    assert how["signature"].startswith("b x1 ") and (how["votes"], how["max_tokens"]) == (1, 1024), told
+    assert "Keep to the rubric" in how["system"] and "temperature" in how
+
+
+def test_what_an_endpoint_cannot_do_is_said(bench: Bench) -> None:
+    bench.questions(1, "commoneval")
+    with mock_server() as model, mock_server(texts=["4"], logprobs="refuse", schema="refuse") as judge:
+        asked = ("-O", "judge_scoring=geval", "-O", "judge_output=json")
+        done = bench.here(*words(bench, model.url, "openai/j", judge.url, *asked))
+    assert "judge_scoring=geval: the endpoint tells no log-probabilities" in done.err, done.said
+    assert f"judge_output=json changes nothing in {TASK}" in done.err
+
+
+def run_json(*judges: str, protocol: str = "p", rubrics: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+    task = {"protocol": protocol, "rubrics": list(rubrics), "judges": [{"signature": j} for j in judges]}
+    return {"tasks": {"t": task}, "options": {}, **more}
+
+
+class Named:
+    name = "t"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ({}, run_json("b x1 r:own@1a c@1"), ""),
+        (run_json("unbound x1 r:own@1a c@1"), run_json("b x1 r:own@1a c@1"), ""),
+        (run_json("b x1 r:own@1a c@1"), run_json("unbound x1 r:own@1a c@1"), ""),
+        (run_json("b x1 r:own@1a c@1"), run_json("b x1 r:own@1a c@1"), ""),
+        (
+            {"tasks": {"t": {"protocol": "p"}}},
+            run_json("b x1 r:own@1a c@1"),
+            "",
+        ),  # written before judges were kept
+        (run_json("b x1 r:own@1a c@1"), run_json("b x1 r:own@1a c@1,json"), "c@1,json instead of b x1"),
+        (
+            run_json("b x1 r:own@1a c@1", rubrics=("r:own@1a",)),
+            run_json("b x1 r:user@2b c@1", rubrics=("r:user@2b",)),
+            "now holds r:user@2b instead of r:own@1a",
+        ),
+        (
+            run_json("a x1 r:own@1a c@1", rubrics=("r:own@1a",)),
+            run_json("b x1 r:user@2b c@1", rubrics=("r:user@2b",)),
+            "verdicts of b x1 r:user@2b c@1 instead of a x1 r:own@1a c@1",
+        ),
+        (
+            run_json("a x1 r:own@1a c@1", protocol="q"),
+            run_json("b x1 r:own@1a c@1"),
+            "protocol p instead of q",
+        ),
+    ],
+)
+def test_what_took_whose_place(old: dict[str, Any], new: dict[str, Any], said: str) -> None:
+    told = changes(old, new, [Named()])  # type: ignore[list-item]
+    assert (said in told[0]) if said else not told, told
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "labels"), [(1.0, 5.0, "12345"), (0.0, 5.0, "012345"), (0.0, 1.0, None)]
+)
+def test_the_lowest_rating_is_not_called_right(lo: float, hi: float, labels: str | None) -> None:
+    """A page once called answers rated 1 of 5 "right"."""
+    metric: dict[str, Any] = {"lo": lo, "hi": hi, "unit": "1-5", "higher_is_better": True}
+    views = [SampleView(f"s{i}", {}, value=1.0, status="scored") for i in range(3)]
+    bins, spots = anatomy(views, {"headline": "m", "metrics": {"m": metric}})
+    assert [b.label for b in bins] == (list(labels) if labels else ["wrong", "right"])
+    assert bins[spots[0]].n == 3 and bins[spots[0]].label == ("1" if labels else "right")
+    assert not labels or bins[spots[0]].tone in "01"

@@ -35,7 +35,12 @@ class CachedChat(Wrapped):
         """What the model can do, as far as an earlier run found out; what it can't, for the rest of the day."""
         for key in self._ability_keys():
             if isinstance(held := self._cache.get(key), dict):
-                return Abilities(bool(held.get("logprobs")), bool(held.get("schema")))
+                tops = held.get("tops")
+                return Abilities(
+                    bool(held.get("logprobs")),
+                    bool(held.get("schema")),
+                    tops if isinstance(tops, int) else None,
+                )
         return None
 
     def _ability_keys(self) -> tuple[str, str]:
@@ -51,7 +56,8 @@ class CachedChat(Wrapped):
         found = await abilities_of(self.model)
         always, today = self._ability_keys()
         key = always if found.logprobs and found.schema else today
-        self._cache.put(key, {"logprobs": found.logprobs, "schema": found.schema})
+        told = {} if found.tops is None else {"tops": found.tops}
+        self._cache.put(key, {"logprobs": found.logprobs, "schema": found.schema, **told})
         return found
 
     async def chat(self, request: ChatRequest) -> ChatReply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from evalkit.audit import book
-from evalkit.audit.labels import Columns, mapping, read_labels
+from evalkit.audit.labels import Columns, mapping, read_labels, renamed
 from evalkit.errors import UsageError
 from tests.cli_fixtures import Bench, Done, bench, refused
 from tests.judge_server import SeenRequest, judge_server
@@ -86,7 +87,7 @@ def test_people_and_a_run(bench: Bench) -> None:
     assert low <= found["all:judge-people.kappa"]["value"] <= high
     page = json.loads(done.out)["audits"][0]
     assert page["accepted"] is True and page["unmatched"] == {"judge": 0, "people": 1}
-    assert "1 samples that people labelled have no verdict of the judge ('q99')" in done.err
+    assert "1 sample that people labelled have no verdict of the judge ('q99')" in done.err
     [kept] = (bench.tmp / "a" / "audit").glob("humans_*.json")
     assert json.loads(kept.read_text()) == page
     shown = audit(bench, "humans", "--run", bench.tmp / "a", "--human", human)
@@ -159,6 +160,96 @@ def test_people_refusals(bench: Bench) -> None:
         and "nan" not in done.out.split("n\n", 1)[1].partition("all")[0]
     )
     refused(audit(bench, "humans", "--run", bench.tmp / "none", "--human", bare), "no results.json")
+
+
+FILES = {
+    "semicolons.csv": "\ufeffid;label\r\n1;4,5\r\n2;2\r\n",
+    "marked.csv": "sep=;\nid;label\n1;4.5\n2;2\n",
+    "tabs.csv": "ID\t Label \n1\t4.5\n2\t 2 \n",
+    "of-five.txt": "id,label\n1 ,4.5/5\n2, 2 / 5\n",
+    "array.json": '[{"id": 1, "label": 4.5},\n {"id": 2.0, "label": "2"}]',
+    "gaps.csv": 'id,label,said\n1,4.5,"two\nlines"\n2,2,\n3,n/a,\n4,nan,\n5,,\n',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_as_people_have_them(bench: Bench, name: str) -> None:
+    path = bench.tmp / name
+    path.write_text(FILES[name], encoding="utf-8", newline="")
+    assert read_labels([path], Columns(("id",))).raters[0].scores == {"1": 4.5, "2": 2.0}
+    path.write_text(FILES[name].removeprefix("\ufeff"), encoding="utf-16", newline="")
+    assert read_labels([path], Columns()).raters[0].scores == {"1": 4.5, "2": 2.0}
+
+
+def test_ids_that_a_spreadsheet_spelled_otherwise(bench: Bench) -> None:
+    path = labels(bench.tmp / "l.jsonl", [{"id": i, "label": 3} for i in ("007.0", "12", "x1.0", "5")])
+    found = read_labels([path], Columns())
+    renamed(found, ["007", "0012", "5", "x1", "05"])
+    assert set(found.raters[0].scores) == {"007", "0012", "x1.0", "5"}
+    assert found.told == ["2 ids are matched as numbers ('12' is '0012')"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("e.csv", b"", "is empty"),
+        ("h.csv", b"id,label\n", "no rows"),
+        ("l.csv", b"id,label\n1,3\n2,Jos\xe9\n", "not UTF-8 (line 3)"),
+        ("w.xlsx", b"PK\x03\x04....", "save the sheet as CSV"),
+        ("n.jsonl", b'{"id": 1, "labels": {"overall": 3}}\n', "labels.overall"),
+        ("b.jsonl", b"[1, 2]\n", "no row that can be read"),
+        ("m.csv", b"id,label\n1,good\n2,fair\n", "others are not ('fair')"),
+        ("i.csv", b"nr,label\n1,3\n", "no column"),
+    ],
+)
+def test_one_sentence_on_files_that_cannot_be_read(bench: Bench, name: str, data: bytes, says: str) -> None:
+    path = bench.tmp / name
+    path.write_bytes(data)
+    refused(audit(bench, "humans", "--human", path, "--scores", path), says, name)
+    with pytest.raises(UsageError):
+        read_labels([path], Columns(("id",)))
+
+
+def test_a_comma_that_splits_a_label_is_told(bench: Bench) -> None:
+    path = bench.tmp / "c.csv"
+    path.write_text("id,label\n1,3,5\n2,4\n")
+    found = read_labels([path], Columns())
+    assert found.raters[0].scores == {"2": 4.0} and "1 row left out: more columns" in found.told[0]
+
+
+def test_labels_on_another_scale_are_noticed(bench: Bench) -> None:
+    score = labels(bench.tmp / "s.jsonl", [{"id": k, "score": k % 5 + 1} for k in range(40)])
+    for top, kind, says in (
+        (20, "mixed", "Two scales"),
+        (2, "rating", "if these are two scales"),
+        (1, "rating", ""),
+    ):
+        human = labels(
+            bench.tmp / f"h{top}.jsonl", [{"id": k, "label": (k % 5 + 1) * top} for k in range(40)]
+        )
+        done = audit(bench, "humans", "--human", human, "--scores", score, "--json")
+        page = json.loads(done.out)["audits"][0]
+        assert page["scale"]["kind"] == kind and (says in " ".join(page["sentences"])), done.said
+        assert ("scales" in " ".join(page["sentences"])) == bool(says)
+
+
+def test_the_verdict_says_how_sure_it_is(bench: Bench) -> None:
+    draw = random.Random(5)
+    rows = [{"id": k, "good": draw.gauss(0, 1)} for k in range(30)]
+    for name, noise in (("ann", 0.6), ("bob", 0.6), ("judge", 1.0)):
+        for row in rows:
+            row[name] = round(row["good"] + draw.gauss(0, noise), 2)
+    path = labels(bench.tmp / "all.jsonl", rows)
+    done = audit(
+        bench, "humans", "--human", path, "--label", "ann,bob", "--scores", path, "--score", "judge", "--json"
+    )
+    page = json.loads(done.out)["audits"][0]
+    gap = next(f for f in page["figures"] if f["statistic"] == "rho_gap")
+    rho = page["rho"]["all"]
+    assert gap["value"] == pytest.approx(rho["human"] - rho["average"], abs=1e-4)
+    assert page["accepted"] == (gap["value"] <= 0.1) and gap["ci"][0] < 0.1 < gap["ci"][1], gap
+    assert "other samples might have said otherwise" in page["sentences"][0]
+    assert any("60 responses and 3 annotators" in s for s in page["sentences"])
 
 
 # --- judges ----------------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 DRAWS, SUBSET_DRAWS, SEED = 1000, 400, 0
 """Resamples of an interval, at most of a subset's (there are many of them), and the seed of all."""
+LEAST, PLACES = 200, 10_000_000
+"""Of many samples so many are drawn in all, in no fewer resamples: their intervals are narrow anyway."""
 BATCH = 2_000_000
 """Places drawn at once, for memory."""
 MOST_STEPS = 21
@@ -191,6 +193,7 @@ def interval(n: int, of: Callable[[Any], float], draws: int = DRAWS) -> tuple[fl
 
     if n < 2 or draws < 2:
         return None
+    draws = min(draws, max(LEAST, PLACES // n))
     found = bootstrap(
         (np.arange(n),),
         of,

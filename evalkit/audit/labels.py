@@ -6,29 +6,31 @@ out and counted, as VStyle does (sheet section 8); a file of which nothing can b
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalkit.agreement import Rater, rater
+from evalkit.audit.labelfiles import LOOK, column, rows_of
 from evalkit.errors import UsageError
 
 ID_NAMES = ("id", "sample_id", "key")
 LABEL_NAMES = ("label", "score", "mos", "rating", "human")
 SCORE_NAMES = ("score", "gemini_score", "judge", "value", "label")
 WHO_NAMES = ("annotator", "rater", "annotator_id")
-SUFFIXES = (".jsonl", ".csv", ".tsv")
-LOOK = 200
-"""Rows in which a column has to show up to be taken for one."""
-
 WORDS: Mapping[str, float] = {
     **dict.fromkeys(("yes", "correct", "right", "true", "pass", "good"), 1.0),
     **dict.fromkeys(("no", "incorrect", "wrong", "false", "fail", "bad"), 0.0),
 }
 """Labels in words, and what they stand for."""
+NONE = frozenset(("", "n/a", "na", "nan", "none", "null", "-", "?", "skip", "skipped", "unsure"))
+"""Words for no label."""
+_OF = re.compile(r"([-+]?\d+(?:[.,]\d+)?)\s*(?:/|of|out of)\s*(\d+)")
+_COMMA = re.compile(r"[-+]?\d+,\d+")
+_WHOLE = re.compile(r"0*(\d+)(?:\.0+)?")
 
 
 @dataclass(frozen=True)
@@ -71,61 +73,6 @@ class Labels:
     ids: tuple[str, ...] = ()
 
 
-def files_of(given: Iterable[str | Path], flag: str = "--human") -> list[Path]:
-    """The files named, and the .jsonl, .csv and .tsv files of the folders named. Raises UsageError."""
-    found: list[Path] = []
-    for name in given:
-        path = Path(name)
-        held = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if path.is_dir() else [path]
-        if not held:
-            raise UsageError(f"{flag} {path}: the folder holds no .jsonl file (nor .csv), one per annotator")
-        found += held
-    return found
-
-
-def rows_of(path: Path, told: list[str]) -> list[dict[str, Any]]:
-    """The rows of a file; lines that hold none are told. Raises UsageError when it can't be read."""
-    try:
-        if path.suffix in (".csv", ".tsv"):
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
-        return list(_objects(path, told))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise UsageError(f"{path} can't be read: {getattr(exc, 'strerror', None) or exc}") from exc
-
-
-def _objects(path: Path, told: list[str], shown: int = 3) -> Iterator[dict[str, Any]]:
-    broken: list[int] = []
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
-            except (ValueError, RecursionError):
-                value = None
-            if isinstance(value, dict):
-                yield value
-            else:
-                broken.append(number)
-    if broken:
-        lines = ", ".join(map(str, broken[:shown]))
-        more = f" and {len(broken) - shown} more" if len(broken) > shown else ""
-        told.append(f"{path}: left out, no JSON object: line {lines}{more}")
-
-
-def column(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str], what: str, flag: str) -> str:
-    """The first of these names that the rows have. Raises UsageError when they have none."""
-    held = {k for r in rows[:LOOK] for k in r}
-    for name in names:
-        if name in held:
-            return name
-    columns = ", ".join(sorted(map(str, held))[:12]) or "none"
-    raise UsageError(
-        f"{path} has no column {' or '.join(map(repr, names))} for {what}; it has: {columns}. Name it with {flag}."
-    )
-
-
 def read_labels(
     paths: Sequence[Path], columns: Columns, flags: tuple[str, str, str] = ("--id", "--label", "--annotator")
 ) -> Labels:
@@ -134,6 +81,7 @@ def read_labels(
     for path in paths:
         rows = rows_of(path, out.told)
         ids = columns.ids or _ids(path, rows, flags[0])
+        rows = _named(path, rows, ids, flags[0])
         out.ids = out.ids or ids
         if out.ids != ids:
             raise UsageError(
@@ -160,6 +108,15 @@ def read_labels(
         if names.count(one.name) > 1:
             one.name = f"{one.name} #{i + 1}"
     return out
+
+
+def _named(path: Path, rows: list[dict[str, Any]], ids: Sequence[str], flag: str) -> list[dict[str, Any]]:
+    """The rows with the columns of the ids called as they are elsewhere ("ID" is "id"). Raises UsageError."""
+    held = {k for r in rows[:LOOK] for k in r}
+    for name in [i for i in ids if i not in held]:
+        other = column(path, rows, [name, name.casefold()], "the sample's id", flag)
+        rows = [{**r, name: r.get(other)} for r in rows]
+    return rows
 
 
 def _ids(path: Path, rows: Sequence[Mapping[str, Any]], flag: str) -> tuple[str, ...]:
@@ -189,7 +146,17 @@ def _take(
     """One annotator's rows into `out`."""
     # VStyle's files hold numbers, and what is none is skipped: a word there is no label.
     words = {**({} if "instruct_id" in ids else WORDS), **columns.words}
-    found = rater(name, [{**r, label: _number(r.get(label), words)} for r in rows], label, ids)
+    known = [] if "instruct_id" in ids else rows
+    said = {str(r.get(label)).strip().casefold() for r in known if isinstance(r.get(label), str)}
+    strange = sorted(w for w in said if w not in words and w not in NONE and _plain(w) is None)
+    if strange and said & words.keys() - columns.words.keys():
+        raise UsageError(
+            f"{path}: some labels in {label!r} are words that are known, others are not "
+            f"({', '.join(repr(w[:40]) for w in strange[:3])}); say what all stand for with --map {strange[0][:20]}=1."
+        )
+    found = rater(name, [_read(r, label, ids, words) for r in rows], label, ids)
+    if "instruct_id" not in ids:
+        _without_nan(found, label)
     if rows and not found.scores:
         seen = [str(r[label]) for r in rows if r.get(label) is not None]
         if seen and found.skipped.keys() <= {f"no number in {label}"}:
@@ -219,9 +186,79 @@ def _take(
         out.raters.append(found)
 
 
+def _read(
+    row: dict[str, Any], label: str, ids: tuple[str, ...], words: Mapping[str, float]
+) -> dict[str, Any]:
+    """A row with its label as a number, where it is one, and ids that are numbers without a point: 1.0 is 1."""
+    out = {**row, label: _number(row.get(label), words)}
+    for name in ids:
+        value = row.get(name)
+        if isinstance(value, float) and value.is_integer():
+            out[name] = int(value)
+        elif isinstance(value, str):
+            out[name] = value.strip() or None
+    return out
+
+
 def _number(value: Any, words: Mapping[str, float]) -> Any:
-    """A word as its number; anything else as it is."""
-    return words.get(value.strip().casefold(), value) if isinstance(value, str) else value
+    """A label as a number: a word that is known, "4/5" (4), "3,5" (3.5); anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    word = value.strip().casefold()
+    plain = _plain(word)
+    return words.get(word, value if plain is None else plain)
+
+
+def _plain(word: str) -> float | None:
+    """A number as people write it, None for anything else."""
+    if found := _OF.fullmatch(word):
+        word = found[1]
+    if _COMMA.fullmatch(word):
+        word = word.replace(",", ".")
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+def _without_nan(found: Rater, label: str) -> None:
+    """Leave out labels that are no numbers though they read as one."""
+    lacking = [k for k, v in found.scores.items() if not math.isfinite(v)]
+    for key in lacking:
+        del found.scores[key]
+    if lacking:
+        what = f"no number in {label}"
+        found.skipped[what] = found.skipped.get(what, 0) + len(lacking)
+
+
+def renamed(labels: Labels, known: Iterable[str]) -> None:
+    """Call samples as `known` does where the two spell numbers otherwise ("7.0", "007" and "7"), and tell it."""
+    held = set(known)
+    names: dict[str, str | None] = {}
+    for key in sorted(held):
+        if plain := _spelled(key):
+            names[plain] = None if plain in names else key
+    n, example = 0, ""
+    for rater_ in labels.raters:
+        for key in [k for k in rater_.scores if k not in held]:
+            name = names.get(_spelled(key))
+            if name is None or name in rater_.scores:
+                continue
+            rater_.scores[name] = rater_.scores.pop(key)
+            if key in rater_.abilities:
+                rater_.abilities[name] = rater_.abilities.pop(key)
+            for group in labels.groups.values():
+                if key in group:
+                    group[name] = group[key]
+            n, example = n + 1, f"{key!r} is {name!r}"
+    if n:
+        labels.told.append(f"{n} ids are matched as numbers ({example})")
+
+
+def _spelled(key: str) -> str:
+    """A whole number without point and leading zeros; "" for what is none."""
+    found = _WHOLE.fullmatch(key)
+    return found[1] if found else ""
 
 
 def mapping(given: Sequence[str] | None) -> dict[str, float]:

@@ -58,7 +58,7 @@ def text_of(page: book.Page) -> str:
     found = book.figures_of(page)
     where = " ".join(w for w in (page["task"], page["metric"]) if w)
     against = f" against {page['against']}" if page.get("against") else ""
-    head = f"{page['audit']}: {where or 'scores'} · {page['judge']}{against} · {page['n']} samples"
+    head = f"{page['audit']}: {where or 'scores'} · {page['judge']}{against} · {counted(page['n'], 'sample')}"
     out = [head, *(f"  {s}" for s in page["sentences"])]
     if "rho" in page:
         out += ["", _rho(page["rho"])]
@@ -75,6 +75,11 @@ def text_of(page: book.Page) -> str:
             table([_sample(s, sides) for s in shown]),
         ]
     return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in "\n".join(out))
+
+
+def counted(n: int, what: str) -> str:
+    """ "1 sample", "2 samples"."""
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def pivot(figures: Sequence[Figure]) -> str:

@@ -9,17 +9,8 @@ from typing import Any
 from evalkit.agreement import Agreement, Rater
 from evalkit.audit import book, people, versus
 from evalkit.audit.figures import SMALL
-from evalkit.audit.labels import (
-    ID_NAMES,
-    SCORE_NAMES,
-    Columns,
-    Labels,
-    column,
-    files_of,
-    mapping,
-    read_labels,
-    rows_of,
-)
+from evalkit.audit.labelfiles import column, files_of, rows_of
+from evalkit.audit.labels import ID_NAMES, SCORE_NAMES, Columns, Labels, mapping, read_labels, renamed
 from evalkit.audit.shelf import (
     Asked,
     Shelf,
@@ -70,6 +61,7 @@ def humans(args: argparse.Namespace) -> int:
         if len(judge.raters) != 1:
             raise UsageError(f"--scores {args.scores} holds {len(judge.raters)} files; give one judge's.")
         labels = read_labels(files_of(args.human), _columns(args, ids or judge.ids, words))
+        renamed(labels, judge.raters[0].scores)
         told += [*judge.told, *labels.told]
         subject = Verdicts("", "", judge.raters[0].name)
         pages.append(_page(subject, judge.raters[0], labels, {}, args, told))
@@ -85,6 +77,7 @@ def humans(args: argparse.Namespace) -> int:
     # Of a run, samples are matched by one id, whatever else the files hold.
     first = ids or (column(files[0], rows_of(files[0], []), ID_NAMES, "the sample's id", "--id"),)
     labels = read_labels(files, _columns(args, first, words))
+    renamed(labels, shelf.asked)
     told += labels.told
     for verdicts in shelf.headline(args.metric or ""):
         pages.append(_page(verdicts, _rater(verdicts, shelf, run), labels, shelf.asked, args, told, shelf))
@@ -134,7 +127,8 @@ def _page(
     if beyond:
         missing = sorted(theirs - judge.scores.keys())
         told.append(
-            f"{beyond} samples that people labelled have no verdict of the judge ({examples(missing)})"
+            f"{beyond} sample{'s' * (beyond != 1)} that people labelled have no verdict of the judge "
+            f"({examples(missing)})"
         )
     for why, n in judge.skipped.items():
         told.append(f"{judge.name}: {n} samples: {why}")

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from evalkit.agreement import averaged
 from evalkit.audit import book
-from evalkit.audit.labels import Columns, files_of, read_labels
+from evalkit.audit.labelfiles import files_of
+from evalkit.audit.labels import Columns, read_labels, renamed
 from evalkit.audit.looks import LOOKS, Finding, Seen
 from evalkit.audit.probes import ALTERS, SOUNDS, Alter, Ends, effect, position
 from evalkit.audit.shelf import Shelf, Verdicts, examples, open_run, shelf_of, tasks_of
@@ -59,6 +60,7 @@ def _people(args: argparse.Namespace, shelves: Mapping[str, Shelf], told: list[s
         return {}
     ids = tuple(i.strip() for i in (args.id or "").split(",") if i.strip())
     labels = read_labels(files_of(args.human), Columns(ids, args.label or ""))
+    renamed(labels, {i for s in shelves.values() for i in s.asked})
     told += labels.told
     mean = {k: v for k, v in averaged([r.scores for r in labels.raters]).items() if math.isfinite(v)}
     known = {i for s in shelves.values() for i in s.asked}

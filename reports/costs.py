@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.ledger import ASR, costs_of
 from evalkit.prices import money
+from evalkit.store import Run
 from evalkit.usage import in_words, short
 from reports.runs import RunView
 from reports.safe import visible
@@ -67,7 +68,10 @@ def priced(usd: float | None, unpriced: int, short_form: bool = False) -> str:
 
 
 def summary(folder: Path, results: Mapping[str, Any]) -> list[str]:
-    """For the end of a run: "judges: 1,234 calls (1,000 cached), 0.9M tokens, $0.41"; [] where nobody was asked."""
+    """For the end of a run: "judges: 1,234 calls (1,000 cached), 0.9M tokens, $0.41"; [] where nobody was asked.
+
+    Sums over all sessions on the directory, and says so where there were several.
+    """
     cost, out = costs_of(folder, results), []
     if rows := _judges(cost):
         told = ", ".join(
@@ -78,7 +82,10 @@ def summary(folder: Path, results: Mapping[str, Any]) -> list[str]:
         if calls > sum(r["cached"] + r["failed"] for r in rows):
             about = "about " if any(r["estimated"] for r in rows) else ""
             parts += [f"{about}{short(_tokens(rows))} tokens", priced(cost["usd"], cost["unpriced"])]
-        out.append(f"judges: {', '.join(parts)}")
+        run = Run(folder)
+        sessions = len(run.manifest().get("sessions") or ()) if run.exists else 1
+        often = f" (over {sessions:,} sessions)" if sessions > 1 else ""
+        out.append(f"judges: {', '.join(parts)}{often}")
     for row in cost.get("by_model") or ():
         if row["role"] == ASR:
             told = ", ".join(f"{row[k]:,} {k}" for k in ("cached", "failed") if row[k])

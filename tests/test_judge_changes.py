@@ -32,6 +32,8 @@ def test_another_judge_in_the_same_directory_is_said_and_its_asking_is_on_record
         second = bench.here(*words(bench, model.url, "openai/b", two.url))
         assert "results.json now holds verdicts of b x1 voicebench_open:own@" in second.err, second.said
         assert "instead of a x1 voicebench_open:own@" in second.err
+        assert "judges: 2 calls, 30 tokens, price unknown\n" in first.err
+        assert "judges: 4 calls, 60 tokens, price unknown (over 2 sessions)" in second.err
         moved = bench.here(*words(bench, model.url, "openai/b", one.url))
         assert f"the judge b is at {one.url} now and was at {two.url}" in moved.err, moved.said
         assert (
@@ -44,6 +46,16 @@ def test_another_judge_in_the_same_directory_is_said_and_its_asking_is_on_record
     [how] = told["tasks"][TASK]["judges"]
     assert how["signature"].startswith("b x1 ") and (how["votes"], how["max_tokens"]) == (1, 1024), told
     assert "Keep to the rubric" in how["system"] and "temperature" in how
+
+
+def test_a_wrong_model_and_a_wrong_address_of_a_judge_name_its_own_flag(bench: Bench) -> None:
+    bench.questions(1, "commoneval")
+    with mock_server() as model, mock_server(status=404, message="No such model.") as judge:
+        lost = bench.here(*words(bench, model.url, "openai/b", judge.url))
+        odd = bench.here(*words(bench, model.url, "openai/b", "localhost:8000"))
+    assert lost.code == odd.code == 2
+    assert "No such model. Check -J base_url" in lost.err, lost.said
+    assert "base_url must look like" in odd.err and "-M" not in odd.err, odd.said
 
 
 def test_what_an_endpoint_cannot_do_is_said(bench: Bench) -> None:

@@ -108,7 +108,7 @@ def http_error(
         return RunnerError(kind, f"the endpoint {what} (HTTP {status}){tail}", fatal=True)
     if status in (404, 405):
         message = (
-            f"HTTP {status} from {url}/chat/completions{tail}. "
+            f"HTTP {status} from {url}/chat/completions{tail.rstrip('.')}. "
             "Check -M base_url (most servers want it to end in /v1) "
             f"and the model name {model!r}"
         )

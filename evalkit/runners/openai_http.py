@@ -79,7 +79,7 @@ class ChatEndpoint(Endpoint):
 
 def _base(base_url: str) -> Base:
     return split_base(
-        base_url, example="http://host:port/v1 or https://host/v1", where="-M base_url or OPENAI_BASE_URL"
+        base_url, example="http://host:port/v1 or https://host/v1", where="base_url or OPENAI_BASE_URL"
     )
 
 

@@ -71,7 +71,7 @@ def load_distillmos() -> Scorer:
 def weights_file() -> Path:
     """The weights inside the package, after a look at their bytes. Raises WeightsError; imports nothing."""
     if missing := [m for m in ("torch", "distillmos", "xls_r_sqa") if find_spec(m) is None]:
-        raise WeightsError(f"not scored: {' and '.join(missing)} not installed: {INSTALL}")
+        raise WeightsError(f"not scored: {', '.join(missing)} not installed: {INSTALL}")
     spec = find_spec("distillmos")
     homes = spec.submodule_search_locations if spec is not None else None
     path = Path(next(iter(homes or [""]))) / WEIGHTS

@@ -152,13 +152,13 @@ def weights_path(option: str | None) -> Path:
             raise WeightsError('not scored: torch is not installed (pip install "evalkit[utmos]")') from exc
         given = str(hub_checkpoint(torch))
     if not given:
-        where = "utmos_weights or EVALKIT_UTMOS (neither is set)"
+        where = "-O utmos_weights or EVALKIT_UTMOS (neither is set)"
     elif Path(given).expanduser().is_file():
         return Path(given).expanduser()
     else:
         where = given
     raise WeightsError(
-        f"not scored: weights not found at {where}; write utmos_weights=hub to fetch them, or get "
+        f"not scored: weights not found at {where}; write -O utmos_weights=hub to fetch them, or get "
         "utmos_scripted.pt (Blinorot/UTMOS-PyTorch) or "
         'utmos22_strong_step7459_v1.pt (tarepan/SpeechMOS) and name it there (pip install "evalkit[utmos]")'
     )

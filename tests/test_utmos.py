@@ -116,7 +116,7 @@ def test_equal_to_torchaudio(rate: int, n: int, want: list[float]) -> None:
 
 def test_no_weights_anywhere() -> None:
     reason = str(judge().reason)
-    assert reason.startswith("weights: not scored: weights not found at utmos_weights or EVALKIT_UTMOS")
+    assert reason.startswith("weights: not scored: weights not found at -O utmos_weights or EVALKIT_UTMOS")
     assert 'pip install "evalkit[utmos]"' in reason
     assert Utmos().signature == "utmos22-strong@no-weights:sinc6-hann"
 

@@ -588,6 +588,21 @@ def test_identity_holds_what_decides_the_answers_and_no_secrets(monkeypatch: pyt
     assert OpenAIRunner("m", base_url="http://h/v1", concurrency="3").concurrency == 3
 
 
+def test_whatever_is_secret_in_address_and_body_is_taken_out_of_what_a_server_says_back() -> None:
+    """Proxies show the path they were asked for, with its query; servers quote a request that they don't take."""
+    body = '{"api_key": "in-the-body-1", "nested": [{"auth_token": "in-the-body-2"}], "min_tokens": 12345678}'
+    login = "http://somebody:pass%2Fword-1@host/v1?code=in-the-query-1&api-version=2024-08-01-preview"
+    endpoint = OpenAIRunner("m", base_url=login, extra_body=body).endpoint
+    said = "in-the-body-1 in-the-body-2 pass%2Fword-1 pass/word-1 in-the-query-1 c29tZWJvZHk6cGFzcy93b3JkLTE="
+    assert endpoint.redact(said) == "[key] [key] [key] [key] [key] [key]"
+    assert endpoint.redact("12345678 2024-08-01-preview") == "12345678 2024-08-01-preview"
+    assert (
+        OpenAIRunner("m", base_url="http://a-token-alone@host/v1").endpoint.redact("a-token-alone") == "[key]"
+    )
+    kept = OpenAIRunner("m", base_url=login, extra_body=body).identity()["extra_body"]
+    assert kept == {"api_key": "[hidden]", "nested": [{"auth_token": "[hidden]"}], "min_tokens": 12345678}
+
+
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [

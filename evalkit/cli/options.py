@@ -179,7 +179,7 @@ def default_out(model: str, what: str, identity: Mapping[str, object]) -> Path:
     return Path("runs") / f"{slug(model)}_{slug(what)}-{digest_of(dict(identity))[:6]}"
 
 
-SECRET = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
+SECRET = re.compile(r"key|token|secret|passw|auth(?!or)|cookie|credential|bearer", re.IGNORECASE)
 HARMLESS = re.compile(r"_env$|^max_(\w+_)?tokens$")
 HIDDEN = "(not recorded)"
 

@@ -24,6 +24,7 @@ from evalkit.runners.openai_options import (
     MOST_TOPS,
     Options,
     parse_options,
+    secrets_in,
     without_secrets,
 )
 from evalkit.runners.openai_reply import PCM_RATE, Choice, Reply, parse_reply, pcm_wav
@@ -59,6 +60,7 @@ def endpoint_of(model: str, options: Options) -> ChatEndpoint:
         api_key=options.api_key(),
         api_key_env=options.api_key_env,
         model=model,
+        secrets=secrets_in(options.extra_body),
         concurrency=options.concurrency,
         timeout=options.timeout,
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
-from urllib.parse import unquote
+from collections.abc import Iterable, Iterator
+from urllib.parse import parse_qsl, quote, unquote
 
 from evalkit.runners.http_endpoint import AGENT, MAX_REPLY_BYTES, Base, Endpoint, clean_key, split_base
 from evalkit.runners.openai_errors import http_error, redirect_error
+from evalkit.runners.openai_options import SECRET_LENGTH
 
 ROUTE = "/chat/completions"
 
@@ -20,6 +22,7 @@ class ChatEndpoint(Endpoint):
         api_key: bearer token; None sends none.
         api_key_env: where the key came from, for messages.
         model: for messages.
+        secrets: what else must show in no message and no reply: values in the body of requests.
         concurrency, timeout: see `Endpoint`.
 
     Raises:
@@ -33,6 +36,7 @@ class ChatEndpoint(Endpoint):
         api_key: str | None,
         api_key_env: str,
         model: str,
+        secrets: Iterable[str] = (),
         concurrency: int = 32,
         timeout: float = 300.0,
     ) -> None:
@@ -40,10 +44,10 @@ class ChatEndpoint(Endpoint):
         self.api_key_env = api_key_env
         self.model = model
         self._key = clean_key(api_key, api_key_env)
-        password = login.partition(":")[2]
+        base = _base(base_url)
         super().__init__(
-            _base(base_url),
-            secrets=(self._key or "", password, unquote(password)),
+            base,
+            secrets=(self._key or "", *_of_login(login), *_of_query(base.query), *secrets),
             concurrency=concurrency,
             timeout=timeout,
         )
@@ -92,6 +96,19 @@ def split_url(base_url: str) -> tuple[str, str, str]:
     base = _base(base_url)
     path = base.path.removesuffix(ROUTE)
     return base.origin + path, base.at(path + ROUTE), base.login
+
+
+def _of_login(login: str) -> Iterator[str]:
+    """What is secret of "user:password", in every spelling; of a user alone, who then is a token, the same."""
+    user, colon, password = login.partition(":")
+    yield from (secret := password if colon else user, unquote(secret), _b64(login) if login else "")
+
+
+def _of_query(query: str) -> Iterator[str]:
+    """What may be secret of a query string: every longer value, but of a version."""
+    for name, value in parse_qsl(query):
+        if "version" not in name.lower() and len(value) >= SECRET_LENGTH:
+            yield from (value, quote(value, safe=""))
 
 
 def _b64(login: str) -> str:

@@ -88,6 +88,13 @@ class Named:
             run_json("b x1 r:own@1a c@1"),
             "",
         ),  # written before judges were kept
+        (run_json("utmos22@no-weights:s"), run_json("utmos22@ab:s"), ""),
+        (
+            run_json("dnsmos:ultraeval@1", "x@1"),
+            run_json("dnsmos:microsoft@1", "x@1"),
+            "of dnsmos:microsoft@1 instead",
+        ),
+        (run_json("x@1"), run_json("x@1", "distillmos@2"), ""),  # one more, in nobody's place
         (run_json("b x1 r:own@1a c@1"), run_json("b x1 r:own@1a c@1,json"), "c@1,json instead of b x1"),
         (
             run_json("b x1 r:own@1a c@1", rubrics=("r:own@1a",)),

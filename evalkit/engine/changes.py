@@ -14,6 +14,7 @@ from evalkit.records import JSON
 _WORDING = re.compile(r"\S+:(?:(?:own|official|user)@[0-9a-f]+|as-recorded)")
 """A rubric in a judge's signature."""
 _DRAWN = re.compile(r",geval-(\d+)-samples")
+_NOBODY = re.compile(r"(?:^|\W)unbound x\d|@no-weights\b")
 _AS_JSON = re.compile(r",json\b")
 
 
@@ -34,12 +35,11 @@ def _identity(model: object) -> dict[str, JSON]:
 
 
 def sign(manifest: MutableMapping[str, Any], states: Sequence[TaskState]) -> None:
-    """Put into run.json who judges each task, by signature, and how the model is asked: what the digest in the
+    """Put into run.json who judges each task, by signature, and how a model is asked: what the digest in the
     signature is of. For when the judges know what their models can do."""
     for state in states:
-        asked = [j for j in state.plan.judges if _WORDING.search(j.signature)]
-        if told := [{"signature": j.signature, **_manner(j)} for j in asked]:
-            manifest["tasks"][state.name]["judges"] = told
+        told = [{"signature": j.signature, **_manner(j)} for j in state.plan.judges]
+        manifest["tasks"][state.name]["judges"] = told
 
 
 def _manner(judge: Judge) -> dict[str, JSON]:
@@ -84,9 +84,9 @@ def _instead(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _signed(entry: Mapping[str, Any]) -> list[str]:
-    """Signatures of judges who gave verdicts: somebody was bound, or the replies were recorded."""
-    signatures = (str(j["signature"]) for j in entry.get("judges") or ())
-    return sorted(s for s in signatures if not s.startswith("unbound "))
+    """Signatures of judges who could give verdicts: somebody was bound, weights were there."""
+    signatures = (str(j.get("signature")) for j in entry.get("judges") or () if isinstance(j, dict))
+    return sorted(s for s in signatures if not _NOBODY.search(s))
 
 
 def _wordless(judges: Sequence[str]) -> list[str]:
@@ -95,7 +95,7 @@ def _wordless(judges: Sequence[str]) -> list[str]:
 
 def _moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """A judge of the same name at another address: may be the same model on another machine, may be another."""
-    was_asked = {j["role"]: j for j in old.get("judges") or ()}
+    was_asked = {j.get("role"): j for j in old.get("judges") or () if isinstance(j, dict)}
     for now in new.get("judges") or ():
         role, before = now["role"], was_asked.get(now["role"]) or {}
         was, is_ = before.get("base_url"), now.get("base_url")
@@ -109,7 +109,8 @@ def _moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 def _lacking(new: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
     """What was asked of a judge that its endpoint can't do, or the verdict doesn't have."""
     options = new.get("options") or {}
-    signed = {n: j for n in names if (j := _signed(new["tasks"].get(n) or {}))}
+    judged = {n: _signed(new["tasks"].get(n) or {}) for n in names}
+    signed = {n: asked for n, js in judged.items() if (asked := [j for j in js if _WORDING.search(j)])}
     if options.get("judge_scoring") == "geval":
         if drawn := [n for n, js in signed.items() if any(_DRAWN.search(j) for j in js)]:
             yield (

@@ -53,7 +53,9 @@ def test_a_wrong_model_and_a_wrong_address_of_a_judge_name_its_own_flag(bench: B
     with mock_server() as model, mock_server(status=404, message="No such model.") as judge:
         lost = bench.here(*words(bench, model.url, "openai/b", judge.url))
         odd = bench.here(*words(bench, model.url, "openai/b", "localhost:8000"))
-    assert lost.code == odd.code == 2
+        torn = bench.here(*words(bench, model.url, "openai/b", judge.url, "-J", "extra_body={"))
+    assert lost.code == odd.code == torn.code == 2
+    assert "-J 'extra_body=" in torn.err and "-M" not in torn.err, torn.said
     assert "No such model. Check -J base_url" in lost.err, lost.said
     assert "base_url must look like" in odd.err and "-M" not in odd.err, odd.said
 
@@ -65,6 +67,25 @@ def test_what_an_endpoint_cannot_do_is_said(bench: Bench) -> None:
         done = bench.here(*words(bench, model.url, "openai/j", judge.url, *asked))
     assert "judge_scoring=geval: the endpoint tells no log-probabilities" in done.err, done.said
     assert f"judge_output=json changes nothing in {TASK}" in done.err
+
+
+def test_the_page_says_what_no_published_protocol_has(bench: Bench) -> None:
+    bench.questions(1, "commoneval")
+    page = bench.tmp / "a/report.html"
+    with mock_server() as model, mock_server(texts=["4"]) as judge:
+        given = [w for w in words(bench, model.url, "openai/j", judge.url) if w not in FAST]
+        bench.here(*given)
+        assert "weighted ratings" not in page.read_text() and "judged in JSON" not in page.read_text()
+        bench.here(*given, "-O", "judge_scoring=geval", "-O", "judge_output=json")
+    assert "weighted ratings" in page.read_text() and "judged in JSON" in page.read_text()
+
+
+def test_another_address_is_only_told_where_its_verdicts_still_count(bench: Bench) -> None:
+    bench.questions(1, "commoneval")
+    with mock_server() as model, mock_server(texts=["4"]) as one, mock_server(texts=["2"]) as two:
+        bench.here(*words(bench, model.url, "openai/b", one.url))
+        done = bench.here(*words(bench, model.url, "openai/b", two.url, "-O", "judge_votes=3"))
+    assert "was at" not in done.err and "b x3 " in done.err, done.said
 
 
 def run_json(*judges: str, protocol: str = "p", rubrics: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from evalkit.engine.session import Job
 from evalkit.engine.state import TaskState
 from evalkit.ledger import ASR
 from evalkit.prices import money
+from evalkit.records import JSON
 from evalkit.store import Run
 from evalkit.usage import REPLY_TOKENS, in_words, short
 
@@ -64,7 +65,7 @@ def headline(found: Ahead) -> str:
 def _money(rows: Sequence[Likely]) -> str:
     priced = [r.usd for r in rows if r.usd is not None]
     unknown = "price not known" if len(priced) < len(rows) else ""
-    known = f"\u2248 {money(sum(priced))}" if priced else ""
+    known = f"\u2248 {money(sum(priced))}".replace("\u2248 less", "less") if priced else ""
     return " and ".join(x for x in (known, unknown) if x)
 
 
@@ -84,6 +85,24 @@ def details(found: Ahead) -> Iterator[str]:
         yield f"asr {rows[0].model}: {told}"
     if found.rows:
         yield _assumed(found.rows)
+
+
+def as_json(found: Ahead) -> dict[str, JSON]:
+    """For --dry-run --json: a row per role and task, and sums; null where something isn't known."""
+    asked = [r for r in found.rows if r.role in JUDGES]
+    calls = None if any(r.calls is None for r in asked) else sum(r.calls or 0 for r in asked)
+    usd = None if any(r.usd is None for r in asked) else sum(r.usd or 0.0 for r in asked)
+    rows: list[JSON] = [
+        {
+            **{name: getattr(r, name) for name in ("role", "model", "task", "calls", "replies")},
+            "tokens": r.tokens.to_json(),
+            "audio_seconds": round(r.audio, 3),
+            "usd": r.usd if r.calls is not None else None,
+            "tables": list(r.tables),
+        }
+        for r in found.rows
+    ]
+    return {"dry_run": True, "calls": calls, "usd": usd if calls is not None else None, "rows": rows}
 
 
 def per_task(found: Ahead, task: str) -> str:

@@ -80,7 +80,10 @@ def _chat(
         return None
     flag = "-J" if role == "judge" else "-L"
     told = {k: v for k, v in given.items() if k not in PRICES}
-    model = make_chat(spec, told)
+    try:
+        model = make_chat(spec, told)
+    except UsageError as exc:  # the model's own options are named as of the model under test
+        raise UsageError(str(exc).replace("-M ", f"{flag} ")) from exc
     listed = prices.of(model.label)
     price = given_price(given, flag, listed) or listed
     chain: ChatModel = model

@@ -57,7 +57,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], states: Sequence[Tas
         old, new: run.json before and after.
     """
     names = [s.name for s in states]
-    return (*replaced(old, new, names), *_moved(old, new), *_lacking(new, names))
+    return (*replaced(old, new, names), *_moved(old, new, names), *_lacking(new, names))
 
 
 def replaced(old: Mapping[str, Any], new: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
@@ -93,13 +93,16 @@ def _wordless(judges: Sequence[str]) -> list[str]:
     return sorted(_WORDING.sub("", j) for j in judges)
 
 
-def _moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """A judge of the same name at another address: may be the same model on another machine, may be another."""
+def _moved(old: Mapping[str, Any], new: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
+    """A judge of the same name at another address, where verdicts from there still count: may be the same model on
+    another machine, may be another."""
+    before_and_now = [[_signed((m.get("tasks") or {}).get(n) or {}) for n in names] for m in (old, new)]
+    kept = {j for was, is_ in zip(*before_and_now, strict=True) for j in was if j in is_}
     was_asked = {j.get("role"): j for j in old.get("judges") or () if isinstance(j, dict)}
     for now in new.get("judges") or ():
         role, before = now["role"], was_asked.get(now["role"]) or {}
         was, is_ = before.get("base_url"), now.get("base_url")
-        if was and is_ and was != is_ and before.get("model") == now.get("model"):
+        if was and is_ and was != is_ and any(j.startswith(str(now["model"])) for j in kept):
             yield (
                 f"the {role} {now['model']} is at {is_} now and was at {was}: verdicts on record stand under the "
                 "same signature. If it is not the same model, score into another --out."

@@ -495,6 +495,11 @@ def test_dry_run_counts_before_anything_is_asked(bench: Bench) -> None:
         assert "judge gpt-4o-mini-2024-07-18: at most 3 calls (9 replies), \u2248 " in done.err
         assert "Table 2: at most 3 calls" in done.err and "assumed: " in done.err
         assert not (bench.tmp / "a").exists()
+        told = json.loads(bench.here(*words, "--json").out)
+        assert (told["dry_run"], told["calls"]) == (True, 3) and 0 < told["usd"] < 0.01
+        [row] = told["rows"]
+        assert (row["role"], row["task"], row["calls"], row["replies"]) == ("judge", "voicebench/sd-qa", 3, 9)
+        assert row["usd"] == told["usd"] and row["tokens"]["input"] > 0 and "2" in row["tables"]
         unknown = bench.here(*words, "-J", "price_in=1")
         assert unknown.code == 0
         nobody = bench.here(*openai(model.url, "--task", TASK, "--out", bench.tmp / "a", "--dry-run"))
@@ -567,6 +572,7 @@ def test_score_dry_run_writes_and_asks_nothing(bench: Bench) -> None:
         dry = bench.here(*words, "--dry-run")
         assert dry.code == 0 and judge.requests() == 0 and not (bench.tmp / "a").exists(), dry.said
         assert "judge calls \u2248 1, " in dry.err and "dry run: nothing was sent" in dry.err
+        assert json.loads(bench.here(*words, "--dry-run", "--json").out)["calls"] == 1
         done = bench.here(*words)
         assert "judge calls \u2248 1, " in done.err and "judges: 1 call, 15 tokens" in done.err, done.said
 

@@ -152,7 +152,7 @@ def add_output(p: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--out", metavar="DIR", help="run directory (default: runs/<model>_<suite or tasks>-<hash>)"
     )
-    group.add_argument("--json", action="store_true", help="print results.json instead of a table")
+    group.add_argument("--json", action="store_true", help="print results.json (of a dry run: what is ahead)")
     group.add_argument("--no-report", action="store_true", help="write no HTML and CSV")
     group.add_argument(
         "--progress", choices=("auto", "bars", "lines", "none"), default="auto", help="how progress is shown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -11,10 +12,11 @@ from pathlib import Path
 
 from evalkit import __version__
 from evalkit.cli import options
-from evalkit.cli.forecast import details, forecast, headline, per_task
+from evalkit.cli.forecast import as_json, details, forecast, headline, per_task
 from evalkit.cli.summary import conclude, warm_up
 from evalkit.cli.wording import check_complete
 from evalkit.config import cache_dir
+from evalkit.engine.estimate import Ahead
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
 from evalkit.engine.session import Job, execute, plans_for
@@ -34,7 +36,9 @@ def call(args: argparse.Namespace) -> int:
     job = prepare(args)
     if args.dry_run:
         # Of the hub, looking would be a download.
-        announce(job, dry=True, states=plans_for(job) if job.data.data_dir is not None else ())
+        coming = announce(job, dry=True, states=plans_for(job) if job.data.data_dir is not None else ())
+        if args.json:
+            print(json.dumps(as_json(coming)))
         return 0
     if not args.resume and (job.out / "run.json").exists():
         raise UsageError(
@@ -164,7 +168,7 @@ def prepare(args: argparse.Namespace) -> Job:
     )
 
 
-def announce(job: Job, *, dry: bool = False, states: Sequence[TaskState] = ()) -> None:
+def announce(job: Job, *, dry: bool = False, states: Sequence[TaskState] = ()) -> Ahead:
     """Say what will happen and what it will cost, before it happens. `states` are the opened tasks, for --dry-run."""
     coming = forecast(job, states)
     cost = f" · {told}" if (told := headline(coming)) else ""
@@ -189,6 +193,7 @@ def announce(job: Job, *, dry: bool = False, states: Sequence[TaskState] = ()) -
         for line in details(coming):
             print(f"  {line}", file=sys.stderr)
         print("dry run: nothing was sent and nothing written.", file=sys.stderr)
+    return coming
 
 
 def unbound(tasks: Sequence[Task], protocol: str | None, roles: Roles) -> list[str]:

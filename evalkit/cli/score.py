@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from evalkit import __version__
 from evalkit.cli import options
-from evalkit.cli.forecast import details, forecast, headline
+from evalkit.cli.forecast import as_json, details, forecast, headline
 from evalkit.cli.run import asking, data_options, overalls_of, reading, unbound
 from evalkit.cli.summary import conclude
 from evalkit.cli.wording import check_complete
@@ -113,7 +114,10 @@ def _score(args: argparse.Namespace, asked: _Call) -> int:
     waits = any(_waits(t, given[t.name], roles, args.protocol) for t in tasks)
     if args.dry_run or waits:
         answers = {name: len(g.predictions.index) for name, g in given.items()}
-        _announce(job, forecast(job, answers=answers), dry=args.dry_run)
+        coming = forecast(job, answers=answers)
+        _announce(job, coming, dry=args.dry_run)
+        if args.dry_run and args.json:
+            print(json.dumps(as_json(coming)))
     if args.dry_run:
         return 0
     outcome = (score_with_models if waits else score_file)(job, given)

@@ -9,19 +9,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from evalkit.errors import UsageError
+
 
 def cache_dir() -> Path:
     """The folder for weights and caches; not created here."""
     if given := os.environ.get("EVALKIT_CACHE"):
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "evalkit"
+        return _at_home(given, "EVALKIT_CACHE")
+    return _at_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "EVALKIT_CACHE") / "evalkit"
 
 
 def config_dir() -> Path:
     """The folder for what the user sets up once (prompts, prices); not created here."""
     if given := os.environ.get("EVALKIT_CONFIG"):
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "evalkit"
+        return _at_home(given, "EVALKIT_CONFIG")
+    return _at_home(os.environ.get("XDG_CONFIG_HOME") or "~/.config", "EVALKIT_CONFIG") / "evalkit"
+
+
+def _at_home(path: str, name: str) -> Path:
+    """The path, a leading "~" put right. Raises UsageError where nobody knows the home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as exc:
+        raise UsageError(f"where is home ({path})? HOME is not set; set it, or {name} to a folder") from exc
 
 
 def offline() -> bool:

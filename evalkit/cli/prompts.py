@@ -176,6 +176,7 @@ def wanted() -> list[Wanted]:
 
 def bring(paths: Sequence[str], *, json_out: bool) -> int:
     """Look for official texts below these paths and store them. 0: found some; 1: none. Raises UsageError."""
+    store.folder()  # before anything is looked for: somebody has to know where it is
     looked = search([Path(p) for p in paths], wanted())
     state = {f.sha256: "imported" if store.keep(f.text) else "already there" for f in looked.found.values()}
     missing = [w for w in wanted() if _state(w.sha256) != "ok"]

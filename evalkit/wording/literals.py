@@ -20,7 +20,15 @@ from typing import Any
 
 _TRIPLE = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
 _PREFIX = re.compile(r"[A-Za-z]{0,3}")
+_F_STRING = re.compile(r"[A-Za-z]?[fF]")
 _TRIVIA = (tokenize.NL, tokenize.COMMENT, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+SOURCE_LIMIT = 1 << 20
+"""Characters of Python that are parsed: a syntax tree takes some hundred times the memory of its source. A longer file
+holds data; it is searched for triple quotes alone."""
+_BRACES_LIMIT = 4_000_000_000
+"""Braces times characters of Python that is parsed: in Python 3.11, an f-string of n expressions takes n * n steps."""
+_TEXT_LIMIT = 100_000
+"""Characters of a text put together from others; no prompt is longer, and a join of joins may be of any length."""
 _CANT = (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError)
 
 
@@ -57,6 +65,11 @@ def literals(name: str, data: bytes) -> Iterator[Literal]:
 
 def _python(source: str) -> Iterator[Literal]:
     """String constants of a module, at any depth, and its f-strings both as written and with their braces left."""
+    if len(source) > SOURCE_LIMIT:
+        return
+    if source.count("{") * len(source) > _BRACES_LIMIT:
+        yield from _tokens(source)
+        return
     try:
         tree = ast.parse(source)
     except _CANT:
@@ -83,7 +96,8 @@ def _folded(node: ast.AST, depth: int = 0) -> str | None:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         left = _folded(node.left, depth + 1)
         right = _folded(node.right, depth + 1) if left is not None else None
-        return None if left is None or right is None else left + right
+        short = left is not None and right is not None and len(left) + len(right) <= _TEXT_LIMIT
+        return left + right if short else None  # type: ignore[operator]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.keywords:
         return _method(node.func, node.args, depth + 1)
     return None
@@ -100,8 +114,10 @@ def _method(func: ast.Attribute, args: list[ast.expr], depth: int) -> str | None
     if func.attr in ("strip", "lstrip", "rstrip") and not args:
         return str(getattr(on, func.attr)())
     if func.attr == "join" and len(args) == 1 and isinstance(args[0], ast.List | ast.Tuple):
-        parts = [_folded(e, depth) for e in args[0].elts]
-        return None if None in parts else on.join(p for p in parts if p is not None)
+        folded = [_folded(e, depth) for e in args[0].elts]
+        parts = [p for p in folded if p is not None]
+        length = len(on) * len(parts) + sum(map(len, parts))
+        return on.join(parts) if len(parts) == len(folded) and length <= _TEXT_LIMIT else None
     return None
 
 
@@ -164,7 +180,7 @@ def _tokens(source: str) -> Iterator[Literal]:
     line = 0
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
-            if token.type == tokenize.STRING:
+            if token.type == tokenize.STRING and not _F_STRING.match(token.string):
                 line = line if run else token.start[0]
                 run.append(token.string)
             elif run and token.type not in _TRIVIA:
@@ -207,14 +223,16 @@ def _yaml(source: str) -> Iterator[Literal]:
 def _json(source: str) -> Iterator[Literal]:
     """Every string of a JSON document, or of each line of one; lists of strings also joined (notebooks)."""
     try:
-        documents = [(0, json.loads(source))]
+        documents: list[tuple[int, Any]] = [(0, json.loads(source))]
     except (ValueError, RecursionError):
         documents = []
         for number, line in enumerate(source.splitlines(), 1):
             try:
-                documents.append((number, json.loads(line)))
+                value = json.loads(line)
             except (ValueError, RecursionError):
                 continue
+            if isinstance(value, str | dict | list):
+                documents.append((number, value))
     stack = [(number, "", value) for number, value in documents]
     while stack:
         number, name, value = stack.pop()

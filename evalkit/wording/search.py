@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalkit.wording.literals import literals
+from evalkit.wording.literals import SOURCE_LIMIT, literals
 from evalkit.wording.trees import FILE_LIMIT, Seen, files_below
 from evalkit.wording.wanted import Digests, Wanted
+
+TIME_LIMIT = 600.0
+"""Seconds that a search goes on; a toolkit takes a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Search:
     found: dict[str, Found] = field(default_factory=dict)
     files: int = 0
     large: int = 0
+    unparsed: int = 0
     unreadable: list[str] = field(default_factory=list)
     cut_off: str = ""
 
@@ -40,6 +45,8 @@ class Search:
         out = [self.cut_off] if self.cut_off else []
         if self.large:
             out.append(f"{self.large:,} files over {FILE_LIMIT >> 20} MiB were not read")
+        if self.unparsed:
+            out.append(f"{self.unparsed:,} Python files over {SOURCE_LIMIT >> 20} MiB were searched in part")
         if self.unreadable:
             out.append(f"{len(self.unreadable):,} files can't be read, e.g. {self.unreadable[0]}")
         return out
@@ -54,6 +61,7 @@ def search(paths: Sequence[Path], wanted: Iterable[Wanted]) -> Search:
     from tqdm import tqdm
 
     digests, out, found = Digests(wanted), Search(), dict[str, Found]()
+    end = time.monotonic() + TIME_LIMIT
     for path in paths:
         seen = Seen()
         bar = tqdm(
@@ -61,9 +69,15 @@ def search(paths: Sequence[Path], wanted: Iterable[Wanted]) -> Search:
         )
         for name, data in bar:
             _look(_printable(name), name, data, digests, found)
+            out.unparsed += name.lower().endswith((".py", ".pyi")) and len(data) > SOURCE_LIMIT
+            if time.monotonic() > end:
+                seen.cut_off = seen.cut_off or f"stopped after {TIME_LIMIT / 60:g} minutes; name a part of it"
+                break
         out.files, out.large = out.files + seen.files, out.large + seen.large
         out.unreadable += map(_printable, seen.unreadable)
         out.cut_off = out.cut_off or seen.cut_off
+        if time.monotonic() > end:
+            break
     out.found = {sha256: found[sha256] for sha256 in digests.wanted if sha256 in found}
     return out
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from evalkit.config import config_dir
 from evalkit.errors import UsageError
 
+_MOST = 1 << 20
+"""Bytes of a file that may be a prompt."""
 _NAME = re.compile(r"([0-9a-f]{64})\.txt")
 
 
@@ -41,7 +44,9 @@ def read(sha256: str) -> str | None:
     """
     path = path_of(sha256)
     try:
-        data = path.read_bytes()
+        found = path.stat()
+        # Never opened: a pipe would wait for ever, and what is that long is no prompt.
+        data = path.read_bytes() if stat.S_ISREG(found.st_mode) and found.st_size <= _MOST else b""
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
@@ -51,7 +56,10 @@ def read(sha256: str) -> str | None:
             f"the imported prompt {path} was altered: it no longer has the sha256 of its name. "
             "Delete it and import it again: run_eval.py prompts import PATH"
         )
-    return data.decode("utf-8")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise Altered(f"the file {path} is no imported prompt: it holds no text. Delete it") from exc
 
 
 def keep(text: str) -> bool:

@@ -5,6 +5,9 @@ Links lead nowhere, version control is left out, and there is an end to what is 
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import stat
 import tarfile
@@ -13,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 from evalkit.errors import UsageError
 
@@ -23,6 +27,10 @@ BYTES_LIMIT = 2 << 30
 """Of one path; of an archive, unpacked."""
 SKIPPED = frozenset((".git", ".hg", ".svn", "__pycache__", "node_modules"))
 ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+_BROKEN = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, ValueError)
+"""What unpacking something broken raises."""
 
 
 @dataclass
@@ -98,10 +106,8 @@ def _archive(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
     members = _zip if path.name.lower().endswith((".zip", ".whl")) else _tar
     try:
         yield from members(path, seen)
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, ValueError) as exc:
+    except _BROKEN as exc:
         raise UsageError(f"the archive {str(path)!r} can't be read ({_why(exc)})") from exc
-    except (RuntimeError, NotImplementedError) as exc:  # a password, an unknown method
-        raise UsageError(f"the archive {str(path)!r} can't be unpacked ({_why(exc)})") from exc
 
 
 def _wanted(name: str) -> bool:
@@ -116,8 +122,16 @@ def _zip(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
             if member.file_size > FILE_LIMIT:
                 seen.large += 1
                 continue
-            with archive.open(member) as file:
-                data = file.read(FILE_LIMIT + 1)
+            try:
+                with archive.open(member) as file:
+                    data = file.read(FILE_LIMIT + 1)
+            except (
+                *_BROKEN,
+                RuntimeError,
+                NotImplementedError,
+            ):  # the last two: a password, an unknown method
+                seen.unreadable.append(member.filename)
+                continue
             if len(data) > FILE_LIMIT:
                 seen.large += 1
             elif seen.full(len(data)):
@@ -128,7 +142,7 @@ def _zip(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
 
 def _tar(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
     passed = 0
-    with tarfile.open(path, "r:*") as archive:
+    with _unpacked(path) as file, _tar_file(_Sober(file)) as archive:
         for member in archive:
             passed += max(member.size, 0)
             if passed > BYTES_LIMIT:  # what is passed over has to be unpacked, too
@@ -139,11 +153,39 @@ def _tar(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
             if member.size > FILE_LIMIT:
                 seen.large += 1
                 continue
-            file = archive.extractfile(member)
-            data = file.read(FILE_LIMIT + 1) if file is not None else b""
+            content = archive.extractfile(member)
+            data = content.read(FILE_LIMIT + 1) if content is not None else b""
             if seen.full(len(data)):
                 return
             yield member.name, data
+
+
+def _tar_file(file: Any) -> tarfile.TarFile:
+    return tarfile.open(fileobj=file, mode="r:")
+
+
+def _unpacked(path: Path) -> Any:
+    """The tar file's bytes, whatever it is compressed with; by its first bytes, as `tarfile` goes about it."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    for magic, opened in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open)):
+        if start.startswith(magic):
+            return opened(path, "rb")
+    return path.open("rb")
+
+
+class _Sober:
+    """A file that isn't read more of at once than a file may hold: `tarfile` reads long names whole, of any length."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        """Raises ValueError for a size that no header has."""
+        if not 0 <= size <= FILE_LIMIT + tarfile.RECORDSIZE:
+            raise ValueError(f"a header of {size:,} bytes")
+        return self._file.read(size)
 
 
 def _why(exc: Exception) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from evalkit.audit import book
 from evalkit.audit.figures import Figure
 from evalkit.audit.shelf import told_apart
-from evalkit.audit.words import BY_SUBSET, PAIRS, SIDES, columns, label, notes, rows, span, written
+from evalkit.audit.words import BY_SUBSET, PAIRS, SIDES, amount, columns, label, notes, rows, span
 from evalkit.records import JSON
 from reports.runs import RunView
 
@@ -115,7 +115,7 @@ def _value(figure: Figure | None) -> Value | None:
     """A figure as a cell; a bar where the statistic has ends of its own (0 to 1, or -1 to 1)."""
     if figure is None:
         return None
-    text, between = written(figure.value), span(figure)
+    text, between = amount(figure), span(figure)
     if figure.value is None:
         return Value("–")
     signed = figure.statistic in _SIGNED or figure.statistic.startswith("length_")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,9 +63,9 @@ def length(seen: Sequence[Seen], draws: int = DRAWS) -> Finding:
         why = why_not(scores, lengths, ("the judge", "their length"))
         rho = resampled("length_spearman", spearman, (scores, lengths), why, "", draws)
         figures = [replace(rho, subset="length")]
-        figures += [
-            replace(f, subset=f"length, quartile {k}") for k, f in enumerate(_quartiles(seen, draws), 1)
-        ]
+        parts = list(_quartiles(seen, draws))
+        what = "quartile" if len(parts) == 4 else "part"
+        figures += [replace(f, subset=f"length, {what} {k}") for k, f in enumerate(parts, 1)]
         labelled = [s for s in seen if s.human is not None]
         if labelled:
             figures.append(replace(_partial(labelled, draws), subset="length"))
@@ -89,14 +90,17 @@ def _length_told(figures: Sequence[Figure]) -> str:
 
 
 def _quartiles(seen: Sequence[Seen], draws: int) -> Iterable[Figure]:
-    """Mean score of the shortest quarter of the answers to the longest."""
+    """Mean score of the shortest quarter of the answers to the longest; answers of one length stay together."""
     order = sorted(seen, key=lambda s: (len(s.answer), s.sample))
     if len(order) < 4 * ENOUGH:
         return
-    cuts = [round(k * len(order) / 4) for k in range(5)]
+    lengths = [len(s.answer) for s in order]
+    cuts = [*sorted({bisect_left(lengths, lengths[round(k * len(order) / 4)]) for k in range(4)}), len(order)]
+    if len(cuts) < 3:  # all of one length
+        return
     for a, b in pairwise(cuts):
         part = order[a:b]
-        note = f"{len(part[0].answer)} to {len(part[-1].answer)} characters"
+        note = f"{lengths[a]} to {lengths[b - 1]} characters"
         yield mean_of("mean_score", [s.score for s in part], note, draws)
 
 

@@ -68,6 +68,12 @@ def written(value: float | None, decimals: int = 3) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+def amount(figure: Figure) -> str:
+    """A figure's value; a chance too small to be written with the decimals as "< 0.001"."""
+    tiny = figure.statistic == "p_value" and figure.value is not None and 0 <= figure.value < 0.0005
+    return "< 0.001" if tiny else written(figure.value)
+
+
 def span(figure: Figure, decimals: int = 3) -> str:
     """The interval in brackets, "" without one."""
     return f"[{written(figure.ci[0], decimals)}, {written(figure.ci[1], decimals)}]" if figure.ci else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from evalkit.audit import book
 from evalkit.audit.figures import Figure
-from evalkit.audit.words import BY_SUBSET, PAIRS, SIDES, columns, label, notes, rows, span, written
+from evalkit.audit.words import BY_SUBSET, PAIRS, SIDES, amount, columns, label, notes, rows, span
 from evalkit.cli.listing import table
 
 LISTED = 8
@@ -117,7 +117,7 @@ def flat(figures: Sequence[Figure]) -> str:
 
 
 def _cell(figure: Figure | None) -> str:
-    return "" if figure is None else f"{written(figure.value)} {span(figure)}".strip()
+    return "" if figure is None else f"{amount(figure)} {span(figure)}".strip()
 
 
 def _rho(found: Mapping[str, Any]) -> str:

@@ -146,6 +146,26 @@ def test_models_that_think_first_go_hardly_over() -> None:
     assert 10 <= model.asked <= 12 and budget.spent <= 10.0 + 0.9 and refusals(found) == 64 - model.asked
 
 
+def test_votes_that_are_asked_for_one_by_one_are_reckoned_with() -> None:
+    """An endpoint that gives one reply at a time bills what was sent as often as there are votes."""
+
+    class Single(Model):
+        async def chat(self, request: ChatRequest) -> ChatReply:
+            reply = await super().chat(request)
+            usage = {"prompt_tokens": 104 * request.n, "completion_tokens": 5 * request.n}
+            return replace(reply, texts=("4",) * request.n, usage=usage)
+
+    model, budget = Single(), Budget(10.0)
+
+    async def many() -> list[Any]:
+        thrifty = Budgeted(model, budget, DEAR)
+        asking = replace(ASK, n=20)
+        return await asyncio.gather(*(thrifty.chat(asking) for _ in range(32)), return_exceptions=True)
+
+    found = asyncio.run(many())
+    assert model.asked == 4 and budget.spent <= 10.0 and refusals(found) == 28
+
+
 def test_two_judges_share_one() -> None:
     one, two, budget = Model(), Model(), Budget(4, calls=True)
     ask(Budgeted(one, budget, None), 3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from evalkit.chat import ChatReply, ChatRequest
@@ -61,17 +61,18 @@ class Budget:
         raise UsageError(f"--judge-budget is USD (2.50) or requests (1000calls), not {text[:40]!r}.")
 
     @asynccontextmanager
-    async def spending(self, likely: float, most: float) -> AsyncIterator[Bill]:
-        """Within, a request is made that costs `likely` USD, and hardly more than `most`; its bill says how much.
+    async def spending(self, costs: Callable[[], tuple[float, float]]) -> AsyncIterator[Bill]:
+        """Within, a request is made that costs what is likely, in USD, and hardly more than the most, as `costs` says
+        by then; its bill says how much it was.
 
         Waits while requests under way leave no room for the most; one alone needs room for what is likely.
 
         Raises:
             RunnerError: "budget", when it doesn't fit any more. From then on nothing does.
         """
-        if self.calls:
-            likely = most = 1.0
+        most = 0.0
         while not self.over:
+            likely, most = (1.0, 1.0) if self.calls else costs()
             if self.spent + likely > self.limit + 1e-12:
                 self.over = self._told(likely)
                 self._wake()
@@ -131,11 +132,13 @@ class Budgeted(Wrapped):
         super().__init__(model)
         self.budget, self.price = budget, price
         self._replies = self._came_out = self._longest = 0
+        self._swollen: dict[int, tuple[int, float, float]] = {}
 
-    def _costs(self, request: ChatRequest) -> tuple[float, float]:
+    def _costs(self, request: ChatRequest, sent: Tokens) -> tuple[float, float]:
         """USD that a request is likely to cost, and at most: what it sends, and as much back as replies had so far.
 
-        While there was none, one may be long: models that think first write a thousand tokens and more.
+        While there was none, one may be long: models that think first write a thousand tokens and more. And each vote
+        may be asked for on its own: not every endpoint gives several replies to what is sent once.
         """
         if self.price is None:
             return 0.0, 0.0
@@ -144,19 +147,35 @@ class Budgeted(Wrapped):
         longest: float = min(LONG_REPLY, limit)
         if self._replies:
             usual, longest = self._came_out / self._replies, self._longest
-        sent = sent_tokens(request, self.price.audio_rate)
-        usd = [self.price.usd(sent + Tokens(output=round(out * request.n))) for out in (usual, longest)]
+        usual_sent, most_sent = self._swell(request.n)
+        ways = ((usual_sent, usual), (most_sent, longest))
+        usd = [self.price.usd(_times(sent, k) + Tokens(output=round(out * request.n))) for k, out in ways]
         return usd[0], max(usd)
+
+    def _swell(self, n: int) -> tuple[float, float]:
+        """By how much more is billed of what requests for n replies send than we reckon: as a rule, and at most."""
+        if n not in self._swollen:
+            return 1.0, float(n)
+        k, total, most = self._swollen[n]
+        return total / k, most
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Ask. Raises `RunnerError` as the model does, and of kind "budget"."""
-        async with self.budget.spending(*self._costs(request)) as bill:
+        rate = self.price.audio_rate if self.price is not None else 0.0
+        sent = sent_tokens(request, rate)
+        async with self.budget.spending(lambda: self._costs(request, sent)) as bill:
             reply: ChatReply = await self.model.chat(request)
-            rate = self.price.audio_rate if self.price is not None else 0.0
             count = tokens_of(reply.usage) or estimated(request, reply, rate)
             bill.usd = self.price.usd(count) if self.price is not None else 0.0
             replies = max(1, len(reply.texts))
             self._replies += replies
             self._came_out += count.output
             self._longest = max(self._longest, -(-count.output // replies))
+            billed = count.input / max(1, sent.input)
+            k, total, most = self._swollen.get(request.n, (0, 0.0, 0.0))
+            self._swollen[request.n] = k + 1, total + billed, max(most, billed)
         return reply
+
+
+def _times(sent: Tokens, k: float) -> Tokens:
+    return Tokens(input=round(sent.input * k), audio_input=round(sent.audio_input * k))

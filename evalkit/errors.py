@@ -16,6 +16,7 @@ class RunnerError(Exception):
         retryable: try again (rate limit, server error, lost connection)?
         retry_after: seconds the server asked us to wait, if it did.
         fatal: no other request can succeed either (bad key, unreachable endpoint): stop the run.
+        unsent: refused before anything was sent (a limit on audio, a file that can't be read): no call was made.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class RunnerError(Exception):
         retryable: bool = False,
         retry_after: float | None = None,
         fatal: bool = False,
+        unsent: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -33,6 +35,7 @@ class RunnerError(Exception):
         self.retryable = retryable
         self.retry_after = retry_after
         self.fatal = fatal
+        self.unsent = unsent
         self.attempts = 1
 
 

@@ -168,6 +168,7 @@ def test_audio_beyond_a_limit_is_not_sent_and_told(
         assert (len(fake.paths), mock.requests()) == (0, 0), "nothing was sent, and nothing retried"
         assert set(result(bench.tmp / "a", EN)["reasons"]) == {code}
         assert option.partition("=")[0] in done.err
+        assert "judges: " not in done.err and not (bench.tmp / "a/calls.jsonl").exists(), "no call, no cost"
         assert score(bench, path, EN, *live).code == 0, "with the limit lifted it is judged"
 
 

@@ -100,7 +100,7 @@ class MeteredChat(Wrapped):
         try:
             reply: ChatReply = await self.model.chat(request)
         except RunnerError as error:
-            if error.kind != BUDGET:  # then nobody was asked
+            if error.kind != BUDGET and not error.unsent:  # else nobody was asked
                 self._note(request, started, None, error.kind)
             raise
         except asyncio.CancelledError:

@@ -55,12 +55,14 @@ class AudioLimits:
                 f"{whose}: the audio is {fmt or 'in an unknown container'}, the model takes "
                 f"{', '.join(self.formats)}: convert the data, or set audio_formats if it takes more; "
                 "nothing was sent",
+                unsent=True,
             )
         if self.max_seconds is not None and seconds is not None and seconds > self.max_seconds:
             raise RunnerError(
                 "audio-too-long",
                 f"{whose}: the audio lasts {seconds:.2f} s, the limit is {self.max_seconds:g} s: raise "
                 "max_audio_seconds if the model takes more, or bind a model that does; nothing was sent or cut",
+                unsent=True,
             )
         self._fits(f"{whose}: the audio", size, "max_audio_mb")
 
@@ -74,6 +76,7 @@ class AudioLimits:
                 "audio-too-large",
                 f"{what} has {_mb(size)} MB, the limit is {_mb(self.max_bytes)} MB: raise {option} "
                 "if the model takes more, or send a smaller format; nothing was sent or cut",
+                unsent=True,
             )
 
     def to_json(self) -> dict[str, Any]:

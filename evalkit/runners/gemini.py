@@ -91,6 +91,7 @@ class _Client:
                 f"{whose}: the request with its audio has {size / 1e6:.1f} MB, a Gemini request takes "
                 f"{INLINE_BYTES / 1e6:g} MB: leave out upload=never, so that it goes through the File API; "
                 "nothing was sent or cut",
+                unsent=True,
             )
         return False
 

@@ -54,7 +54,7 @@ async def pieces_of(audios: Sequence[Audio], limits: AudioLimits, whose: str) ->
         try:
             out.append(await asyncio.to_thread(_piece, audio, limits))
         except (AudioError, OSError) as exc:
-            raise RunnerError("bad-audio", f"{whose}: {exc}") from exc
+            raise RunnerError("bad-audio", f"{whose}: {exc}", unsent=True) from exc
         sent = out[-1].sent
         limits.check(whose, fmt=sent.format, seconds=sent.seconds, size=len(out[-1].data))
     if len(out) > 1:

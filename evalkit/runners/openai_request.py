@@ -84,7 +84,7 @@ async def encode_parts(audios: Sequence[Audio], options: Options, whose: str) ->
             options.limits.check(whose, fmt=ready.format, seconds=sent.seconds, size=len(ready.data))
             out.append(ready)
         except (AudioError, OSError) as exc:
-            raise RunnerError("bad-audio", f"{whose}: {exc}") from exc
+            raise RunnerError("bad-audio", f"{whose}: {exc}", unsent=True) from exc
     return out
 
 

@@ -21,7 +21,7 @@ SAMPLE_COLUMNS = (
     *("task", "sample_id", "question", "target", "text", "transcript", "audio"),
     *("error_kind", "error_message", "seconds_sent", "n_sent", "cached"),
 )
-SCORE_COLUMNS = ("task", "sample_id", "metric", "value", "judge", "reason", "touched")
+SCORE_COLUMNS = ("task", "sample_id", "metric", "value", "judge", "counted", "reason", "touched", "replies")
 _COPIED = (
     *("label", "unit", "primary", "higher_is_better", "n", "n_scored", "n_unscored", "n_errors", "n_pending"),
     *("withheld", "meaningful", "ci_method", "signature"),
@@ -40,7 +40,9 @@ class Frames:
         samples: one row per sample: the response that counts, what it answers, what was sent. `audio` is
             the absolute path of the spoken answer; `seconds_sent` is NaN-free and 0 where no audio went.
         scores: one row per (sample, metric, judge) verdict on that response; `value` is NaN when unscored
-            and `reason` says why. Segment counts, where a metric has them, are columns "counts_NAME".
+            and `reason` says why. `counted` is true for the judge whose verdicts results.json holds; `replies` are
+            the words of a model that judged, a list of votes, else None. Segment counts, where a metric has them,
+            are columns "counts_NAME".
         results: one row per number of results.json, overalls last (metric "overall"); values, intervals
             and bounds on the printed scale. Empty when the run has no results yet.
     """
@@ -65,15 +67,17 @@ def load(run_dir: str | Path) -> Frames:
         raise UsageError(f"{run.root} is not a run directory (it has no {MANIFEST}).")
     samples: list[dict[str, Any]] = []
     scores: list[dict[str, Any]] = []
+    results = run.results() if (run.root / RESULTS).is_file() else {}
     for name in _tasks(run.root):
         files = run.task(name)
         samples += _samples(files)
-        scores += _scores(files, files.marks())
-    results = run.results() if (run.root / RESULTS).is_file() else {}
+        scores += _scores(files, files.marks(), _counted(results, name))
     counts = sorted({k for row in scores for k in row if k not in SCORE_COLUMNS})
     return Frames(
         pd.DataFrame(samples, columns=list(SAMPLE_COLUMNS)),
-        pd.DataFrame(scores, columns=[*SCORE_COLUMNS, *counts]).astype({"value": "float64"}),
+        pd.DataFrame(scores, columns=[*SCORE_COLUMNS, *counts]).astype(
+            {"value": "float64", "counted": "bool"}
+        ),
         pd.DataFrame(_results(results), columns=list(RESULT_COLUMNS)).astype(
             dict.fromkeys(("value", "ci_low", "ci_high", "bound_low", "bound_high"), "float64")
         ),
@@ -106,14 +110,23 @@ def _samples(files: TaskFiles) -> Iterator[dict[str, Any]]:
         }
 
 
-def _scores(files: TaskFiles, marks: Mapping[str, Mark]) -> list[dict[str, Any]]:
+def _counted(results: Mapping[str, Any], task: str) -> set[tuple[str, str]]:
+    """(metric of the verdict, judge) of the verdicts that a task's numbers pool."""
+    metrics = ((results.get("tasks") or {}).get(task) or {}).get("metrics") or {}
+    return {(read, judge) for m in metrics.values() for read in m["reads"] for judge in m["judges"]}
+
+
+def _scores(
+    files: TaskFiles, marks: Mapping[str, Mark], counted: set[tuple[str, str]]
+) -> list[dict[str, Any]]:
     """The last verdict per (sample, metric, judge) on the response that counts."""
     last: dict[tuple[str, str, str], dict[str, Any]] = {}
     for s in files.scores():
         mark = marks.get(s.sample_id)
         if mark is None or not mark.ok or mark.digest != s.response:
             continue
-        row = {"task": files.task} | {c: getattr(s, c) for c in SCORE_COLUMNS[1:]}
+        row = {"task": files.task} | {c: getattr(s, c, None) for c in SCORE_COLUMNS[1:]}
+        row |= {"counted": (s.metric, s.judge) in counted, "replies": s.detail.get("replies")}
         key = (s.sample_id, s.metric, s.judge)
         # As in results: a verdict is not displaced by a later failure to judge the same answer.
         if s.value is not None or key not in last or last[key]["value"] is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import evalkit
 from evalkit.engine.changes import changes
 from reports.anatomy import anatomy
 from reports.samples import SampleView
@@ -34,6 +35,9 @@ def test_another_judge_in_the_same_directory_is_said_and_its_asking_is_on_record
         assert "instead of a x1 voicebench_open:own@" in second.err
         assert "judges: 2 calls, 30 tokens, price unknown\n" in first.err
         assert "judges: 4 calls, 60 tokens, price unknown (over 2 sessions)" in second.err
+        table = evalkit.load(bench.tmp / "a").scores
+        assert table[table.counted].groupby("sample_id").replies.first().tolist() == [["2"], ["2"]]
+        assert sorted(table[~table.counted].value) == [4.0, 4.0]
         moved = bench.here(*words(bench, model.url, "openai/b", one.url))
         assert f"the judge b is at {one.url} now and was at {two.url}" in moved.err, moved.said
         assert (

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evalkit.cache import Cache
 from evalkit.chat import ChatReply, ChatRequest
 from evalkit.engine.budget import Budget, Budgeted
+from evalkit.engine.judgecache import CachedChat
+from evalkit.engine.metering import MeteredChat, recording
+from evalkit.engine.retry import Retry, attempt
 from evalkit.errors import RunnerError, UsageError
 from evalkit.prices import Price
 from tests.cli_fixtures import Bench, bench, judged, lines, openai, refused, result
@@ -164,6 +169,78 @@ def test_votes_that_are_asked_for_one_by_one_are_reckoned_with() -> None:
 
     found = asyncio.run(many())
     assert model.asked == 4 and budget.spent <= 10.0 and refusals(found) == 28
+
+
+class Moody(Model):
+    """Answers in any order, fails now and then, and replies at any length up to 800 tokens."""
+
+    def __init__(self, rng: random.Random, failing: float) -> None:
+        super().__init__()
+        self.rng, self.failing, self.cost = rng, failing, 0.0
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        for _ in range(self.rng.randint(0, 4)):
+            await asyncio.sleep(0)
+        if self.rng.random() < self.failing:
+            raise RunnerError("http-500", "down", retryable=self.rng.random() < 0.8)
+        usage = {"prompt_tokens": 100, "completion_tokens": sum(self._long() for _ in range(request.n))}
+        self.cost += sum(usage.values()) / 1_000
+        return ChatReply(("4",) * request.n, "m", usage)
+
+    def _long(self) -> int:
+        return self.rng.randint(0, 800)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 256),
+    st.floats(0, 20),
+    st.sampled_from([0.0, 0.1, 0.5]),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_whatever_happens_the_budget_holds_and_nobody_waits_for_ever(
+    tmp_path: Path, seed: int, at_once: int, limit: float, failing: float, votes: int, cancel: bool
+) -> None:
+    """Failures, retries, votes, questions shared with one under way, two judges, calls that are given up."""
+    rng = random.Random(seed)
+    models, budget, ledger = [Moody(rng, failing), Moody(rng, failing)], Budget(limit), []
+    chains = [
+        MeteredChat(
+            CachedChat(Budgeted(m, budget, DEAR), {"k": k}, Cache(tmp_path / f"{seed}")), "judge", DEAR
+        )
+        for k, m in enumerate(models)
+    ]
+    found: list[object] = []
+
+    async def many() -> None:
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(k: int) -> None:
+            asking = ChatRequest((("user", "x" * 396 + f"{k % 50:4}"),), n=votes)
+            async with gate:
+                try:
+                    chain = rng.choice(chains)
+                    found.append(await attempt(lambda: chain.chat(asking), Retry(3, base=0.0001)))
+                except RunnerError as error:
+                    found.append(error)
+
+        tasks = [asyncio.create_task(one(k)) for k in range(100)]
+        if cancel:
+            await asyncio.sleep(rng.random() * 0.002)
+            for task in rng.sample(tasks, 50):
+                task.cancel()
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+
+    with recording(ledger.append):
+        asyncio.run(many())
+    spent = sum(m.cost for m in models)
+    assert abs(budget._held) < 1e-6 and budget._under_way == 0
+    # Each was let in with room for the longest reply seen; only the last is let in on what is likely.
+    assert spent <= limit + 0.1 + 0.8 * votes + 1e-9
+    assert spent == pytest.approx(budget.spent)
+    assert spent == pytest.approx(sum(c.usd or 0.0 for c in ledger if not c.cached))
 
 
 def test_two_judges_share_one() -> None:

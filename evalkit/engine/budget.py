@@ -21,7 +21,9 @@ BUDGET = "budget"
 """Kind of the error of a request that was not made because the budget is spent."""
 
 LONG_REPLY = 1024
-"""Tokens of a long reply, with the thoughts before it; what is kept free for one until replies are seen."""
+"""Tokens of a long reply, with the thoughts before it; what is kept free for one until enough replies are seen."""
+ENOUGH = 20
+"""Replies after which the longest so far says how long they get."""
 
 _CALLS = re.compile(r"(\d[\d_,]*)\s*calls?")
 _MONEY = re.compile(r"\$?\s*(\d+(?:\.\d+)?|\.\d+)\s*(?:\$|usd)?")
@@ -137,7 +139,7 @@ class Budgeted(Wrapped):
     def _costs(self, request: ChatRequest, sent: Tokens) -> tuple[float, float]:
         """USD that a request is likely to cost, and at most: what it sends, and as much back as replies had so far.
 
-        While there was none, one may be long: models that think first write a thousand tokens and more. And each vote
+        While there were few, one may be long: models that think first write a thousand tokens and more. And each vote
         may be asked for on its own: not every endpoint gives several replies to what is sent once.
         """
         if self.price is None:
@@ -146,7 +148,8 @@ class Budgeted(Wrapped):
         usual: float = min(REPLY_TOKENS, limit)
         longest: float = min(LONG_REPLY, limit)
         if self._replies:
-            usual, longest = self._came_out / self._replies, self._longest
+            usual = self._came_out / self._replies
+            longest = self._longest if self._replies >= ENOUGH else max(longest, self._longest)
         usual_sent, most_sent = self._swell(request.n)
         ways = ((usual_sent, usual), (most_sent, longest))
         usd = [self.price.usd(_times(sent, k) + Tokens(output=round(out * request.n))) for k, out in ways]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -256,6 +257,18 @@ def test_internal_errors_are_one_sentence(bench: Bench, monkeypatch: pytest.Monk
     done = bench.here(*openai(NOWHERE, "--task", ADV))
     assert done.code == 3
     assert re.fullmatch(r"internal error: ZeroDivisionError: oh\. .*EVALKIT_DEBUG=1.*\n", done.err)
+
+
+def test_a_file_that_cannot_be_written_is_no_bug_to_report(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "a/report.html")
+
+    monkeypatch.setattr("evalkit.cli.run.prepare", full)
+    done = bench.here(*openai(NOWHERE, "--task", ADV))
+    assert done.code == 3
+    assert done.err.startswith("error: a/report.html: No space left on device. Make room"), done.said
 
 
 def test_a_mirror_goes_to_the_tasks_that_know_it(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import errno
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 from evalkit import __version__
 from evalkit.cli import commands
 
+_DISK = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 OK, INCOMPLETE, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 EXIT_CODES = """exit codes:
@@ -102,6 +104,13 @@ def _explain(exc: Exception) -> int:
         return USAGE
     if isinstance(exc, StoreError):
         print(f"error: {exc}", file=sys.stderr)
+        return INTERNAL
+    if isinstance(exc, OSError) and exc.errno in _DISK and exc.filename:
+        print(
+            f"error: {exc.filename}: {exc.strerror}. Make room or give it rights to write, or name another place "
+            "(--out); what was finished is kept.",
+            file=sys.stderr,
+        )
         return INTERNAL
     print(
         f"internal error: {type(exc).__name__}: {exc}. Nothing that was finished is lost. "

@@ -200,43 +200,51 @@ def parse_rubric(text: str, origin: str = "own") -> Rubric:
     try:
         meta: Any = yaml.safe_load(head.group(1))
         return Rubric(
-            name=str(meta["name"]),
-            role=str(meta["role"]),
-            placeholders=tuple(meta["placeholders"]),
-            contract=str(meta["contract"]),
+            name=_text(meta["name"]),
+            role=_text(meta["role"]),
+            placeholders=tuple(map(_text, meta["placeholders"])),
+            contract=_text(meta["contract"]),
             stands_for=tuple(_stands_for(s) for s in meta["stands_for"]),
             body=text[head.end() :].strip("\n"),
             origin=origin,
             tree=dict(meta.get("tree") or {}),
-            system=None if meta.get("system") is None else str(meta["system"]),
+            system=None if meta.get("system") is None else _text(meta["system"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, yaml.YAMLError) as exc:
         raise ValueError(f"the head of a rubric lacks or garbles a field: {exc}") from exc
+
+
+def _text(value: Any) -> str:
+    """A value of a head that is one word or number. Raises TypeError for a list or map, however large: made into text,
+    a few lines of YAML with aliases would fill the memory."""
+    if not isinstance(value, str | int | float):
+        raise TypeError(f"a {type(value).__name__} where a text belongs")
+    return str(value)
 
 
 def _stands_for(entry: Mapping[str, Any]) -> StandsFor:
     """One entry of a head. Raises KeyError, TypeError, ValueError for one that is garbled."""
     check = entry.get("rendered")
-    fill = str(entry.get("fill", "format"))
+    fill = _text(entry.get("fill", "format"))
     if fill not in FILLS:
         raise ValueError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
     return StandsFor(
-        what=str(entry["what"]),
-        sha256=str(entry["sha256"]),
-        source=str(entry.get("source", "")),
-        protocol=str(entry.get("protocol", "")),
+        what=_text(entry["what"]),
+        sha256=_text(entry["sha256"]),
+        source=_text(entry.get("source", "")),
+        protocol=_text(entry.get("protocol", "")),
         fill=fill,
         fields=_texts(entry.get("fields")),
         fixed=_texts(entry.get("fixed")),
-        system=str(entry.get("system") or ""),
-        no_system_for=tuple(map(str, entry.get("no_system_for") or ())),
-        rendered=Rendered(_texts(check["fields"]), str(check["sha256"])) if check else None,
+        system=_text(entry.get("system") or ""),
+        no_system_for=tuple(map(_text, entry.get("no_system_for") or ())),
+        rendered=Rendered(_texts(check["fields"]), _text(check["sha256"])) if check else None,
         characters=int(entry.get("characters", 0)),
     )
 
 
 def _texts(value: Mapping[str, Any] | None) -> dict[str, str]:
-    return {str(k): str(v) for k, v in (value or {}).items()}
+    return {_text(k): _text(v) for k, v in (value or {}).items()}
 
 
 @lru_cache(maxsize=64)
@@ -303,12 +311,16 @@ def _check_like(rubric: Rubric, ours: Rubric) -> None:
     try:
         used = meta.find_undeclared_variables(Environment().parse(rubric.body))
         _template(rubric.body)
-    except TemplateError as exc:
+    except (TemplateError, RecursionError) as exc:
         raise ValueError(f"its text is no Jinja2 template: {exc}") from exc
     if unknown := sorted(used - set(ours.placeholders) - {_FENCE}):
         raise ValueError(
             f"its text has {unknown[0]!r}, which nothing fills; it may have {', '.join(ours.placeholders)}"
         )
+    try:
+        rubric.render(**dict.fromkeys(rubric.placeholders, "x"))
+    except Exception as exc:  # whatever a template may do
+        raise ValueError(f"its text can't be filled: {exc or type(exc).__name__}") from exc
     if unused := sorted(set(ours.placeholders) - used):
         raise ValueError(f"its text never shows {{{{ {unused[0]} }}}}")
 

@@ -304,6 +304,39 @@ def test_a_broken_rubric_is_named(change: tuple[str, str], told: str, tmp_path: 
     assert told in str(raised.value)
 
 
+BOMB = "a: &a [x, x, x, x]\n" + "".join(
+    f"k{k}: &k{k} [{', '.join([f'*k{k - 1}' if k else '*a'] * 9)}]\n" for k in range(12)
+)
+
+
+@pytest.mark.parametrize("field", ["name", "role", "contract", "placeholders", "system"])
+def test_a_head_that_would_fill_the_memory(field: str, tmp_path: Path) -> None:
+    """Aliases of aliases: a dozen lines that are 10**12 words once made into text."""
+    head, _, body = rubric_file("voicebench_open").removeprefix("---\n").partition("\n---\n")
+    kept = [x for x in head.splitlines() if not x.startswith(f"{field}:")]
+    (tmp_path / "voicebench_open.j2").write_text(
+        "---\n" + BOMB + "\n".join([*kept, f"{field}: *k11"]) + f"\n---\n{body}"
+    )
+    with pytest.raises(UsageError, match=r"lacks or garbles a field: a list where a text belongs$"):
+        user_rubric(tmp_path, "voicebench_open")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "{% include 'x' %}",
+        "{{ 1 / 0 }}",
+        "{{ question.__class__ }}",
+        "{% for i in range(1000000000) %}x{% endfor %}",
+        "{{" + "(" * 5000 + "1" + ")" * 5000 + "}}",
+    ],
+)
+def test_a_text_that_can_not_be_filled_is_told_at_once(more: str, tmp_path: Path) -> None:
+    (tmp_path / "voicebench_open.j2").write_text(rubric_file("voicebench_open") + more)
+    with pytest.raises(UsageError, match=r"its text (can't be filled|is no Jinja2 template)"):
+        user_rubric(tmp_path, "voicebench_open")
+
+
 def test_a_rubric_for_a_judge_that_hears_has_no_system_message(tmp_path: Path) -> None:
     text = rubric_file("vstyle_empathy_en").replace("role: user", "role: user\nsystem: Be kind.")
     (tmp_path / "vstyle_empathy_en.j2").write_text(text, encoding="utf-8")

@@ -69,7 +69,9 @@ def test_what_an_endpoint_cannot_do_is_said(bench: Bench) -> None:
     with mock_server() as model, mock_server(texts=["4"], logprobs="refuse", schema="refuse") as judge:
         asked = ("-O", "judge_scoring=geval", "-O", "judge_output=json")
         done = bench.here(*words(bench, model.url, "openai/j", judge.url, *asked))
-    assert "judge_scoring=geval: the endpoint tells no log-probabilities" in done.err, done.said
+    assert "the endpoint tells no log-probabilities, so each answer takes 20 sampled replies" in done.err, (
+        done.said
+    )
     assert f"judge_output=json changes nothing in {TASK}" in done.err
 
 

@@ -115,9 +115,13 @@ def _lacking(new: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
     judged = {n: _signed(new["tasks"].get(n) or {}) for n in names}
     signed = {n: asked for n, js in judged.items() if (asked := [j for j in js if _WORDING.search(j)])}
     if options.get("judge_scoring") == "geval":
-        if drawn := [n for n, js in signed.items() if any(_DRAWN.search(j) for j in js)]:
+        times: dict[str, list[str]] = {}
+        for name, js in signed.items():
+            for many in {found[1] for j in js if (found := _DRAWN.search(j))}:
+                times.setdefault(many, []).append(name)
+        for many, drawn in times.items():
             yield (
-                f"judge_scoring=geval: the endpoint tells no log-probabilities, so each answer takes many sampled "
+                f"judge_scoring=geval: the endpoint tells no log-probabilities, so each answer takes {many} sampled "
                 f"replies and their mean ({_few(drawn)})."
             )
         if plain := [n for n, js in signed.items() if not any(",geval-" in j for j in js)]:

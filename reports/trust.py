@@ -88,6 +88,19 @@ def _judges(run: RunView) -> Iterator[Caveat]:
             "exact wording: near the published protocol, not it. The hash names the wording.",
             tasks,
         )
+    recorded = tuple(
+        n
+        for n, e, _ in _entries(run)
+        if any(_RECORDED.search(j) for m in e["metrics"].values() for j in m.get("judges") or ())
+    )
+    if recorded:
+        yield Caveat(
+            "recorded",
+            "judged elsewhere",
+            "The judge's replies came with the predictions: which model gave them, in whose words it was asked and at "
+            "what settings is not on record here. --no-recorded judges anew.",
+            recorded,
+        )
     users, tasks = _rubrics(run, users_rubrics)
     if users:
         yield Caveat(

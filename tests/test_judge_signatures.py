@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -12,9 +13,9 @@ import pytest
 
 from evalkit.cache import Cache
 from evalkit.chat import Abilities, ChatReply, ChatRequest, abilities_of, named
+from evalkit.engine.changes import _WORDING
 from evalkit.engine.judgecache import CachedChat
 from evalkit.engine.metering import MeteredChat
-from evalkit.engine.changes import _WORDING
 from evalkit.interfaces import Answer
 from evalkit.records import Response, Sample, Turn
 from evalkit.runners import gemini, openai
@@ -24,6 +25,9 @@ from judges.lalm import LALMJudge
 from judges.llm import LLMJudge
 from judges.manner import Manner
 from reports.trust import own_rubrics, users_rubrics
+from tests.cli_fixtures import Bench, bench, result
+
+__all__ = ["bench"]
 
 
 @dataclass
@@ -210,3 +214,19 @@ def test_fewer_likely_tokens_are_asked_for_signed_and_remembered(tmp_path: Any) 
     sample = Sample("s", "t", (Turn("user", ("Why?",)),), meta={"question": "Why?"})
     asyncio.run(judge.ask(sample, Answer("So.", Response("s", "So."))))
     assert model.asked[0].top_logprobs == 5
+
+
+def test_run_json_and_the_report_say_that_the_words_are_not_known(bench: Bench) -> None:
+    given = bench.tmp / "p.jsonl"
+    rows = [
+        {"id": f"q{k}", "text": "So.", "judge": ["4", "5", "3"], "row": {"prompt": "Why?"}} for k in range(2)
+    ]
+    given.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    task, out = "voicebench/alpacaeval_full", bench.tmp / "out"
+    done = bench.here("score", given, "--task", task, "--protocol", "official", "--out", out)
+    assert done.code == 0, done.said
+    entry = json.loads((out / "run.json").read_text())["tasks"][task]
+    assert entry["rubrics"] == ["voicebench_open:as-recorded"]
+    assert ":as-recorded " in result(out, task)["judges"][0]
+    page = (out / "report.html").read_text()
+    assert "judged elsewhere" in page and "own-worded rubrics" not in page

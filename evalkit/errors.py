@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+BUDGET = "budget"
+"""Kind of the error of a request that was not made because the budget is spent."""
+
 
 class UsageError(Exception):
     """The user can mend this: one sentence that says what is wrong and what to do. Exit code 2."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.cells import Cell, Row, Table, number
-from reports.costs import spent
 from reports.runs import RunView, headline
 from reports.tables import alike, short_title
 
@@ -210,6 +209,8 @@ def figures(run: RunView) -> list[Figure]:
     if run.seconds is not None:
         calls = len(run.sessions)
         out.append(Figure(_duration(run.seconds), "wall time", f"in {calls} calls" if calls > 1 else ""))
+    from reports.costs import spent
+
     if (cost := spent(run)) is not None:
         out.append(Figure(*cost))
     return out

@@ -132,6 +132,12 @@ def test_a_failed_call_costs_a_call_and_no_money() -> None:
     assert usd.spent == 0.0 and usd.made == 5
 
 
+def test_what_was_never_sent_is_no_call() -> None:
+    unsent = Model(error=RunnerError("audio-too-long", "an hour", unsent=True))
+    calls = Budget(3, calls=True)
+    assert refusals(ask(Budgeted(unsent, calls, None), 5)) == 0 and (calls.made, calls.spent) == (0, 0.0)
+
+
 def test_models_that_think_first_go_hardly_over() -> None:
     """Replies of 800 tokens where 120 were expected: few at once until one was seen, and then by what was seen."""
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.cache import Cache
 from evalkit.chat import ChatModel
 from evalkit.cli import options, wording
-from evalkit.engine.budget import Budget, Budgeted
-from evalkit.engine.judgecache import CachedChat
-from evalkit.engine.metering import MeteredChat
 from evalkit.errors import UsageError
 from evalkit.interfaces import Roles
 from evalkit.prices import OPTIONS as PRICES
 from evalkit.prices import PriceTable, given_price, load_prices
 from evalkit.registry import default_transcriber, make_chat, make_transcriber
 from evalkit.task import Task
+
+if TYPE_CHECKING:  # most runs have no judge
+    from evalkit.engine.budget import Budget
 
 HARMLESS = frozenset(
     {
@@ -43,7 +43,7 @@ def bind(
     Raises:
         UsageError: an unknown model, engine or option; a budget of money for a judge without a price.
     """
-    budget = Budget.parse(text) if (text := getattr(args, "judge_budget", None)) else None
+    budget = _budget(getattr(args, "judge_budget", None))
     prices = load_prices() if args.judge or args.lalm_judge else PriceTable({})
     scoring: dict[str, Any] = {**options.scoring_options(args.O), **wording.chosen(args), **(extra or {})}
     names: dict[str, str] = {}
@@ -63,6 +63,15 @@ def bind(
     return Roles(judge, asr, lalm, scoring), names
 
 
+def _budget(text: str | None) -> Budget | None:
+    """Of ``--judge-budget``. Raises UsageError."""
+    if not text:
+        return None
+    from evalkit.engine.budget import Budget
+
+    return Budget.parse(text)
+
+
 def _chat(
     role: str,
     spec: str | None,
@@ -78,6 +87,10 @@ def _chat(
     """
     if not spec:
         return None
+    from evalkit.engine.budget import Budgeted
+    from evalkit.engine.judgecache import CachedChat
+    from evalkit.engine.metering import MeteredChat
+
     flag = "-J" if role == "judge" else "-L"
     told = {k: v for k, v in given.items() if k not in PRICES}
     try:

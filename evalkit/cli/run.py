@@ -9,14 +9,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evalkit import __version__
 from evalkit.cli import options
-from evalkit.cli.forecast import as_json, details, forecast, headline, per_task
 from evalkit.cli.summary import conclude, warm_up
 from evalkit.cli.wording import check_complete
 from evalkit.config import cache_dir
-from evalkit.engine.estimate import Ahead
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
 from evalkit.engine.session import Job, execute, plans_for
@@ -26,6 +25,9 @@ from evalkit.interfaces import Roles
 from evalkit.registry import Catalogue, catalogue, make_runner
 from evalkit.sources import DataOptions
 from evalkit.task import Overall, Suite, Task
+
+if TYPE_CHECKING:  # most runs have no judge, and nothing to forecast
+    from evalkit.engine.estimate import Ahead
 
 SMOKE_MARK = ".smoke"
 """A data folder that holds this file holds smoke data, not the benchmark."""
@@ -37,7 +39,9 @@ def call(args: argparse.Namespace) -> int:
     if args.dry_run:
         # Of the hub, looking would be a download.
         coming = announce(job, dry=True, states=plans_for(job) if job.data.data_dir is not None else ())
-        if args.json:
+        if args.json and coming is not None:
+            from evalkit.cli.forecast import as_json
+
             print(json.dumps(as_json(coming)))
         return 0
     if not args.resume and (job.out / "run.json").exists():
@@ -168,10 +172,18 @@ def prepare(args: argparse.Namespace) -> Job:
     )
 
 
-def announce(job: Job, *, dry: bool = False, states: Sequence[TaskState] = ()) -> Ahead:
-    """Say what will happen and what it will cost, before it happens. `states` are the opened tasks, for --dry-run."""
-    coming = forecast(job, states)
-    cost = f" · {told}" if (told := headline(coming)) else ""
+def announce(job: Job, *, dry: bool = False, states: Sequence[TaskState] = ()) -> Ahead | None:
+    """Say what will happen and what it will cost, before it happens; None where nobody is asked.
+
+    Args:
+        states: the opened tasks, for --dry-run.
+    """
+    coming, cost = None, ""
+    if dry or job.roles.judge or job.roles.lalm:
+        from evalkit.cli.forecast import details, forecast, headline, per_task
+
+        coming = forecast(job, states)
+        cost = f" · {told}" if (told := headline(coming)) else ""
     expected = [min(t.expected or 0, job.limits.samples or 10**9) for t in job.tasks]
     known = f"about {sum(expected):,} samples" if any(expected) else "as many samples as the data holds"
     samples = "the smoke set" if job.data.smoke else known
@@ -182,7 +194,7 @@ def announce(job: Job, *, dry: bool = False, states: Sequence[TaskState] = ()) -
     )
     for line in unbound(job.tasks, job.protocol, job.roles):
         print(f"  {line}", file=sys.stderr)
-    if dry:
+    if dry and coming is not None:
         for task in job.tasks:
             protocol, variant = task.variant(job.protocol)
             needs = f" · needs {', '.join(variant.roles)}" if variant.roles else ""

@@ -13,12 +13,10 @@ from tempfile import TemporaryDirectory
 
 from evalkit import __version__
 from evalkit.cli import options
-from evalkit.cli.forecast import as_json, details, forecast, headline
 from evalkit.cli.run import asking, data_options, overalls_of, reading, unbound
 from evalkit.cli.summary import conclude
 from evalkit.cli.wording import check_complete
 from evalkit.config import cache_dir
-from evalkit.engine.estimate import Ahead
 from evalkit.engine.importing import Foreign, Importer, recognise, remarks, task_for
 from evalkit.engine.opencache import open_cache
 from evalkit.engine.pipeline import Limits
@@ -114,10 +112,7 @@ def _score(args: argparse.Namespace, asked: _Call) -> int:
     waits = any(_waits(t, given[t.name], roles, args.protocol) for t in tasks)
     if args.dry_run or waits:
         answers = {name: len(g.predictions.index) for name, g in given.items()}
-        coming = forecast(job, answers=answers)
-        _announce(job, coming, dry=args.dry_run)
-        if args.dry_run and args.json:
-            print(json.dumps(as_json(coming)))
+        _announce(job, answers, dry=args.dry_run, machines=args.json)
     if args.dry_run:
         return 0
     outcome = (score_with_models if waits else score_file)(job, given)
@@ -126,8 +121,13 @@ def _score(args: argparse.Namespace, asked: _Call) -> int:
     return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
 
 
-def _announce(job: Job, coming: Ahead, *, dry: bool) -> None:
-    """Say what will be asked and what it will cost, before it is."""
+def _announce(job: Job, answers: Mapping[str, int], *, dry: bool, machines: bool) -> None:
+    """Say what will be asked and what it will cost, before it is; of a dry run also to machines."""
+    from evalkit.cli.forecast import as_json, details, forecast, headline
+
+    coming = forecast(job, answers=answers)
+    if dry and machines:
+        print(json.dumps(as_json(coming)))
     told = headline(coming)
     if told or dry:
         print(

@@ -13,12 +13,9 @@ from contextlib import asynccontextmanager
 
 from evalkit.chat import ChatReply, ChatRequest
 from evalkit.engine.wrapped import Wrapped
-from evalkit.errors import RunnerError, UsageError
+from evalkit.errors import BUDGET, RunnerError, UsageError
 from evalkit.prices import Price, money
 from evalkit.usage import REPLY_TOKENS, Tokens, estimated, sent_tokens, tokens_of
-
-BUDGET = "budget"
-"""Kind of the error of a request that was not made because the budget is spent."""
 
 LONG_REPLY = 1024
 """Tokens of a long reply, with the thoughts before it; what is kept free for one until enough replies are seen."""
@@ -91,11 +88,15 @@ class Budget:
         bill = Bill()
         try:
             yield bill
+        except RunnerError as error:
+            bill.unsent = error.unsent
+            raise
         finally:
-            self.made += 1
             self._held -= most
             self._under_way -= 1
-            self.spent += 1.0 if self.calls else bill.usd
+            if not bill.unsent:
+                self.made += 1
+                self.spent += 1.0 if self.calls else bill.usd
             self._wake()
 
     def _wake(self) -> None:
@@ -117,10 +118,11 @@ class Budget:
 
 
 class Bill:
-    """What one request did cost, in USD; 0 until somebody says."""
+    """What one request did cost, in USD; 0 until somebody says. `unsent` when it never left the house."""
 
     def __init__(self) -> None:
         self.usd = 0.0
+        self.unsent = False
 
 
 class Budgeted(Wrapped):

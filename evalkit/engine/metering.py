@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.chat import Abilities, ChatReply, ChatRequest, abilities_of
-from evalkit.engine.budget import BUDGET
 from evalkit.engine.wrapped import Wrapped
-from evalkit.errors import RunnerError
+from evalkit.errors import BUDGET, RunnerError
 from evalkit.ledger import ASR, Call, Sink
 from evalkit.prices import Price, audio_rate, load_prices
 from evalkit.records import JSON, Audio, Transcript

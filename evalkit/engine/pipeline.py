@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 
 from evalkit.cache import Cache
 from evalkit.engine.answers import Answers
-from evalkit.engine.budget import BUDGET
-from evalkit.engine.ears import Ears
 from evalkit.engine.generate import Generator
 from evalkit.engine.judging import (
     after,
@@ -39,7 +37,7 @@ from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.standin import skipped, stand_in
 from evalkit.engine.state import TaskState
 from evalkit.engine.together import Groups
-from evalkit.errors import RunnerError
+from evalkit.errors import BUDGET, RunnerError
 from evalkit.interfaces import Judge, Runner, Transcriber
 from evalkit.records import Response, Transcript, Verdict
 from evalkit.runners.replay import ReplayRunner
@@ -97,7 +95,11 @@ class Pipeline:
         self.generator = Generator(runner, run, retry, self.executor)
         width = max(2, limits.generate // 2, 4 * runner.batch_size if runner.is_batch else 0)
         self.to_generate: asyncio.Queue[Item] = asyncio.Queue(width)
-        self.ears = Ears(asr, cache, lambda call: self._thread(call, self.lab)) if asr is not None else None
+        self.ears = None
+        if asr is not None:
+            from evalkit.engine.ears import Ears
+
+            self.ears = Ears(asr, cache, lambda call: self._thread(call, self.lab))
         heard_at_once = self.ears.window if self.ears else 0
         self.to_transcribe: asyncio.Queue[tuple[Item, Response]] = asyncio.Queue(max(64, heard_at_once))
         self.to_judge: asyncio.Queue[tuple[Item, Response, Transcript | None]] = asyncio.Queue(64)

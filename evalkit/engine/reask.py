@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.audit.book import FOLDER
-from evalkit.engine.budget import BUDGET
 from evalkit.engine.judging import answer_for, crash, judged, obstacle, reference
 from evalkit.engine.loading import rows_of, sample_of
 from evalkit.engine.metering import asking_for, recording
@@ -22,7 +21,7 @@ from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.session import Job, judges_ready, plans_for
 from evalkit.engine.state import TaskState
-from evalkit.errors import RunnerError, UsageError
+from evalkit.errors import BUDGET, RunnerError, UsageError
 from evalkit.interfaces import Judge, Roles, Runner
 from evalkit.ledger import CallsFile
 from evalkit.records import (

@@ -6,9 +6,10 @@ Everything here is linear in the length of the answer.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+from judges.unicode_forms import normalized
 
 
 def words(listed: str) -> frozenset[str]:
@@ -75,7 +76,7 @@ def without_thoughts(text: str) -> str:
 
 def normal(text: str) -> str:
     """NFKC (full-width forms), straight quotes, line ends as one "\\n", no invisible characters nor `<|tokens|>`."""
-    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", _SPECIAL.sub(" ", text))).translate(_QUOTES)
+    plain = _INVISIBLE.sub("", normalized("NFKC", _SPECIAL.sub(" ", text))).translate(_QUOTES)
     return "\n".join(line for given in plain.splitlines() if (line := given.strip()))
 
 

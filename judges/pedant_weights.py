@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.config import cache_dir, offline
+from judges.unicode_forms import normalized
 
 if TYPE_CHECKING:
     from judges.inert_pickle import Holder
@@ -138,7 +139,7 @@ class Vectoriser:
         text = text.lower() if self.lowercase else text
         if self.strip_accents is None or text.isascii():
             return text
-        text = unicodedata.normalize("NFKD", text)
+        text = normalized("NFKD", text)
         if self.strip_accents == "ascii":
             return text.encode("ascii", "ignore").decode("ascii")
         return "".join(c for c in text if not unicodedata.combining(c))

@@ -176,7 +176,8 @@ def fence_for(fields: Mapping[str, str]) -> str:
 
 def _folded(text: str) -> str:
     """The letters and digits of a text, so that what looks alike is alike."""
-    plain = unicodedata.normalize("NFKD", text).casefold().translate(_LOOK_ALIKES)
+    # Marks go first: a long run of them would be sorted in quadratic time.
+    plain = unicodedata.normalize("NFKD", _NO_SIGN.sub("", text)).casefold().translate(_LOOK_ALIKES)
     return _NO_SIGN.sub("", plain)
 
 

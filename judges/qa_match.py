@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import JSON, Sample, Verdict
+from judges.unicode_forms import normalized
 
 EMPTY_REFERENCE = "empty_reference"
 """`touched` of a match that only a reference without tokens brought about."""
@@ -53,7 +53,7 @@ def _token() -> Any:
 
 def tokens(text: str) -> list[str]:
     """Tokens of the NFD form, lower-cased after matching. Raises TypeError when `text` is no string."""
-    return [t.lower() for t in _token().findall(unicodedata.normalize("NFD", text))]
+    return [t.lower() for t in _token().findall(normalized("NFD", text))]
 
 
 def _padded(words: list[str]) -> str:

@@ -17,7 +17,7 @@ import pytest
 from evalkit import config
 from evalkit.errors import UsageError
 from evalkit.wording import search as searching
-from evalkit.wording import store
+from evalkit.wording import store, trees
 from evalkit.wording.literals import SOURCE_LIMIT, literals
 from evalkit.wording.search import search
 from evalkit.wording.trees import FILE_LIMIT
@@ -107,6 +107,18 @@ def test_tar_files_of_every_compression(suffix: str, tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(UsageError, match=r"archive .* can't be read"):
             search([path], WANTED)
+
+
+def test_a_zip_of_too_many_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for k in range(100):
+            out.writestr(f"{k}.txt", TEXT)
+        out.comment = b"PK " * 1000
+    assert search([path], WANTED).found
+    monkeypatch.setattr(trees, "CONTENTS_LIMIT", 100 * 46)
+    with pytest.raises(UsageError, match=r"archive .* can't be read \(a table of contents of"):
+        search([path], WANTED)
 
 
 def test_a_damaged_member_is_left_out_and_told(tmp_path: Path) -> None:

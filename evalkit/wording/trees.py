@@ -25,6 +25,10 @@ FILE_LIMIT = 4 << 20
 FILES_LIMIT = 200_000
 BYTES_LIMIT = 2 << 30
 """Of one path; of an archive, unpacked."""
+CONTENTS_LIMIT = 64 << 20
+"""Bytes of a zip file's table of contents: that of a million files."""
+_LAST_RECORD = (1 << 16) + 200
+"""A zip file's last record and its comment are within so many bytes of the end."""
 SKIPPED = frozenset((".git", ".hg", ".svn", "__pycache__", "node_modules"))
 ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -114,7 +118,19 @@ def _wanted(name: str) -> bool:
     return not SKIPPED & set(name.replace("\\", "/").split("/"))
 
 
+def _contents_size(path: Path) -> int:
+    """Bytes of a zip file's table of contents, as its last record tells; 0 where there is none."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LAST_RECORD))
+        end = file.read(_LAST_RECORD)
+    at, long = end.rfind(b"PK\5\6"), end.rfind(b"PK\6\6")
+    size = int.from_bytes(end[at + 12 : at + 16], "little") if at >= 0 else 0
+    return int.from_bytes(end[long + 40 : long + 48], "little") if size == 0xFFFFFFFF and long >= 0 else size
+
+
 def _zip(path: Path, seen: Seen) -> Iterator[tuple[str, bytes]]:
+    if (size := _contents_size(path)) > CONTENTS_LIMIT:  # `zipfile` reads it whole, into ten times the memory
+        raise ValueError(f"a table of contents of {size >> 20:,} MiB")
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if member.is_dir() or stat.S_ISLNK(member.external_attr >> 16) or not _wanted(member.filename):

@@ -140,18 +140,43 @@ def test_people_tell_better_answers_from_longer_ones(bench: Bench) -> None:
     held = length(seen(judge, True), FEW)
     partial = next(f for f in held.figures if f.statistic == "length_partial")
     assert partial.value is not None and abs(partial.value) < 0.35, partial
+    told = next(f for f in held.figures if f.statistic == "length_excess")
+    assert told.value is None and "labels by two people" in told.note
     paying = [min(5, max(1, round(n / 50))) for n in long]
-    noisy = [
-        Seen(str(k), s, "x" * n, float(noise.randint(1, 5)))
-        for k, (s, n) in enumerate(zip(paying, long, strict=True))
-    ]
-    assert "where people don't" in length(noisy, FEW).sentence
+    assert "where people don't" in length(by_two(noise, paying, long, [3] * 60), FEW).sentence
+
+
+def by_two(noise: random.Random, scores: list[int], long: list[int], good: list[int]) -> list[Seen]:
+    """Answers that two people labelled, each with noise of one's own; quality beside `good` is drawn."""
+    out = []
+    for k, (s, n, g) in enumerate(zip(scores, long, good, strict=True)):
+        said = noise.choice((-1, 0, 1)) if g == 3 and len(set(good)) == 1 else 0
+        two = tuple(float(g + said + noise.choice((-1, 0, 0, 1))) for _ in range(2))
+        out.append(Seen(str(k), s, "x" * n, sum(two) / 2, two))
+    return out
+
+
+def test_noise_of_labels_is_no_love_of_length() -> None:
+    """A fair judge of answers whose length goes with their worth, labelled roughly: the plain partial rho is fooled."""
+    draw = random.Random(4)
+    fooled = called = 0
+    for _ in range(20):
+        good = [draw.randint(1, 5) for _ in range(200)]
+        long = [100 + 40 * g + draw.randint(-40, 40) for g in good]
+        found = length(by_two(draw, [g + draw.choice((-1, 0, 1)) for g in good], long, good), FEW)
+        partial = next(f for f in found.figures if f.statistic == "length_partial")
+        fooled += bool(partial.ci and partial.ci[0] > 0)
+        called += "where people don't" in found.sentence
+    assert fooled > 10 and called <= 3
 
 
 def test_scripts() -> None:
     said = {
         "Well, yes.": "Latin", "对，是的。": "Han", "はい、そうです": "Japanese", "Да": "Cyrillic", "네": "Hangul",
-        "GPT 是一种很大的模型": "Han", "12 !": "none", "": "none",
+        "GPT 是一种很大的模型": "Han", "我用 Microsoft Teams": "Latin and Han",
+        "我们今天下午在会议室用 Microsoft 开会": "Han",
+        "Please open 设置": "Latin and Han", "Please say the word 你 to her again": "Latin",
+        "naïve don't": "Latin", "12 !": "none", "": "none",
     }  # fmt: skip
     assert {t: script(t) for t in said} == said
 
@@ -164,7 +189,10 @@ def test_language_of_answers() -> None:
     found = language(seen, FEW)
     means = {f.subset: f.value for f in found.figures if f.statistic == "mean_score"}
     assert means["script Han"] == 5.0 and (means["script Latin"] or 9) < 2.3
-    assert "score differently" in found.sentence
+    apart = {f.subset: f.value for f in found.figures if f.statistic == "mean_difference"}
+    assert apart["script Han"] == pytest.approx(3.0) and "kinder to one than people" in found.sentence
+    bare = language([Seen(s.sample, s.score, s.answer) for s in seen], FEW)
+    assert "score differently" in bare.sentence and "labels by people would tell" in bare.sentence
     agreement = {f.subset: f for f in found.figures if f.statistic == "agreement"}
     assert (
         agreement["script Han"].value is None

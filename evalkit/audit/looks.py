@@ -11,25 +11,33 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
-from evalkit.audit.coefficients import libraries, pearson, spearman
+from evalkit.audit.coefficients import QUICK, libraries, pearson, spearman
 from evalkit.audit.figures import DRAWS, Figure, interval, mean_of, resampled, undefined, why_not
 from evalkit.records import JSON
 
 ENOUGH = 5
 """Samples a group needs to be told apart from others."""
+LEAST_RELIABLE = 0.2
+"""Reliability of people's mean label below which nothing is held constant by it."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One answer with its verdict, as a look sees it; `human` is people's mean label, where there is one."""
+    """One answer with its verdict, as a look sees it.
+
+    Attributes:
+        human: people's mean label, where there is one.
+        labels: each person's, NaN where they gave none; in the same order for every answer.
+    """
 
     sample: str
     score: float
     answer: str
     human: float | None = None
+    labels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,8 @@ def length(seen: Sequence[Seen], draws: int = DRAWS) -> Finding:
         figures += [replace(f, subset=f"length, {what} {k}") for k, f in enumerate(parts, 1)]
         labelled = [s for s in seen if s.human is not None]
         if labelled:
-            figures.append(replace(_partial(labelled, draws), subset="length"))
+            more = (_partial(labelled, draws), _excess(labelled, draws))
+            figures += [replace(f, subset="length") for f in more]
     about = "does a longer answer score higher?"
     if rho.value is None:
         return Finding("length", about, f"Length: {rho.note}.", figures)
@@ -76,17 +85,70 @@ def length(seen: Sequence[Seen], draws: int = DRAWS) -> Finding:
 
 
 def _length_told(figures: Sequence[Figure]) -> str:
-    rho = figures[0]
-    partial = next((f for f in figures if f.statistic == "length_partial" and f.value is not None), None)
+    by = {f.statistic: f for f in figures}
+    rho, partial, excess = by["length_spearman"], by.get("length_partial"), by.get("length_excess")
     text = f"Length: rho of score and length is {rho.value:.2f}{ranged(rho)} over {rho.n} answers"
-    if partial is not None:
+    if partial is not None and partial.value is not None:
         text += f"; {partial.value:.2f}{ranged(partial)} with people's label held"
-    strict = partial or rho
-    if strict.ci is None or strict.ci[0] <= 0 <= strict.ci[1]:
+    if not _apart(rho) and not (excess is not None and _apart(excess)):
         return f"{text}: none beyond chance."
+    if excess is not None and excess.value is not None:
+        text += f"; {excess.value:+.2f}{ranged(excess)} beyond what people's labels and their noise explain"
+        if not _apart(excess):
+            return f"{text}: no more than people's own labels go with length."
+        return f"{text}: the judge goes by length where people don't."
     if partial is None:
         return f"{text}. Whether longer answers are better or only longer, labels by people (--human) would tell."
-    return f"{text}: the judge goes by length where people don't."
+    return f"{text}. How much of that the noise of the labels explains can't be told: {_bare(excess)}."
+
+
+def _apart(figure: Figure) -> bool:
+    return figure.ci is not None and not figure.ci[0] <= 0 <= figure.ci[1]
+
+
+def _bare(figure: Figure | None) -> str:
+    return figure.note.removeprefix("undefined: ") if figure is not None else ""
+
+
+def _excess(seen: Sequence[Seen], draws: int) -> Figure:
+    """Rho of score and length less what a fair judge's would be, given that people's labels have noise of their own.
+
+    Of a judge that goes by the quality that people see, it is rho(judge, people) times rho(people, length), each
+    divided by the root of people's reliability (Spearman's correction for attenuation; Spearman and Brown's formula
+    for the mean of several). Without it, a fair judge of noisy labels looks fond of length.
+    """
+    import numpy as np
+
+    name = "length_excess"
+    if min(len(s.labels) for s in seen) < 2:
+        return undefined(name, len(seen), "that takes labels by two people on the same answers")
+    score, long, human = (
+        np.asarray(x, dtype=np.float64)
+        for x in ([s.score for s in seen], [len(s.answer) for s in seen], [s.human for s in seen])
+    )
+    raters = np.asarray([s.labels for s in seen], dtype=np.float64).T
+    rho = QUICK[spearman]
+
+    def of(rows: Any) -> float:
+        within = []
+        for a, b in combinations(raters[:, rows], 2):
+            both = ~(np.isnan(a) | np.isnan(b))
+            if both.sum() > 2:
+                within.append(rho(a[both], b[both]))
+        kept = [r for r in within if math.isfinite(r)]
+        one = sum(kept) / len(kept) if kept else math.nan
+        times = (~np.isnan(raters[:, rows])).sum() / len(rows)
+        reliability = times * one / (1 + (times - 1) * one)
+        if not reliability > LEAST_RELIABLE:
+            return math.nan
+        a, b, c = score[rows], long[rows], human[rows]
+        return rho(a, b) - rho(a, c) * rho(c, b) / reliability
+
+    value = of(np.arange(len(seen)))
+    if not math.isfinite(value):
+        return undefined(name, len(seen), "no two people agree enough with each other")
+    note = "beyond what people's labels explain, their noise allowed for"
+    return Figure(name, value, interval(len(seen), of, draws), len(seen), note)
 
 
 def _quartiles(seen: Sequence[Seen], draws: int) -> Iterable[Figure]:
@@ -151,6 +213,9 @@ def language(seen: Sequence[Seen], draws: int = DRAWS) -> Finding:
             )
             labelled = [s for s in members if s.human is not None]
             if labelled:
+                apart = [s.score - s.human for s in labelled if s.human is not None]
+                note = "judge less people"
+                figures.append(replace(mean_of("mean_difference", apart, note, draws), subset=subset))
                 one = np.asarray([s.score for s in labelled], dtype=np.float64)
                 two = np.asarray([s.human for s in labelled], dtype=np.float64)
                 found = resampled(
@@ -163,44 +228,71 @@ def language(seen: Sequence[Seen], draws: int = DRAWS) -> Finding:
                 )
                 figures.append(replace(found, subset=subset))
     about = "does the language of an answer matter?"
+    labelled = [f for f in figures if f.statistic == "mean_difference" and f.n >= ENOUGH]
     means = [f for f in figures if f.statistic == "mean_score" and f.n >= ENOUGH]
     if len(means) < 2:
         told = ", ".join(f"{name}: {len(m)}" for name, m in sorted(groups.items()))
         return Finding(
             "language", about, f"Language: too few scripts to compare ({told or 'no answers'}).", figures
         )
-    told = ", ".join(f"{f.subset.removeprefix('script ')} {f.value:.2f}{ranged(f)}" for f in means)
-    apart = any(
-        a.ci and b.ci and (a.ci[1] < b.ci[0] or b.ci[1] < a.ci[0])
-        for k, a in enumerate(means)
-        for b in means[:k]
+    by_people = len(labelled) > 1
+    compared = labelled if by_people else means
+    told = ", ".join(f"{f.subset.removeprefix('script ')} {f.value:.2f}{ranged(f)}" for f in compared)
+    apart = any(_outside(a, b) for k, a in enumerate(compared) for b in compared[:k])
+    if by_people:
+        what, end = "judge less people by script", "it is kinder to one than people are" if apart else ""
+    else:
+        what = "mean score by script"
+        end = (
+            "scripts score differently; whether their answers do, labels by people would tell"
+            if apart
+            else ""
+        )
+    return Finding(
+        "language", about, f"Language: {what} {told}: {end or 'none apart beyond chance'}.", figures
     )
-    end = (
-        "scripts score differently; whether their answers do, labels by people would tell"
-        if apart
-        else "none apart beyond chance"
-    )
-    return Finding("language", about, f"Language: mean score by script {told}: {end}.", figures)
+
+
+def _outside(a: Figure, b: Figure) -> bool:
+    """Do their intervals lie apart?"""
+    return bool(a.ci and b.ci and (a.ci[1] < b.ci[0] or b.ci[1] < a.ci[0]))
 
 
 def script(text: str) -> str:
-    """The script most letters of a text are of: "Latin", "Han", "Cyrillic", ...; "none" without a letter.
+    """The script a text is of: "Latin", "Han", "Cyrillic", ...; "none" without a letter.
 
-    Kana beside Han is "Japanese".
+    Words are counted: a run of letters, or two thirds of a Han character. Where a second script has more than a quarter
+    of them, both are named, the greater first ("Han and Latin"). Kana beside Han is "Japanese".
     """
     counts: Counter[str] = Counter()
+    before = ""
     for c in text[:4000]:
+        name = ""
         if c.isalpha():
             name = unicodedata.name(c, "?").partition(" ")[0]
-            counts["Han" if name == "CJK" else name.capitalize()] += 1
+            name = (
+                "Han" if name == "CJK" else "Kana" if name in ("HIRAGANA", "KATAKANA") else name.capitalize()
+            )
+            if name in UNSPACED:
+                counts[name] += 2
+            elif name != before:
+                counts[name] += 3
+        elif (before and unicodedata.combining(c)) or c in "'\u2019":
+            name = before
+        before = name
+    if counts["Kana"]:
+        counts["Japanese"] = counts.pop("Kana") + counts.pop("Han", 0)
+    counts = +counts
     if not counts:
         return "none"
-    kana = counts["Hiragana"] + counts["Katakana"]
-    if kana and kana + counts["Han"] >= max(counts.values()):
-        return "Japanese"
-    return counts.most_common(1)[0][0]
+    (first, _), *others = counts.most_common(2)
+    if others and 4 * others[0][1] > counts.total():
+        return f"{first} and {others[0][0]}"
+    return first
 
 
+UNSPACED = frozenset(("Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar"))
+"""Scripts that set no blanks between words: their letters are counted."""
 LOOKS: Mapping[str, Callable[..., Finding]] = {"length": length, "language": language}
 """Probes that need no calls."""
 

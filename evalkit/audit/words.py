@@ -28,6 +28,7 @@ LABELS = {
     "as_on_record": "as on record",
     "length_spearman": "rho of score and length",
     "length_partial": "the same, people's score held",
+    "length_excess": "beyond people's labels and noise",
     "mean_score": "mean score",
     "agreement": "agreement with people",
     "change": "change of the score",

@@ -54,8 +54,10 @@ def probes(args: argparse.Namespace) -> int:
     return conclude(pages, run.root, args, told, 1 if lacking else 0)
 
 
-def _people(args: argparse.Namespace, shelves: Mapping[str, Shelf], told: list[str]) -> dict[str, float]:
-    """People's mean label by sample id."""
+def _people(
+    args: argparse.Namespace, shelves: Mapping[str, Shelf], told: list[str]
+) -> dict[str, tuple[float, tuple[float, ...]]]:
+    """People's mean label, and each person's (NaN: none), by sample id."""
     if not args.human:
         return {}
     ids = tuple(i.strip() for i in (args.id or "").split(",") if i.strip())
@@ -69,20 +71,29 @@ def _people(args: argparse.Namespace, shelves: Mapping[str, Shelf], told: list[s
             f"people and run have no sample in common: people have {examples(sorted(mean))}, the run "
             f"{examples(sorted(known))}. Check --human and --id."
         )
-    return mean
+    return {
+        k: (v, tuple(x if math.isfinite(x := r.scores.get(k, math.nan)) else math.nan for r in labels.raters))
+        for k, v in mean.items()
+    }
 
 
 # --- looks -----------------------------------------------------------------------------------------
 
 
 def _looked(
-    shelf: Shelf, people: Mapping[str, float], wanted: Sequence[str], args: argparse.Namespace
+    shelf: Shelf,
+    people: Mapping[str, tuple[float, tuple[float, ...]]],
+    wanted: Sequence[str],
+    args: argparse.Namespace,
 ) -> list[book.Page]:
     """What the verdicts on record say of length and language, a page per judge of the headline."""
     pages = []
     held = shelf.headline(args.metric or "")
     for verdicts in [v for v in held if v.values] or held[:1]:
-        seen = [Seen(i, v, shelf.asked[i].answer, people.get(i)) for i, v in sorted(verdicts.values.items())]
+        seen = [
+            Seen(i, v, shelf.asked[i].answer, *people.get(i, (None, ())))
+            for i, v in sorted(verdicts.values.items())
+        ]
         found = [LOOKS[n](seen, args.draws) for n in wanted if n in LOOKS]
         pages.append(_page(verdicts, found, len(seen), "on record"))
     return pages

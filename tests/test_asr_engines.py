@@ -42,7 +42,8 @@ def test_asr_weights_that_can_not_be_had(monkeypatch: pytest.MonkeyPatch) -> Non
     engine = make_transcriber("faster-whisper/large-v3", {"device": "cpu"})
     assert engine.signature == "faster-whisper/large-v3:float32,beam=5,lang=task"
     with pytest.raises(
-        UsageError, match=r"'large-v3' can't be loaded on cpu as float32.*faster-whisper/PATH"
+        UsageError,
+        match=r"'large-v3' can't be loaded on cpu as float32 \(they are not on this.*forbidden.*faster-whisper/PATH",
     ):
         engine.prepare()  # type: ignore[attr-defined]
 

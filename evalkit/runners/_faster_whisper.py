@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from evalkit.config import offline
@@ -30,6 +31,15 @@ from evalkit.runners.asr_pieces import (
 
 if TYPE_CHECKING:
     from evalkit.audio import Samples
+
+
+def _why(exc: Exception) -> str:
+    """Why weights can't be loaded, in a line: the hub's client takes a paragraph to say that they aren't there."""
+    if type(exc).__name__ == "LocalEntryNotFoundError":
+        reached = "the network is forbidden (EVALKIT_OFFLINE)" if offline() else "the hub can't be reached"
+        return f"they are not on this machine, and {reached}"
+    said = shorten(str(exc), 400, placeholder=" ...") or "no message"
+    return f"{type(exc).__name__}: {said}"
 
 
 @dataclass
@@ -114,7 +124,7 @@ class FasterWhisper(AsrEngine):
         except Exception as exc:  # hub clients, CTranslate2 and httpx raise a zoo of classes here
             raise UsageError(
                 f"the ASR weights {self.model!r} can't be loaded on {device} as {compute_type} "
-                f"({type(exc).__name__}: {str(exc).splitlines()[0][:200] if str(exc) else 'no message'}). "
+                f"({_why(exc)}). "
                 "Pass a folder with CTranslate2 weights: --asr faster-whisper/PATH."
             ) from exc
         return self._model

@@ -207,8 +207,8 @@ def figures(run: RunView) -> list[Figure]:
         Figure(f"{total - scored:,}", "without a score", ", ".join(lost)),
     ]
     if run.seconds is not None:
-        calls = len(run.sessions)
-        out.append(Figure(_duration(run.seconds), "wall time", f"in {calls} calls" if calls > 1 else ""))
+        sessions = len(run.sessions)
+        out.append(Figure(_duration(run.seconds), "wall time", f"in {sessions} sessions" if sessions > 1 else ""))
     from reports.costs import spent
 
     if (cost := spent(run)) is not None:

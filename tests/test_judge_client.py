@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalkit.chat import Abilities, ChatReply, ChatRequest
@@ -63,6 +63,7 @@ VALUES = st.recursive(
 ENTRIES = st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(ENTRY, VALUES)), max_size=4)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(st.fixed_dictionaries({}, optional={"content": VALUES | ENTRIES, **dict.fromkeys(OLD, VALUES)}))
 def test_log_probabilities_that_are_none_of_the_shapes(logprobs: Any) -> None:
     """Whatever a server puts there: nothing, or tokens whose probabilities are some."""

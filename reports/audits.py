@@ -54,6 +54,7 @@ class Section:
     groups: Sequence[str] = ()
     subsets: Sequence[tuple[str, int, Sequence[Value | None]]] = ()
     probes: Sequence[Mapping[str, JSON]] = ()
+    probed: Sequence[tuple[str, str, Value | None, int, str]] = ()
     sides: tuple[str, str] = ("", "")
     samples: Sequence[Mapping[str, Any]] = ()
     differing: int = 0
@@ -71,7 +72,8 @@ def _section(run: RunView, page: book.Page) -> Section:
     whole = [f for f in figures if f.subset == "all"]
     pairs = columns(whole)
     link = f"#/{run.key}/{quote(task)}" if task in run.tasks else ""
-    groups, subsets = _subsets([f for f in figures if f.subset != "all"])
+    parts = [f for f in figures if f.subset != "all"]
+    groups, subsets = _subsets(parts) if audit != "probes" else ([], [])
     against = str(page.get("against") or "")
     return Section(
         title=TITLES[audit],
@@ -93,6 +95,8 @@ def _section(run: RunView, page: book.Page) -> Section:
         groups=groups,
         subsets=subsets,
         probes=[p for p in page.get("probes") or () if isinstance(p, Mapping)],
+        # Each probe has figures of its own: a row each.
+        probed=[(f.subset, label(f), _value(f), f.n, f.note) for f in parts] if audit == "probes" else [],
         sides=SIDES[audit],
         samples=[_sample(s, link) for s in (page.get("samples") or ())[:SHOWN]],
         differing=int(page.get("n_differing") or 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from evalkit.audit import book
 from evalkit.audit.labels import Columns, mapping, read_labels, renamed
+from evalkit.audit.repeats import as_on_record, least_difference
 from evalkit.errors import UsageError
 from tests.cli_fixtures import Bench, Done, bench, refused
 from tests.judge_server import SeenRequest, judge_server
@@ -92,6 +94,18 @@ def test_people_and_a_run(bench: Bench) -> None:
     assert json.loads(kept.read_text()) == page
     shown = audit(bench, "humans", "--run", bench.tmp / "a", "--human", human)
     assert "accepted" in shown.out and "Krippendorff's alpha" in shown.out and "report.html" in shown.out
+
+
+def test_a_narrow_terminal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evalkit.cli import audit_text
+
+    rows = [{"id": k, "ann": k % 5, "bob": (k + k % 2) % 5, "gpt": k % 5} for k in range(40)]
+    path = labels(bench.tmp / "all.jsonl", rows)
+    monkeypatch.setattr(audit_text, "_columns", lambda: 80)
+    done = audit(bench, "humans", "--human", path, "--label", "ann,bob", "--scores", path, "--score", "gpt")
+    above = done.out.partition("differing most")[0]
+    assert done.code == 0 and "people among themselves" in above
+    assert max(map(len, above.splitlines())) <= 80, above
 
 
 def test_words_are_mapped(bench: Bench) -> None:
@@ -484,3 +498,12 @@ def test_a_judge_of_right_and_wrong(bench: Bench) -> None:
     assert done.code == 0, done.said
     passed = {p["name"]: p["passed"] for page in json.loads(done.out)["audits"] for p in page["probes"]}
     assert passed["reference"] is True and passed["empty"] is True and passed["off-topic"] is True
+
+
+def test_the_noise_of_repeats() -> None:
+    """Two numbers differ by sqrt(2) of one's noise; repeats of one sample stand together."""
+    assert least_difference(1.0, 5) == pytest.approx(2.776445 * math.sqrt(2), rel=1e-6)
+    turns = [{"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 3.0}, {"a": 1.0}]
+    found = as_on_record(turns, {"a": 1.0, "b": 2.0, "c": 9.0}, 50)
+    assert found.value == pytest.approx(4 / 5) and found.n == 2 and found.ci == (0.5, 1.0)
+    assert as_on_record(turns, {"c": 1.0}).value is None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from evalkit.audit.looks import Seen, language, length, script
 from evalkit.audit.probes import ALTERS, FILLER, Alter, Ends, effect, position
+from evalkit.cli.judge_audit_probes import half_of
 from judges.pairwise import choice
 from tests.cli_fixtures import Bench, Done, bench, refused
 from tests.judge_server import SeenRequest, judge_server
@@ -259,6 +260,11 @@ def test_positions_by_hand() -> None:
 @given(st.text())
 def test_a_choice_is_clear_or_none(reply: str) -> None:
     assert choice(reply) in (None, 0.0, 0.5, 1.0)
+
+
+def test_half_an_answer() -> None:
+    said = {"one two three": "one", "Yes.": "", "": "", "四个汉字": "四个", "ab cd": "ab", "42": ""}
+    assert {text: half_of(text) for text in said} == said
 
 
 def test_choices() -> None:

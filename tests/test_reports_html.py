@@ -330,3 +330,23 @@ def test_a_link_opens_its_sample_whatever_the_id(tmp_path: Path, wanted: str) ->
         assert not opened and "Sample not there is not in this page." in found
     else:
         assert [unescape(text) for text in opened] == [visible(wanted)]
+
+
+@browser
+def test_ratings_a_judge_weighed_are_told_in_a_line(tmp_path: Path) -> None:
+    judges = [FixedJudge("m", "m")]
+    task = task_of("weighed/one", "one", [Metric("m", "M")], judges)
+    weights = {"10": 0.325, "4": 0.65, "3": 0.021, "2": 0.004}
+    told = {"method": "logprobs", "plain": 4.0, "distribution": weights, "mass": 0.98}
+    writer = RunWriter(tmp_path / "run")
+    write_task(writer, task, judges, [Answer("a", verdicts=(Verdict("m", 4.31, detail={"geval": told}),))])
+    writer.write_manifest({"v": 1})
+    writer.write_results(build_results(writer, [plan_of(task, judges, 1)], ModelCard("m", "m@1")))
+    writer.close()
+    (path,) = write_report([tmp_path / "run"], tmp_path / "out", ["html"])
+    found, complaints = dump(f"file://{path}#/r1/weighed/one/~/a")
+    assert not complaints
+    line = re.search(r'class="quiet geval">(.*?)<', found)
+    assert line and unescape(line[1]).replace("\u202f", " ") == (
+        "G-Eval 4.31: 2 < 1 %, 3 2 %, 4 65 %, 10 33 %; captured 98 %; the reply itself said 4"
+    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,12 +61,12 @@ def text_of(page: book.Page) -> str:
     where = " ".join(w for w in (page["task"], page["metric"]) if w)
     against = f" against {page['against']}" if page.get("against") else ""
     head = f"{page['audit']}: {where or 'scores'} · {page['judge']}{against} · {counted(page['n'], 'sample')}"
-    out = [head, *(f"  {s}" for s in page["sentences"])]
+    out = [_wrapped(head, ""), *(_wrapped(s) for s in page["sentences"])]
     if "rho" in page:
         out += ["", _rho(page["rho"])]
     whole = [f for f in found if f.subset == "all"]
     if whole:
-        out += ["", pivot(whole), *(f"  {line}" for line in notes(whole))]
+        out += ["", fitting(whole), *(_wrapped(line) for line in notes(whole))]
     if rest := [f for f in found if f.subset != "all"]:
         out += ["", flat(rest) if page["audit"] == "probes" else by_subset(rest)]
     if page["samples"]:
@@ -80,6 +82,31 @@ def text_of(page: book.Page) -> str:
 def counted(n: int, what: str) -> str:
     """ "1 sample", "2 samples"."""
     return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _columns() -> int:
+    """Columns of the terminal; many where the output goes to a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+
+
+def _wrapped(text: str, indent: str = "  ") -> str:
+    """A sentence, broken between words where the terminal ends."""
+    return textwrap.fill(
+        text,
+        max(40, _columns()),
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def fitting(figures: Sequence[Figure]) -> str:
+    """A row per statistic, a column per pair; where the terminal is too narrow, a table per pair."""
+    whole = pivot(figures)
+    if max(map(len, whole.splitlines())) <= _columns():
+        return whole
+    return "\n\n".join(pivot([f for f in figures if f.pair == p]) for p in columns(figures))
 
 
 def pivot(figures: Sequence[Figure]) -> str:

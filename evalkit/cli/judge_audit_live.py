@@ -98,6 +98,11 @@ def _repeated(
         found.append(again.as_on_record(values, old.values, args.draws))
     lacking = len(questions) - sum(map(len, turns))
     page = _page(subject, found, values, scale, shelf, args.samples, f"asked {args.repeats} times", metric)
+    if lacking:
+        page["sentences"].append(
+            f"{lacking} verdicts are lacking: repeats stand on different answers, which adds to how "
+            f"{subject.label or verdict} varies."
+        )
     return page | {"repeats": args.repeats, "lacking": lacking}, lacking
 
 

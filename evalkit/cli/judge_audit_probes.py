@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evalkit.agreement import averaged
 from evalkit.audit import book
 from evalkit.audit.labelfiles import files_of
 from evalkit.audit.labels import Columns, read_labels, renamed
-from evalkit.audit.looks import LOOKS, Finding, Seen
+from evalkit.audit.looks import LOOKS, Finding, Seen, script
 from evalkit.audit.probes import ALTERS, SOUNDS, Alter, Ends, effect, position
 from evalkit.audit.shelf import Shelf, Verdicts, examples, open_run, shelf_of, tasks_of
 from evalkit.cli.audit_text import conclude
@@ -238,18 +238,25 @@ def shelves_against(args: argparse.Namespace, tasks: Sequence[str]) -> dict[str,
     return {t: shelf_of(run, t) for t in both}
 
 
+def half_of(text: str) -> str:
+    """The first half of an answer, by words; by characters where nothing parts them; "" for a single word."""
+    words = text.split()
+    if len(words) > 1:
+        return " ".join(words[: len(words) // 2])
+    return "" if script(text) in ("Latin", "none") else text[: len(text) // 2]
+
+
 def _pairs(bench: Bench, task: str, judge: Judge | None, other: Shelf | None) -> list[Question]:
     """Each pair of answers in both orders."""
     if judge is None:
         return []
     out = []
-    half: Callable[[str], str] = lambda text: text[: len(text) // 2].rstrip()  # noqa: E731
     for held in bench.held[task]:
         words = (
             held.transcript.text if held.transcript and not held.response.text.strip() else held.response.text
         )
         second = (
-            half(words)
+            half_of(words)
             if other is None
             else other.asked[held.sample.id].answer
             if held.sample.id in other.asked

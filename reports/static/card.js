@@ -65,6 +65,22 @@ function alignedNode(score) {
 
 const isAligned = (score) => score.d && Array.isArray(score.d.alignment) && typeof score.d.reference === 'string';
 
+const hundredths = (p) => `${p > 0 && p < 0.01 ? '< 1' : Math.round(100 * p)}\u202f%`;
+
+// "G-Eval 4.31: 3 2 %, 4 65 %, 5 33 %; captured 98 %": the ratings a judge might have given, and how much of them was seen.
+function gevalNode(score) {
+  const { distribution, mass, method, plain } = score.d.geval;
+  const ratings = Object.entries(distribution).filter(([, p]) => typeof p === 'number' && p > 0)
+    .sort((a, b) => Number(a[0]) - Number(b[0])).map(([rating, p]) => `${rating} ${hundredths(p)}`);
+  const value = score.v === undefined ? '' : ` ${Math.round(score.v * 100) / 100}`;
+  const facts = [`G-Eval${value}: ${ratings.join(', ')}`];
+  if (typeof mass === 'number') facts.push(method === 'logprobs' ? `captured ${hundredths(mass)}` : `${hundredths(mass)} of the replies could be read`);
+  if (plain !== undefined && plain !== null) facts.push(`the reply itself said ${plainNumber(plain)}`);
+  return el('div', { class: 'quiet geval' }, facts.join('; '));
+}
+
+const isWeighed = (score) => isObject(score.d) && isObject(score.d.geval) && isObject(score.d.geval.distribution);
+
 function voteNode(whole, judges, drawn) {
   const value = whole.v === undefined ? 'unscored' : plainNumber(whole.v);
   let aligned = null;
@@ -78,6 +94,13 @@ function voteNode(whole, judges, drawn) {
     const { calls, expected, ...rest } = score.d;
     score = { ...score, d: rest };
   }
+  let weighed = null;
+  if (isWeighed(score)) {
+    weighed = gevalNode(score);
+    const { geval, ...rest } = score.d;
+    const { distribution, mass, plain, ...left } = geval;
+    score = { ...score, d: { ...rest, geval: left } };
+  }
   const facts = { ...(score.c || {}), ...(score.d && typeof score.d === 'object' && !Array.isArray(score.d) ? score.d : score.d ? { detail: score.d } : {}) };
   if (score.t) facts['decided by a defect'] = score.t;
   const rows = Object.entries(facts).map(([k, v]) => [
@@ -88,6 +111,7 @@ function voteNode(whole, judges, drawn) {
     el('div', {}, el('b', {}, `${score.m} ${value}`), el('span', { class: 'quiet' }, `  ${judges[score.j] || ''}`)),
     score.r ? el('div', { class: 'err' }, score.r) : null,
     aligned,
+    weighed,
     rows.length ? el('dl', {}, rows) : null);
 }
 

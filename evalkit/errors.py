@@ -10,6 +10,18 @@ class UsageError(Exception):
     """The user can mend this: one sentence that says what is wrong and what to do. Exit code 2."""
 
 
+class MissingKey(UsageError):
+    """A key that a request will need is not set: no matter as long as nothing is sent.
+
+    Args:
+        variable: the environment variable that would hold it.
+    """
+
+    def __init__(self, message: str, variable: str) -> None:
+        super().__init__(message)
+        self.variable = variable
+
+
 class RunnerError(Exception):
     """One request failed.
 

@@ -64,6 +64,24 @@ def test_a_wrong_model_and_a_wrong_address_of_a_judge_name_its_own_flag(bench: B
     assert "base_url must look like" in odd.err and "-M" not in odd.err, odd.said
 
 
+@pytest.mark.parametrize(
+    ("judge", "variable"),
+    [("openai/gpt-4o-mini", "OPENAI_API_KEY"), ("gemini/gemini-2.5-flash", "GEMINI_API_KEY")],
+)
+def test_an_estimate_needs_no_key(bench: Bench, judge: str, variable: str) -> None:
+    bench.questions(2, "commoneval")
+    bench.environ |= {variable: "", "OPENAI_BASE_URL": ""}
+    bare = ("--task", TASK, "--data-dir", bench.data, "--judge", judge, "--out", bench.tmp / "a")
+    with mock_server() as model:
+        for _ in range(2):  # nothing of the first is left for the second
+            done = bench.here(*openai(model.url, *bare, "--dry-run"))
+            assert done.code == 0, done.said
+            assert f"the judge: {variable}" in done.err and "is not set: export your" in done.err
+            assert "at most 2 calls" in done.err and "$" in done.err
+        assert bench.here(*openai(model.url, *bare)).code == 2
+    assert not (bench.tmp / "a").exists()
+
+
 def test_what_an_endpoint_cannot_do_is_said(bench: Bench) -> None:
     bench.questions(1, "commoneval")
     with mock_server() as model, mock_server(texts=["4"], logprobs="refuse", schema="refuse") as judge:

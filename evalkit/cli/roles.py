@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evalkit.cache import Cache
 from evalkit.chat import ChatModel
 from evalkit.cli import options, wording
-from evalkit.errors import UsageError
+from evalkit.errors import MissingKey, UsageError
 from evalkit.interfaces import Roles
 from evalkit.prices import OPTIONS as PRICES
 from evalkit.prices import PriceTable, given_price, load_prices
@@ -48,8 +50,9 @@ def bind(
     scoring: dict[str, Any] = {**options.scoring_options(args.O), **wording.chosen(args), **(extra or {})}
     names: dict[str, str] = {}
     asr = None
-    judge = _chat("judge", args.judge, options.pairs(args.J, "-J"), cache, prices, budget)
-    lalm = _chat("lalm-judge", args.lalm_judge, options.pairs(args.L, "-L"), cache, prices, budget)
+    dry = bool(getattr(args, "dry_run", False))
+    judge = _chat("judge", args.judge, options.pairs(args.J, "-J"), cache, prices, budget, dry)
+    lalm = _chat("lalm-judge", args.lalm_judge, options.pairs(args.L, "-L"), cache, prices, budget, dry)
     if lalm is not None and not getattr(lalm, "hears", True):
         raise UsageError(
             f"{args.lalm_judge} can't hear, so it is no LALM judge; bind one that can: openai/MODEL."
@@ -79,6 +82,7 @@ def _chat(
     cache: Cache | None,
     prices: PriceTable,
     budget: Budget | None,
+    dry: bool,
 ) -> ChatModel | None:
     """The model bound to a role that judges: its calls on record, its replies cached, within the budget.
 
@@ -94,7 +98,7 @@ def _chat(
     flag = "-J" if role == "judge" else "-L"
     told = {k: v for k, v in given.items() if k not in PRICES}
     try:
-        model = make_chat(spec, told)
+        model = _made(role, spec, told, dry)
     except UsageError as exc:  # the model's own options are named as of the model under test
         raise UsageError(str(exc).replace("-M ", f"{flag} ")) from exc
     listed = prices.of(model.label)
@@ -111,6 +115,22 @@ def _chat(
     if cache is not None:
         chain = CachedChat(chain, _identity(spec, told, model), cache)
     return MeteredChat(chain, role, price)
+
+
+def _made(role: str, spec: str, told: Mapping[str, str], dry: bool) -> ChatModel:
+    """The model itself. An estimate needs no key: a dry run says that none is set, and goes on without. Raises
+    UsageError."""
+    try:
+        return make_chat(spec, told)
+    except MissingKey as exc:
+        if not dry:
+            raise
+        print(f"the {role}: {exc}", file=sys.stderr)
+        os.environ[exc.variable] = "none"  # nothing is sent
+        try:
+            return make_chat(spec, told)
+        finally:
+            del os.environ[exc.variable]
 
 
 def _identity(spec: str, given: Mapping[str, str], model: ChatModel) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from evalkit.errors import UsageError
+from evalkit.errors import MissingKey, UsageError
 from evalkit.records import JSON
 from evalkit.runners.audio_limits import LIMIT_PARSERS, AudioLimits, limits_of
 from evalkit.runners.option_values import Parse, choice, integer, number, text
@@ -65,16 +65,17 @@ class Options:
         """The key from the environment, and which variable it came from (or would come from).
 
         Raises:
-            UsageError: none is set, and the host is Google's own.
+            MissingKey: none is set, and the host is Google's own.
         """
         names = (self.api_key_env,) if self.api_key_env else KEYS
         for name in names:
             if key := os.environ.get(name, "").strip():
                 return key, name
         if urlsplit(self.base_url).hostname == GEMINI_HOST:
-            raise UsageError(
+            raise MissingKey(
                 f"{' or '.join(names)} is not set: export your Gemini key, name another variable with "
-                "api_key_env=NAME, or point base_url=http://host:port/v1beta at your own server"
+                "api_key_env=NAME, or point base_url=http://host:port/v1beta at your own server",
+                names[0],
             )
         return None, names[0]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from evalkit.errors import UsageError
+from evalkit.errors import MissingKey, UsageError
 from evalkit.records import JSON
 from evalkit.runners.audio_limits import LIMIT_PARSERS, AudioLimits, limits_of
 from evalkit.runners.option_values import Parse, choice, integer, number, text
@@ -77,13 +77,14 @@ class Options:
         """The key from the environment.
 
         Raises:
-            UsageError: none is set, and the host is OpenAI's own.
+            MissingKey: none is set, and the host is OpenAI's own.
         """
         key = os.environ.get(self.api_key_env, "").strip()
         if not key and urlsplit(self.base_url).hostname == "api.openai.com":
-            raise UsageError(
+            raise MissingKey(
                 f"{self.api_key_env} is not set: export your OpenAI key, name another variable with "
-                "api_key_env=NAME, or point base_url=http://host:port/v1 at your own server"
+                "api_key_env=NAME, or point base_url=http://host:port/v1 at your own server",
+                self.api_key_env,
             )
         return key or None
 

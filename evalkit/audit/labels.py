@@ -160,9 +160,9 @@ def _take(
     if rows and not found.scores:
         seen = [str(r[label]) for r in rows if r.get(label) is not None]
         if seen and found.skipped.keys() <= {f"no number in {label}"}:
-            said = ", ".join(repr(s[:40]) for s in dict.fromkeys(seen[:3]))
+            shown = ", ".join(repr(s[:40]) for s in dict.fromkeys(seen[:3]))
             raise UsageError(
-                f"{path}: the labels in {label!r} are neither numbers nor words that are known ({said}); "
+                f"{path}: the labels in {label!r} are neither numbers nor words that are known ({shown}); "
                 f"say what they stand for with --map {seen[0][:20]}=1."
             )
     for why, n in found.skipped.items():

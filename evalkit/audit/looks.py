@@ -142,7 +142,7 @@ def _excess(seen: Sequence[Seen], draws: int) -> Figure:
         if not reliability > LEAST_RELIABLE:
             return math.nan
         a, b, c = score[rows], long[rows], human[rows]
-        return rho(a, b) - rho(a, c) * rho(c, b) / reliability
+        return float(rho(a, b) - rho(a, c) * rho(c, b) / reliability)
 
     value = of(np.arange(len(seen)))
     if not math.isfinite(value):
@@ -228,24 +228,24 @@ def language(seen: Sequence[Seen], draws: int = DRAWS) -> Finding:
                 )
                 figures.append(replace(found, subset=subset))
     about = "does the language of an answer matter?"
-    labelled = [f for f in figures if f.statistic == "mean_difference" and f.n >= ENOUGH]
+    differences = [f for f in figures if f.statistic == "mean_difference" and f.n >= ENOUGH]
     means = [f for f in figures if f.statistic == "mean_score" and f.n >= ENOUGH]
     if len(means) < 2:
         told = ", ".join(f"{name}: {len(m)}" for name, m in sorted(groups.items()))
         return Finding(
             "language", about, f"Language: too few scripts to compare ({told or 'no answers'}).", figures
         )
-    by_people = len(labelled) > 1
-    compared = labelled if by_people else means
+    by_people = len(differences) > 1
+    compared = differences if by_people else means
     told = ", ".join(f"{f.subset.removeprefix('script ')} {f.value:.2f}{ranged(f)}" for f in compared)
-    apart = any(_outside(a, b) for k, a in enumerate(compared) for b in compared[:k])
+    differ = any(_outside(a, b) for k, a in enumerate(compared) for b in compared[:k])
     if by_people:
-        what, end = "judge less people by script", "it is kinder to one than people are" if apart else ""
+        what, end = "judge less people by script", "it is kinder to one than people are" if differ else ""
     else:
         what = "mean score by script"
         end = (
             "scripts score differently; whether their answers do, labels by people would tell"
-            if apart
+            if differ
             else ""
         )
     return Finding(

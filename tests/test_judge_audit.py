@@ -386,6 +386,7 @@ def test_failures_are_asked_for_again(bench: Bench) -> None:
     with judge_server(lambda s: "no idea" if s.answer.endswith("2") else by_number(s)) as half:
         done = again(bench, half.url, "--repeats", 2, "--retries", 1)
     assert done.code == 1 and "2 of 8 verdicts are lacking" in done.err
+    assert "no verdict (2): judge-unparseable: " in done.err
     with judge_server(by_number) as judge:
         done = again(bench, judge.url, "--repeats", 2)
         assert done.code == 0 and len(judge.seen) == 2, "only what was lacking"
@@ -455,6 +456,8 @@ QA = "openaudiobench/llama-questions"
 
 
 def right_or_wrong(seen: SeenRequest) -> str:
+    if seen.pair:
+        return "tie"
     same = seen.reference.splitlines()[0].casefold() in seen.answer.casefold()
     return f"Looked at it.\nThe score is [{'Correct' if same else 'Incorrect'}]"
 

@@ -262,6 +262,16 @@ def test_a_choice_is_clear_or_none(reply: str) -> None:
     assert choice(reply) in (None, 0.0, 0.5, 1.0)
 
 
+def test_verdicts_that_are_lacking_are_told(bench: Bench) -> None:
+    """A failure in this very call is lacking, too: exit code 1, and why."""
+    with judge_server(lambda s: "no idea" if FILLER in s.answer else fair(s)) as judge:
+        scored(bench, answers(bench, texts(4)), judge.url)
+        for _ in range(2):
+            done = probed(bench, judge.url, "--probe", "padded", "--retries", 1)
+            assert done.code == 1 and "no verdict (4): judge-unparseable" in done.err, done.said
+            assert "4 verdicts are lacking" in done.err
+
+
 def test_half_an_answer() -> None:
     said = {"one two three": "one", "Yes.": "", "": "", "四个汉字": "四个", "ab cd": "ab", "42": ""}
     assert {text: half_of(text) for text in said} == said

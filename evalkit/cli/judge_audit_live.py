@@ -56,6 +56,7 @@ def repeats(args: argparse.Namespace) -> int:
             pages.append(page)
             lacking += missing
     if lacking:
+        told += [*why_lacking(questions, record)]
         told.append(
             f"{lacking} of {len(questions)} verdicts are lacking; run the same command to ask for those."
         )
@@ -301,6 +302,17 @@ def none_asks(task: str, protocol: str, roles: Sequence[str]) -> str:
     if not flags:
         return f"{task} ({protocol}) is scored by rules alone: they say the same every time."
     return f"{task} ({protocol}) is judged by another role; bind it with {' or '.join(flags)}."
+
+
+def why_lacking(questions: Sequence[Question], record: Record, most: int = 3) -> list[str]:
+    """The commonest reasons why there is no verdict: code, how many, one sentence of them."""
+    why: dict[str, list[str]] = {}
+    for question in questions:
+        for score in record.verdicts(question).values():
+            if score.value is None and score.reason:
+                why.setdefault(score.reason.partition(":")[0], []).append(score.reason)
+    often = sorted(why.items(), key=lambda x: (-len(x[1]), x[0]))
+    return [f"no verdict ({len(reasons)}): {reasons[0]}" for _, reasons in often[:most]]
 
 
 def asked(bench: Bench, questions: Sequence[Question], roles: Roles, args: argparse.Namespace) -> Record:

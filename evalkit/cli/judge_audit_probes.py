@@ -15,7 +15,7 @@ from evalkit.audit.looks import LOOKS, Finding, Seen, script
 from evalkit.audit.probes import ALTERS, SOUNDS, Alter, Ends, effect, position
 from evalkit.audit.shelf import Shelf, Verdicts, examples, open_run, shelf_of, tasks_of
 from evalkit.cli.audit_text import conclude
-from evalkit.cli.judge_audit_live import asked, bench_of, judges_of
+from evalkit.cli.judge_audit_live import asked, bench_of, judges_of, why_lacking
 from evalkit.engine.reask import PLAIN, Bench, Held, Question, Record, altered, spoken
 from evalkit.errors import UsageError
 from evalkit.interfaces import Judge, Roles
@@ -137,7 +137,12 @@ def _intervened(
     }
     questions = [q for _, _, qs in plans for q in qs] + [q for qs in pairs.values() for q in qs]
     record = asked(bench, questions, roles, args)
-    lacking = sum(not record.has(q) for q in questions)
+    lacking = sum(
+        record.verdicts(q).get(m) is None or record.verdicts(q)[m].value is None
+        for q in questions
+        for m in q.judge.metrics
+    )
+    told += why_lacking(questions, record) if lacking else []
     pages = []
     for task, judge, mine in plans:
         plan = bench.state(task).plan

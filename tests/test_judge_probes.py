@@ -272,6 +272,16 @@ def test_verdicts_that_are_lacking_are_told(bench: Bench) -> None:
             assert "4 verdicts are lacking" in done.err
 
 
+def test_long_answers_count_whole(bench: Bench) -> None:
+    """An audit keeps the beginning of a text; its length is that of all of it."""
+    with judge_server(lambda s: str(min(5, 1 + len(s.answer) // 4000))) as judge:
+        scored(bench, answers(bench, [KEYWORD * (1000 * (k % 5) + 1) for k in range(12)]), judge.url)
+    done = audit(bench, "probes", "--run", bench.tmp / "a", "--probe", "length", "--json", "--no-report")
+    assert figures(done)["length:length_spearman"]["value"] == pytest.approx(1.0)
+    mute = length([Seen(str(k), float(k), "") for k in range(6)], FEW)
+    assert "the answers have no words" in mute.sentence
+
+
 def test_half_an_answer() -> None:
     said = {"one two three": "one", "Yes.": "", "": "", "四个汉字": "四个", "ab cd": "ab", "42": ""}
     assert {text: half_of(text) for text in said} == said

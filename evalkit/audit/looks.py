@@ -30,6 +30,7 @@ class Seen:
 
     Attributes:
         human: people's mean label, where there is one.
+        length: characters of the whole answer, where `answer` is its beginning.
         labels: each person's, NaN where they gave none; in the same order for every answer.
     """
 
@@ -38,6 +39,12 @@ class Seen:
     answer: str
     human: float | None = None
     labels: tuple[float, ...] = ()
+    length: int = 0
+
+    @property
+    def size(self) -> int:
+        """Characters of the answer."""
+        return self.length or len(self.answer)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def length(seen: Sequence[Seen], draws: int = DRAWS) -> Finding:
     import numpy as np
 
     scores = np.asarray([s.score for s in seen], dtype=np.float64)
-    lengths = np.asarray([len(s.answer) for s in seen], dtype=np.float64)
+    lengths = np.asarray([s.size for s in seen], dtype=np.float64)
     with libraries():
         why = why_not(scores, lengths, ("the judge", "their length"))
         rho = resampled("length_spearman", spearman, (scores, lengths), why, "", draws)
@@ -79,6 +86,9 @@ def length(seen: Sequence[Seen], draws: int = DRAWS) -> Finding:
             more = (_partial(labelled, draws), _excess(labelled, draws))
             figures += [replace(f, subset="length") for f in more]
     about = "does a longer answer score higher?"
+    if len(set(lengths)) == 1:
+        what = f"every answer has {seen[0].size} characters" if seen[0].size else "the answers have no words"
+        return Finding("length", about, f"Length: {what}, so nothing can be told.", figures)
     if rho.value is None:
         return Finding("length", about, f"Length: {rho.note}.", figures)
     return Finding("length", about, _length_told(figures), figures)
@@ -124,7 +134,7 @@ def _excess(seen: Sequence[Seen], draws: int) -> Figure:
         return undefined(name, len(seen), "that takes labels by two people on the same answers")
     score, long, human = (
         np.asarray(x, dtype=np.float64)
-        for x in ([s.score for s in seen], [len(s.answer) for s in seen], [s.human for s in seen])
+        for x in ([s.score for s in seen], [s.size for s in seen], [s.human for s in seen])
     )
     raters = np.asarray([s.labels for s in seen], dtype=np.float64).T
     rho = QUICK[spearman]
@@ -153,10 +163,10 @@ def _excess(seen: Sequence[Seen], draws: int) -> Figure:
 
 def _quartiles(seen: Sequence[Seen], draws: int) -> Iterable[Figure]:
     """Mean score of the shortest quarter of the answers to the longest; answers of one length stay together."""
-    order = sorted(seen, key=lambda s: (len(s.answer), s.sample))
+    order = sorted(seen, key=lambda s: (s.size, s.sample))
     if len(order) < 4 * ENOUGH:
         return
-    lengths = [len(s.answer) for s in order]
+    lengths = [s.size for s in order]
     cuts = [*sorted({bisect_left(lengths, lengths[round(k * len(order) / 4)]) for k in range(4)}), len(order)]
     if len(cuts) < 3:  # all of one length
         return
@@ -173,7 +183,7 @@ def _partial(seen: Sequence[Seen], draws: int) -> Figure:
 
     score, long, human = (
         np.asarray(x, dtype=np.float64)
-        for x in ([s.score for s in seen], [len(s.answer) for s in seen], [s.human for s in seen])
+        for x in ([s.score for s in seen], [s.size for s in seen], [s.human for s in seen])
     )
     name = "length_partial"
     if why := why_not(score, long, ("the judge", "their length")) or why_not(

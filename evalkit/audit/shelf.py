@@ -19,12 +19,17 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Asked:
-    """What a reader of an audit should see of a sample: what was asked, expected and answered."""
+    """What a reader of an audit should see of a sample: what was asked, expected and answered.
+
+    Attributes:
+        length: characters of the whole answer, of which `answer` may hold the beginning.
+    """
 
     question: str = ""
     target: str = ""
     answer: str = ""
     groups: Mapping[str, str] = field(default_factory=dict)
+    length: int = 0
 
 
 @dataclass
@@ -168,6 +173,7 @@ def _asked(line: Mapping[str, Any], spoken: Mapping[str, str]) -> Asked:
         ),
         clip(heard or str(line.get("text") or "")),
         groups,
+        len(heard or str(line.get("text") or "")),
     )
 
 

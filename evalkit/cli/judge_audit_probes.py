@@ -91,7 +91,7 @@ def _looked(
     held = shelf.headline(args.metric or "")
     for verdicts in [v for v in held if v.values] or held[:1]:
         seen = [
-            Seen(i, v, shelf.asked[i].answer, *people.get(i, (None, ())))
+            Seen(i, v, shelf.asked[i].answer, *people.get(i, (None, ())), shelf.asked[i].length)
             for i, v in sorted(verdicts.values.items())
         ]
         found = [LOOKS[n](seen, args.draws) for n in wanted if n in LOOKS]

@@ -18,7 +18,8 @@ asks for those samples alone. Within a run:
     judge-timeout, -http-429, -http-5xx, -connection-lost                       as the engine retries
     any other judge-K          the request failed (`RunnerError.kind` K)        no
 
-Sampled means at a temperature above 0, or at the endpoint's own: a greedy judge would say the same again. What can't
+Sampled means at a temperature above 0, or at the endpoint's own: a greedy judge would say the same again. What was
+said first stays in `detail["earlier"]`. What can't
 be read among the many replies of G-Eval's sampling is no failure by itself. LALM judges ask again as often as the
 engine retries, as VStyle does (`judges.lalm`).
 """
@@ -245,7 +246,12 @@ class ModelJudge(Judge):
                     raise
                 return [verdict]
             both = replace(again, usage=_summed(reply.usage, again.usage))
-            provenance = {**self._provenance(self.model, both), **told, "attempts": 2}
+            provenance = {
+                **self._provenance(self.model, both),
+                **told,
+                "attempts": 2,
+                "earlier": [clip(t) for t in reply.texts],
+            }
             verdict = self.weigh(both, provenance)
         return [verdict]
 

@@ -144,6 +144,7 @@ def test_a_sampled_judge_is_asked_once_more(code: str, temperature: float | None
     else:
         assert (verdict.value, verdict.detail["attempts"]) == (4.0, 2)
         assert verdict.detail["usage"] == {"total_tokens": 12}, "both were paid for"
+        assert verdict.detail["earlier"] == list(bad.texts), "what was said first is kept"
     stubborn = Turns([bad])
     assert ask(at(temperature, stubborn)).code == code and len(stubborn.asked) == times
 
@@ -162,6 +163,12 @@ def test_a_second_request_that_fails_leaves_the_first_failure(fatal: bool) -> No
             ask(judge)
     else:
         assert ask(judge).code == "judge-empty"
+
+
+def test_a_long_first_reply_is_clipped() -> None:
+    verdict = ask(at(0.5, Turns([ChatReply(("x" * 20_000,)), GOOD])))
+    [earlier] = verdict.detail["earlier"]
+    assert verdict.value == 4.0 and len(earlier) < 8_100 and "12000 characters cut" in earlier
 
 
 def test_a_seeded_judge_gets_another_seed() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.runs import headline
@@ -72,6 +73,20 @@ def _scale(metric: Mapping[str, Any], values: Sequence[float]) -> tuple[float, f
     return (0.0, 1.0) if lo >= 0 and hi <= 1 else (lo, hi)
 
 
+def _nearest(value: float) -> float:
+    return float(math.floor(value + 0.5))
+
+
+def _stepped(metric: Mapping[str, Any], values: Sequence[float]) -> bool:
+    """Are these ratings between the steps of a scale (G-Eval, means of votes), to be shown at the nearest step?
+
+    Opinion scores (MOS) are no steps: what tells models apart lies between them.
+    """
+    lo, hi = (min(_scale(metric, values)[0], *values), max(_scale(metric, values)[1], *values))
+    whole = float(lo).is_integer() and float(hi).is_integer() and 1 < hi - lo < MAX_DISTINCT
+    return whole and metric["unit"] != "MOS" and not all(float(v).is_integer() for v in values)
+
+
 def _place(value: float, edges: Sequence[float], binned: bool) -> int:
     if not binned:
         return edges.index(value)
@@ -80,9 +95,15 @@ def _place(value: float, edges: Sequence[float], binned: bool) -> int:
 
 
 def anatomy(views: Sequence[SampleView], entry: Mapping[str, Any]) -> tuple[list[Bin], list[int]]:
-    """The bars of a task's headline score, and for each sample the bar it is in."""
+    """The bars of a task's headline score, and for each sample the bar it is in.
+
+    Ratings between the steps of their scale have a bar per step, each at the nearest (a half at the upper one).
+    """
     metric = headline(entry)
     values = [v.value for v in views if v.value is not None]
+    if values and _stepped(metric, values):
+        views = [replace(v, value=None if v.value is None else _nearest(v.value)) for v in views]
+        values = [_nearest(v) for v in values]
     found = _value_bins(values, metric["higher_is_better"], _scale(metric, values)) if values else []
     binned = len(set(values)) > MAX_DISTINCT
     edges = [edge for edge, _ in found]

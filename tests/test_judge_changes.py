@@ -174,3 +174,26 @@ def test_the_lowest_rating_is_not_called_right(lo: float, hi: float, labels: str
     assert [b.label for b in bins] == (list(labels) if labels else ["wrong", "right"])
     assert bins[spots[0]].n == 3 and bins[spots[0]].label == ("1" if labels else "right")
     assert not labels or bins[spots[0]].tone in "01"
+
+
+def bars(values: list[float], **more: Any) -> tuple[list[tuple[str, int]], list[str]]:
+    """(label, samples) of each bar, and the label of the bar that each value is in."""
+    metric: dict[str, Any] = {"lo": 1.0, "hi": 5.0, "unit": "1-5", "higher_is_better": True} | more
+    views = [SampleView(f"s{i}", {}, value=v, status="scored") for i, v in enumerate(values)]
+    bins, spots = anatomy(views, {"headline": "m", "metrics": {"m": metric}})
+    return [(b.label, b.n) for b in bins], [bins[k].label for k in spots]
+
+
+def test_weighed_ratings_have_a_bar_per_step() -> None:
+    """Each of up to 11 distinct ratings was a bar of its own, which said nothing."""
+    found, places = bars([3.91, 4.02, 4.5, 1.2, 5.0, 4.97])
+    assert found == [("1", 1), ("2", 0), ("3", 0), ("4", 2), ("5", 3)]
+    assert places == ["4", "4", "5", "1", "5", "5"]
+    assert bars([k / 10 for k in range(10, 51)])[0] == [("1", 5), ("2", 10), ("3", 10), ("4", 10), ("5", 6)]
+    assert bars([0.4, 4.6], lo=0.0)[0][0] == ("0", 1) and bars([0.4, 4.6], lo=0.0)[0][-1] == ("5", 1)
+
+
+def test_opinion_scores_and_shares_keep_their_bars() -> None:
+    assert bars([3.1, 3.2], unit="MOS")[0] == [("3.1", 1), ("3.2", 1)]
+    assert bars([0.25, 0.75], lo=0.0, hi=1.0, unit="%")[0] == [("0.25", 1), ("0.75", 1)]
+    assert bars([4.0, 4.0])[0] == [("1", 0), ("2", 0), ("3", 0), ("4", 2), ("5", 0)]

@@ -63,7 +63,8 @@ def priced(usd: float | None, unpriced: int, short_form: bool = False) -> str:
     if usd is None:
         return "?" if short_form else "price unknown"
     if not unpriced:
-        return money(usd)
+        text = money(usd)
+        return text.replace("less than ", "< ") if short_form else text
     return f"{money(usd)} + ?" if short_form else f"{money(usd)} and {unpriced:,} calls of unknown price"
 
 

@@ -22,7 +22,7 @@ from evalkit.audio import AudioError, materialise
 from evalkit.errors import UsageError
 from evalkit.interfaces import Answer, Transcriber
 from evalkit.records import Audio, Response, Sample
-from evalkit.runners.asr_engines import make_transcriber
+from evalkit.runners.asr.engines import make_transcriber
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEECH = ("*.wav", "*.mp3", "*.flac")

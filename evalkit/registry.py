@@ -137,14 +137,14 @@ def make_chat(spec: str, options: Mapping[str, str]) -> ChatModel:
 
 def make_transcriber(spec: str, options: Mapping[str, str]) -> Transcriber:
     """Build the ASR engine that `--asr ENGINE/MODEL` names. Raises UsageError."""
-    module = importlib.import_module("evalkit.runners.asr_engines")
+    module = importlib.import_module("evalkit.runners.asr.engines")
     engine: Transcriber = module.make_transcriber(spec, dict(options))
     return engine
 
 
 def default_transcriber() -> str | None:
     """The ASR engine for a user who names none, if this machine has a fitting one."""
-    engine: str | None = importlib.import_module("evalkit.runners.asr_engines").default_engine()
+    engine: str | None = importlib.import_module("evalkit.runners.asr.engines").default_engine()
     return engine
 
 

@@ -94,8 +94,6 @@ WEIGHTED = Pool(
 """Mean of the samples' values, each by its weight: counts "weighted" (value times weight) and "weight"."""
 
 
-
-
 def _difference(sums: Array) -> Array:
     import numpy as np
 

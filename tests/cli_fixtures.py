@@ -246,7 +246,7 @@ import sys, time
 from pathlib import Path
 from evalkit.engine import ears
 from evalkit.records import Transcript
-from evalkit.runners import asr_engines
+from evalkit.runners.asr import engines as asr_engines
 
 ears.ASR_BATCH = 1
 heard = []

@@ -14,8 +14,8 @@ from evalkit.audio import decode, encode_wav
 from evalkit.errors import OutOfMemory, UsageError
 from evalkit.interfaces import Transcriber
 from evalkit.records import Audio
-from evalkit.runners.asr_engines import make_transcriber
-from evalkit.runners.asr_pieces import AsrEngine, Heard, number
+from evalkit.runners.asr.engines import make_transcriber
+from evalkit.runners.asr.pieces import AsrEngine, Heard, number
 
 if TYPE_CHECKING:
     from evalkit.audio import Samples

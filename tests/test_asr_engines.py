@@ -13,7 +13,7 @@ from evalkit.audio import encode_wav
 from evalkit.errors import UsageError
 from evalkit.interfaces import Transcriber
 from evalkit.records import Audio
-from evalkit.runners.asr_engines import make_transcriber
+from evalkit.runners.asr.engines import make_transcriber
 from evalkit.runners.embedded import weights
 
 pytest.importorskip("faster_whisper", reason='needs pip install "evalkit[speech]"')
@@ -139,7 +139,7 @@ def test_unnamed_asr_is_whisper_large_v3_only_where_a_gpu_and_the_package_are(
     import importlib.util
     import shutil
 
-    from evalkit.runners.asr_engines import default_engine
+    from evalkit.runners.asr.engines import default_engine
 
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi" if gpu else None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if package else None)

@@ -16,7 +16,7 @@ from evalkit.audio import encode_wav
 from evalkit.errors import UsageError
 from evalkit.interfaces import Transcriber
 from evalkit.records import Audio
-from evalkit.runners.asr_engines import make_transcriber
+from evalkit.runners.asr.engines import make_transcriber
 from tests.asr_fixtures import (
     LANGUAGES,
     tiny_ctc,

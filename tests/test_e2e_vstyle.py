@@ -223,5 +223,10 @@ def test_the_users_turn_is_fetched_again_after_the_model_was_asked(bench: Bench)
     users, reply = verdict["detail"]["heard"]
     assert verdict["value"] == 4.0 and users["sha256"] == hashlib.sha256(mp3).hexdigest()
     assert (users["format"], users["sent"], users["converted"]) == ("mp3", "mp3", False)
-    assert (reply["format"], reply["sent"], reply["converted"], reply["seconds"]) == ("flac", "wav", True, 0.5)
+    assert (reply["format"], reply["sent"], reply["converted"], reply["seconds"]) == (
+        "flac",
+        "wav",
+        True,
+        0.5,
+    )
     assert verdict["detail"]["model"] == "ear-served"

@@ -294,7 +294,7 @@ def test_piper_stays_out_of_our_process() -> None:
 
 def test_importing_costs_nothing() -> None:
     code = (
-        "import sys, evalkit.runners.embedded, evalkit.runners.asr_engines;"
+        "import sys, evalkit.runners.embedded, evalkit.runners.asr.engines;"
         "heavy = {'faster_whisper', 'ctranslate2', 'xllamacpp', 'onnxruntime', 'torch', 'piper'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -15,10 +15,11 @@ from evalkit.audio import encode_flac
 from evalkit.chat import Abilities, ChatReply, ChatRequest
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import Audio, Modality, Sample, Turn
-from evalkit.runners import gemini, gemini_http
 from evalkit.runners.gemini import GeminiChat, GeminiRunner, make_chat
-from evalkit.runners.gemini_reply import parse_reply, usage_of
-from evalkit.runners.gemini_request import openapi
+from evalkit.runners.gemini import http as gemini_http
+from evalkit.runners.gemini import runner as gemini
+from evalkit.runners.gemini.reply import parse_reply, usage_of
+from evalkit.runners.gemini.request import openapi
 from tests.mock_gemini import KEY, FakeGemini
 from tests.mock_openai import tone_wav
 

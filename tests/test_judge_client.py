@@ -17,9 +17,9 @@ from evalkit.chat import Abilities, ChatReply, ChatRequest
 from evalkit.errors import RunnerError
 from evalkit.records import Audio
 from evalkit.runners.openai import OpenAIChat, make_chat
-from evalkit.runners.openai_errors import complaint, http_error
-from evalkit.runners.openai_logprobs import UNLIKELY, tokens_of
-from evalkit.runners.openai_reply import parse_reply
+from evalkit.runners.openai.errors import complaint, http_error
+from evalkit.runners.openai.logprobs import UNLIKELY, tokens_of
+from evalkit.runners.openai.reply import parse_reply
 from tests.judge_fixtures import ask, error, fault, judge
 from tests.mock_fixtures import MockServer, mock_server
 from tests.mock_openai import tone_wav

@@ -357,7 +357,9 @@ def test_official_weighs_every_item_alike(bench: Bench, letters: Letters) -> Non
         **{"music": 1, "speech": 1, "sound": 1, "multi": 1, "open": 1, "instruction following": 1}
     }
     assert set(entry["groups"]) == {"category", "length_type", "sub-cat", "kind"}
-    assert "closed=nearest-option:letters@1, open=recorded x1 mmau_pro_open:as-recorded " in total["judges"][0]
+    assert (
+        "closed=nearest-option:letters@1, open=recorded x1 mmau_pro_open:as-recorded " in total["judges"][0]
+    )
     assert scores(bench, FULL)["smoke-2"]["detail"]["matched"] == "In the car"
     again = (out / "results.json").read_bytes()
     assert score(bench, FULL).code == 0 and (out / "results.json").read_bytes() == again

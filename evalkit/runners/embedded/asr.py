@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from evalkit.records import Audio, Transcript
-from evalkit.runners._faster_whisper import FasterWhisper
+from evalkit.runners.asr.faster_whisper import FasterWhisper
 from evalkit.runners.embedded.weights import asr_folder, need
 
 COMPUTE_TYPE = "int8"

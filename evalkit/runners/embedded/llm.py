@@ -19,7 +19,7 @@ from evalkit.chat import Abilities, ChatReply, ChatRequest, Token
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import JSON, digest_of
 from evalkit.runners.embedded.weights import INSTALL_HINT, Weights, llm_file, need
-from evalkit.runners.openai_logprobs import tokens_of
+from evalkit.runners.openai.logprobs import tokens_of
 
 Message = tuple[str, str]
 """(role, text)"""

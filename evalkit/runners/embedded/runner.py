@@ -18,7 +18,7 @@ from evalkit.audio import AudioError, decode
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Runner
 from evalkit.records import JSON, Audio, Modality, Response, Sample, SentAudio, Turn
-from evalkit.runners.asr_pieces import SAMPLE_RATE
+from evalkit.runners.asr.pieces import SAMPLE_RATE
 from evalkit.runners.embedded.asr import embedded_asr
 from evalkit.runners.embedded.llm import (
     SEED,

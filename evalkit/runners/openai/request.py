@@ -18,7 +18,7 @@ from itertools import count
 from evalkit.audio import AudioError, decode, encode_wav, probe
 from evalkit.errors import RunnerError
 from evalkit.records import JSON, Audio, Sample, SentAudio, Turn
-from evalkit.runners.openai_options import Options
+from evalkit.runners.openai.options import Options
 
 MIME = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 """Of other containers it is "audio/" and their name."""

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from evalkit.errors import RunnerError, UsageError
-from evalkit.runners.gemini_errors import api_error
-from evalkit.runners.gemini_request import Piece
+from evalkit.runners.gemini.errors import api_error
+from evalkit.runners.gemini.request import Piece
 from evalkit.runners.http_endpoint import AGENT, Answered, Endpoint, clean_key, split_base
 
 POLL_SECONDS = 0.5
@@ -66,7 +66,7 @@ class GeminiEndpoint(Endpoint):
         self._upload = base.at(f"{above}/upload/{version}/files")
 
     async def generate(self, body: bytes) -> bytes:
-        """One attempt at a reply: its bytes. Raises RunnerError; see `gemini_errors` for the kinds."""
+        """One attempt at a reply: its bytes. Raises RunnerError; see `gemini.errors` for the kinds."""
         return (await self._ok("POST", self._generate, body)).body
 
     async def _ok(self, method: str, url: str, body: bytes = b"", **headers: str) -> Answered:

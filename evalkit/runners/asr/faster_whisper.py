@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import offline
 from evalkit.errors import UsageError
-from evalkit.runners.asr_pieces import (
+from evalkit.runners.asr.pieces import (
     NO_SPEECH,
     SAMPLE_RATE,
     UNSURE,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, quote, unquote
 
 from evalkit.runners.http_endpoint import AGENT, MAX_REPLY_BYTES, Base, Endpoint, clean_key, split_base
-from evalkit.runners.openai_errors import http_error, redirect_error
-from evalkit.runners.openai_options import SECRET_LENGTH
+from evalkit.runners.openai.errors import http_error, redirect_error
+from evalkit.runners.openai.options import SECRET_LENGTH
 
 ROUTE = "/chat/completions"
 
@@ -62,7 +62,7 @@ class ChatEndpoint(Endpoint):
         """One attempt: send `body`, return the reply's bytes (HTTP 200, keys taken out).
 
         Raises:
-            RunnerError: anything else; see `evalkit.runners.openai_errors` for the kinds.
+            RunnerError: anything else; see `evalkit.runners.openai.errors` for the kinds.
         """
         answered = await self.exchange("POST", self._url, self._headers, body, limit=MAX_REPLY_BYTES)
         if answered.status == 200:

@@ -17,12 +17,12 @@ from evalkit.chat import Abilities, ChatReply, ChatRequest
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Runner
 from evalkit.records import JSON, Audio, Modality, Response, Sample, digest_of
-from evalkit.runners.gemini_http import GeminiEndpoint
-from evalkit.runners.gemini_options import CHAT_OPTIONS, GEMINI_LIMITS, INLINE_BYTES, Options, parse_options
-from evalkit.runners.gemini_reply import Reply, parse_reply
-from evalkit.runners.gemini_request import Messages, Piece, contents_of, merged, openapi, pieces_of
-from evalkit.runners.openai_options import without_secrets
-from evalkit.runners.openai_request import mark, splice
+from evalkit.runners.gemini.http import GeminiEndpoint
+from evalkit.runners.gemini.options import CHAT_OPTIONS, GEMINI_LIMITS, INLINE_BYTES, Options, parse_options
+from evalkit.runners.gemini.reply import Reply, parse_reply
+from evalkit.runners.gemini.request import Messages, Piece, contents_of, merged, openapi, pieces_of
+from evalkit.runners.openai.options import without_secrets
+from evalkit.runners.openai.request import mark, splice
 from evalkit.runners.tool_prompt import OWN_FRAME, in_own_words
 
 MOST_AT_ONCE = 8
@@ -108,7 +108,7 @@ class _Client:
 class GeminiRunner(Runner):
     """A Gemini model under test: speech or text in, text out.
 
-    Options are the fields of `gemini_options.Options`, and `max_audio_seconds`, `max_audio_mb`, `audio_formats`.
+    Options are the fields of `gemini.options.Options`, and `max_audio_seconds`, `max_audio_mb`, `audio_formats`.
     Tools are told in words (a system message), as for servers that parse no calls.
 
     Raises:
@@ -151,7 +151,7 @@ class GeminiRunner(Runner):
         return json.loads(text)
 
     async def generate(self, sample: Sample, modality: Modality) -> Response:
-        """One attempt at one sample. Raises RunnerError; see `gemini_errors` for the kinds."""
+        """One attempt at one sample. Raises RunnerError; see `gemini.errors` for the kinds."""
         whose = f"sample {sample.id}"
         pieces = await pieces_of(sample.audios, self.options.limits, whose)
         messages, config = self._messages(sample), self._config()
@@ -229,7 +229,7 @@ class GeminiChat:
         With a seed, the k-th single request gets seed + k, or every vote would be the same.
 
         Raises:
-            RunnerError: "no-logprobs" and "no-schema" where the model has none; see `gemini_errors`.
+            RunnerError: "no-logprobs" and "no-schema" where the model has none; see `gemini.errors`.
         """
         messages = [(role, (c,) if isinstance(c, str) else c) for role, c in request.messages]
         audios = [p for _, parts in messages for p in parts if isinstance(p, Audio)]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from evalkit.chat import Token
 from evalkit.errors import RunnerError
 from evalkit.records import JSON
-from evalkit.runners.openai_errors import one_line
-from evalkit.runners.openai_reply import load
+from evalkit.runners.openai.errors import one_line
+from evalkit.runners.openai.reply import load
 
 FILTERED = frozenset(
     {

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import offline
 from evalkit.errors import UsageError
-from evalkit.runners.asr_pieces import SAMPLE_RATE, WINDOW_SECONDS, AsrEngine, Heard
+from evalkit.runners.asr.pieces import SAMPLE_RATE, WINDOW_SECONDS, AsrEngine, Heard
 
 if TYPE_CHECKING:
     from evalkit.audio import Samples

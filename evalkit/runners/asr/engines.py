@@ -12,10 +12,10 @@ from pathlib import Path
 from evalkit.errors import UsageError
 from evalkit.interfaces import Transcriber
 from evalkit.records import digest_of
-from evalkit.runners._faster_whisper import FasterWhisper, local_folder
-from evalkit.runners.asr_openai_whisper import OpenAIWhisper
-from evalkit.runners.asr_pieces import language_code, number
-from evalkit.runners.asr_transformers import DTYPES, SETTINGS, WEIGHTS, TransformersAsr, commit_of, folder_of
+from evalkit.runners.asr.faster_whisper import FasterWhisper, local_folder
+from evalkit.runners.asr.openai_whisper import OpenAIWhisper
+from evalkit.runners.asr.pieces import language_code, number
+from evalkit.runners.asr.transformers import DTYPES, SETTINGS, WEIGHTS, TransformersAsr, commit_of, folder_of
 from evalkit.runners.embedded.asr import EmbeddedAsr
 from evalkit.runners.embedded.weights import checked
 

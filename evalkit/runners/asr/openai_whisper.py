@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import offline
 from evalkit.errors import UsageError
-from evalkit.runners.asr_pieces import NO_SPEECH, SAMPLE_RATE, UNSURE, WINDOW_SECONDS, AsrEngine, Heard
+from evalkit.runners.asr.pieces import NO_SPEECH, SAMPLE_RATE, UNSURE, WINDOW_SECONDS, AsrEngine, Heard
 
 if TYPE_CHECKING:
     from evalkit.audio import Samples

@@ -16,9 +16,9 @@ from typing import Any
 from evalkit.chat import Abilities, ChatReply, ChatRequest
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import JSON, Audio, Turn, digest_of
-from evalkit.runners.openai_errors import of_audio
-from evalkit.runners.openai_http import ChatEndpoint
-from evalkit.runners.openai_options import (
+from evalkit.runners.openai.errors import of_audio
+from evalkit.runners.openai.http import ChatEndpoint
+from evalkit.runners.openai.options import (
     AS_THEY_ARE,
     CHAT_PARSERS,
     MOST_TOPS,
@@ -27,8 +27,8 @@ from evalkit.runners.openai_options import (
     secrets_in,
     without_secrets,
 )
-from evalkit.runners.openai_reply import PCM_RATE, Choice, Reply, parse_reply, pcm_wav
-from evalkit.runners.openai_request import Encoded, encode_parts, merged, messages_of, splice
+from evalkit.runners.openai.reply import PCM_RATE, Choice, Reply, parse_reply, pcm_wav
+from evalkit.runners.openai.request import Encoded, encode_parts, merged, messages_of, splice
 
 REFUSALS = ("http-400", "http-422", "no-logprobs", "no-schema")
 """Kinds of errors by which an endpoint says that it doesn't take a field of the request."""
@@ -126,7 +126,7 @@ class OpenAIChat:
         before an error are kept for the next attempt at the same request.
 
         Raises:
-            RunnerError: see `openai_errors` for the kinds; of audio beyond the limits, as `AudioLimits.check`.
+            RunnerError: see `openai.errors` for the kinds; of audio beyond the limits, as `AudioLimits.check`.
         """
         encoded = await encode_parts(_audios(request), self.options, "the judge's request")
         asked = self._begun.pop(_key(request), []) if self._begun else []

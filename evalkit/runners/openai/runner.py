@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible endpoint as the model under test; as a judge, it is `openai_chat`.
+"""Any OpenAI-compatible endpoint as the model under test; as a judge, it is `openai.chat`.
 
 ``--model openai/NAME -M base_url=http://localhost:8000/v1`` and ``--judge openai/NAME``. One request is
 one attempt; retries are the engine's.
@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from evalkit.interfaces import Runner
 from evalkit.records import JSON, Audio, Modality, Response, Sample, digest_of
-from evalkit.runners.openai_chat import OpenAIChat, endpoint_of, make_chat
-from evalkit.runners.openai_options import parse_options, without_secrets
-from evalkit.runners.openai_reply import Choice, Reply, parse_reply
-from evalkit.runners.openai_request import encode_all, mark, merged, messages_of, splice, tools_of
+from evalkit.runners.openai.chat import OpenAIChat, endpoint_of, make_chat
+from evalkit.runners.openai.options import parse_options, without_secrets
+from evalkit.runners.openai.reply import Choice, Reply, parse_reply
+from evalkit.runners.openai.request import encode_all, mark, merged, messages_of, splice, tools_of
 from evalkit.runners.tool_prompt import OWN_FRAME, in_own_words
 
 __all__ = ["OpenAIChat", "OpenAIRunner", "make_chat"]
@@ -26,7 +26,7 @@ __all__ = ["OpenAIChat", "OpenAIRunner", "make_chat"]
 class OpenAIRunner(Runner):
     """A model behind an OpenAI-compatible endpoint: `POST {base_url}/chat/completions`.
 
-    Options are the fields of `openai_options.Options`.
+    Options are the fields of `openai.options.Options`.
 
     Raises:
         UsageError: unknown or unusable option, or no key for OpenAI's own host.
@@ -92,7 +92,7 @@ class OpenAIRunner(Runner):
         return json.loads(text)
 
     async def generate(self, sample: Sample, modality: Modality) -> Response:
-        """One attempt at one sample. Raises `RunnerError`; see `openai_errors` for the kinds."""
+        """One attempt at one sample. Raises `RunnerError`; see `openai.errors` for the kinds."""
         encoded = await encode_all(sample, self.options)
         payload, renamed = self._payload(sample, modality, [e.format for e in encoded])
         body = splice(payload, [e.data for e in encoded])

@@ -1,0 +1,1 @@
+"""The engines behind ``--asr``, a file each; `engines` builds the one that the user names."""

@@ -90,10 +90,11 @@ def _looked(
     pages = []
     held = shelf.headline(args.metric or "")
     for verdicts in [v for v in held if v.values] or held[:1]:
-        seen = [
-            Seen(i, v, shelf.asked[i].answer, *people.get(i, (None, ())), shelf.asked[i].length)
-            for i, v in sorted(verdicts.values.items())
-        ]
+        seen = []
+        for i, value in sorted(verdicts.values.items()):
+            human, each = people.get(i, (None, ()))
+            about = shelf.asked[i]
+            seen.append(Seen(i, value, about.answer, human, each, about.length))
         found = [LOOKS[n](seen, args.draws) for n in wanted if n in LOOKS]
         pages.append(_page(verdicts, found, len(seen), "on record"))
     return pages

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
+from evalkit.cli.options import SCORING_OPTIONS
 from evalkit.records import Modality, Response, Sample
-from tests.cli_fixtures import ROOT, Bench, ToyRunner, bench, lines, openai, result, sent
+from tests.cli_fixtures import ROOT, Bench, ToyRunner, bench, lines, openai, refused, result, sent
 from tests.mock_fixtures import mock_server
 from tests.mock_openai import tone_wav
 
@@ -80,6 +81,21 @@ def test_every_command_has_help(bench: Bench) -> None:
     for command in ("", "demo", "list", "run", "score", "report", "doctor"):
         done = bench.here(*command.split(), "--help")
         assert done.code == 0 and "usage: evalkit" in done.out
+
+
+def test_half_a_command_is_answered_with_a_sentence(bench: Bench) -> None:
+    refused(bench.here("prompts"), "say what to do", "prompts show NAME")
+    refused(bench.here("judge-audit"), "say what to measure", "humans", "probes")
+    refused(bench.here("prompts", "show", "voicebench_opn"), "Did you mean voicebench_open")
+
+
+def test_every_scoring_option_is_listed_with_its_meaning(bench: Bench) -> None:
+    rows = {r["option"]: r for r in json.loads(bench.here("list", "options", "--json").out)}
+    assert list(rows) == list(SCORING_OPTIONS) and all(r["about"] for r in rows.values())
+    assert rows["judge_scoring"]["values"] == ["plain", "geval"]
+    printed = bench.here("list", "options").out.strip().splitlines()
+    assert len(printed) == 1 + len(rows), "one a line"
+    refused(bench.here("score", "x", "--task", ADV, "-O", "sed=1"), "list options")
 
 
 def test_limits_grow_and_shrink_on_one_run(bench: Bench) -> None:

@@ -47,13 +47,13 @@ def _list(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = _add(
         sub,
         "list",
-        "show the benchmarks, runners, judges, suites, formats of predictions or prices there are",
+        "show the benchmarks, runners, judges, suites, scoring options, formats of predictions or prices there are",
     )
     p.add_argument(
         "what",
         nargs="?",
         default="all",
-        choices=("all", "benchmarks", "runners", "judges", "suites", "formats", "prices"),
+        choices=("all", "benchmarks", "runners", "judges", "suites", "options", "formats", "prices"),
     )
     p.add_argument("--json", action="store_true", help="for machines")
 
@@ -181,6 +181,7 @@ def _prompts(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = _add(sub, "prompts", "show the judges' rubrics, and bring the public texts that they stand for")
     p.add_argument(
         "what",
+        nargs="?",
         choices=("list", "show", "import", "verify"),
         help="list: all rubrics; show: one of them, head and all; import: find the public texts in a checkout, a file "
         "or an archive of a toolkit, and keep them; verify: check what is kept, and what it is enough for",

@@ -31,6 +31,11 @@ from evalkit.store import Run
 
 def call(args: argparse.Namespace) -> int:
     """Do the audit asked for; the exit code."""
+    if args.what is None:
+        raise UsageError(
+            "say what to measure: judge-audit humans (against people's labels), judges (against another judge), "
+            "repeats (against itself) or probes (what moves it); each with --run RUN. See judge-audit MODE --help."
+        )
     from evalkit.cli import judge_audit_live as live
     from evalkit.cli import judge_audit_probes as probing
 

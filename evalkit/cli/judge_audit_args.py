@@ -9,7 +9,7 @@ from evalkit.cli import options
 
 def add(p: argparse.ArgumentParser) -> None:
     """The modes and their arguments."""
-    modes = p.add_subparsers(dest="what", metavar="MODE", required=True)
+    modes = p.add_subparsers(dest="what", metavar="MODE")
     m = modes.add_parser("humans", help="agreement of a judge with people, and of people among themselves")
     m.add_argument(
         "--human",

@@ -10,6 +10,7 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from evalkit.cli.options import CHOICES, SCORING_OPTIONS
 from evalkit.interfaces import Judge
 from evalkit.prices import NUMBERS, load_prices
 from evalkit.registry import catalogue, formats, runner_class, runner_modules
@@ -23,6 +24,7 @@ def call(args: argparse.Namespace) -> int:
         "suites": suites,
         "runners": runners,
         "judges": judges,
+        "options": scoring_options,
         "formats": formats_known,
         "prices": prices,
     }
@@ -34,7 +36,7 @@ def call(args: argparse.Namespace) -> int:
     for name, rows in found.items():
         if len(found) > 1:
             print(f"{name}\n{'-' * len(name)}")
-        shown = {"benchmarks": by_benchmark, "formats": by_format}.get(name, table)
+        shown = {"benchmarks": by_benchmark, "formats": by_format, "options": by_option}.get(name, table)
         print(shown(rows) + "\n")
         if name == "prices":
             print(f"USD per million tokens. Check before you rely on them; your own: {load_prices().file}\n")
@@ -64,6 +66,11 @@ def by_benchmark(rows: Sequence[dict[str, Any]]) -> str:
 def _table_numbers(cells: Sequence[str]) -> list[str]:
     """ "T1", "T2": the printed tables that these cells are in."""
     return list(dict.fromkeys("T" + c.split(":")[0] for c in cells))
+
+
+def by_option(rows: Sequence[dict[str, Any]]) -> str:
+    """Scoring options, one a line; what they mean names the values."""
+    return table([{"option": row["option"], "about": row["about"]} for row in rows])
 
 
 def by_format(rows: Sequence[dict[str, Any]]) -> str:
@@ -186,6 +193,14 @@ def formats_known() -> list[dict[str, Any]]:
             "about": f.about,
         }
         for f in formats().values()
+    ]
+
+
+def scoring_options() -> list[dict[str, Any]]:
+    """Every scoring option (`-O NAME=VALUE`): the values it takes, where they are few, and what it means."""
+    return [
+        {"option": name, "values": list(CHOICES.get(name, ())), "about": about}
+        for name, about in SCORING_OPTIONS.items()
     ]
 
 

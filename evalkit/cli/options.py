@@ -76,7 +76,9 @@ def scoring_options(given: Sequence[str] | None) -> dict[str, str]:
     options = pairs(given, "-O")
     if unknown := sorted(set(options) - set(SCORING_OPTIONS)):
         known = ", ".join(SCORING_OPTIONS)
-        raise UsageError(f"there is no scoring option {unknown[0]!r}; known: {known}.")
+        raise UsageError(
+            f"there is no scoring option {unknown[0]!r}; known: {known}. `run_eval.py list options` says what they mean."
+        )
     for name, allowed in CHOICES.items():
         if options.get(name, allowed[0]) not in allowed:
             raise UsageError(f"-O {name} is {', '.join(allowed[:-1])} or {allowed[-1]}")

@@ -12,7 +12,7 @@ from typing import Any
 from evalkit.cli import wording
 from evalkit.cli.listing import table
 from evalkit.errors import UsageError
-from evalkit.registry import catalogue
+from evalkit.registry import catalogue, suggestion
 from evalkit.wording import store
 from evalkit.wording.extras import EXTRAS
 from evalkit.wording.search import Found, Search, search
@@ -31,6 +31,11 @@ BESIDE = {"style_separation": "manifest separate", "audit_pairwise": "judge-audi
 def call(args: argparse.Namespace) -> int:
     """Do what was asked; the exit code."""
     names: list[str] = args.names
+    if args.what is None:
+        raise UsageError(
+            "say what to do: prompts list (all rubrics), prompts show NAME, prompts import PATH (the public texts of "
+            "a toolkit), or prompts verify (what is kept of those)."
+        )
     if args.what == "import":
         if not names:
             raise UsageError(
@@ -135,6 +140,9 @@ def uses() -> dict[str, list[tuple[str, str]]]:
 
 def show(name: str, args: argparse.Namespace) -> int:
     """Print one rubric as it is: ours and a user's with their head, an official text bare."""
+    if name not in (known := rubric_names()):
+        told = suggestion(name, list(known)) or f" There are: {', '.join(known)}."
+        raise UsageError(f"no judge rubric {name!r}.{told} `run_eval.py prompts list` shows them all.")
     ours, whose = load_rubric(name), args.prompts or "own"
     if whose == "official":
         rubric = _official(ours, args.protocol)

@@ -95,7 +95,9 @@ def test_every_scoring_option_is_listed_with_its_meaning(bench: Bench) -> None:
     assert rows["judge_scoring"]["values"] == ["plain", "geval"]
     printed = bench.here("list", "options").out.strip().splitlines()
     assert len(printed) == 1 + len(rows), "one a line"
-    refused(bench.here("score", "x", "--task", ADV, "-O", "sed=1"), "list options")
+    bench.questions(1)
+    run = ("run", "--model", "embedded", "--task", ADV, "--data-dir", bench.data, "-O", "sed=1")
+    refused(bench.here(*run), "list options")
 
 
 def test_limits_grow_and_shrink_on_one_run(bench: Bench) -> None:

@@ -77,7 +77,7 @@ def scoring_options(given: Sequence[str] | None) -> dict[str, str]:
     if unknown := sorted(set(options) - set(SCORING_OPTIONS)):
         known = ", ".join(SCORING_OPTIONS)
         raise UsageError(
-            f"there is no scoring option {unknown[0]!r}; known: {known}. `run_eval.py list options` says what they mean."
+            f"there is no scoring option {unknown[0]!r}; known: {known}. `run_eval.py list options` explains them."
         )
     for name, allowed in CHOICES.items():
         if options.get(name, allowed[0]) not in allowed:

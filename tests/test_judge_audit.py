@@ -96,6 +96,37 @@ def test_people_and_a_run(bench: Bench) -> None:
     assert "accepted" in shown.out and "Krippendorff's alpha" in shown.out and "report.html" in shown.out
 
 
+def test_another_judge_on_record_is_picked_by_words_of_its_signature(bench: Bench) -> None:
+    path = answers(bench, [f"Answer {k % 5 + 1}" for k in range(10)])
+    with judge_server(by_number) as judge:
+        assert scored(bench, path, judge.url, "fair").code == 0
+    with judge_server(lambda seen: "3") as judge:
+        assert scored(bench, path, judge.url, "lazy").code == 0
+    human = labels(bench.tmp / "h.jsonl", [{"id": f"q{k:02}", "label": k % 5 + 1} for k in range(10)])
+    common = ("humans", "--run", bench.tmp / "a", "--human", human)
+    pages = [
+        json.loads(audit(bench, *common, *more, "--json").out)["audits"]
+        for more in ((), ("--judges", "fair x1"))
+    ]
+    [counted], [picked] = pages
+    assert counted["judge"].startswith("lazy ") and picked["judge"].startswith("fair ")
+    by = {f["statistic"]: f["value"] for f in picked["figures"] if f["pair"] == "judge-people"}
+    assert by["accuracy"] == 1.0
+    assert len(list((bench.tmp / "a" / "audit").glob("humans_*.json"))) == 2, (
+        "beside the other, not in its place"
+    )
+    both = json.loads(audit(bench, *common, "--judges", "fair", "lazy", "--json").out)["audits"]
+    assert [p["judge"].split()[0] for p in both] == ["fair", "lazy"]
+    refused(audit(bench, *common, "--judges", "gpt"), "'gpt'", "fair x1", "--judges")
+    looked = audit(
+        bench, "probes", "--run", bench.tmp / "a", "--judges", "fair", "--probe", "length", "--json"
+    )
+    [page] = json.loads(looked.out)["audits"]
+    assert page["judge"].startswith("fair "), looked.said
+    scores = ("humans", "--human", human, "--scores", human, "--judges", "fair")
+    refused(audit(bench, *scores), "--judges", "leave it out")
+
+
 def test_a_narrow_terminal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from evalkit.cli import audit_text
 

@@ -74,14 +74,29 @@ class Shelf:
     entry: Mapping[str, Any]
     answers: dict[str, str] = field(default_factory=dict)
 
-    def headline(self, metric: str = "") -> list[Verdicts]:
+    def headline(self, metric: str = "", words: Sequence[str] = ()) -> list[Verdicts]:
         """The verdicts that a metric of results.json counts (the headline, unless named), or a verdict's own.
 
+        Args:
+            words: take the verdicts on record of judges whose signatures hold one of these, counted or not.
+
         Raises:
-            UsageError: there is no such metric, or no verdict on record.
+            UsageError: there is no such metric, no verdict on record, or none of such a judge.
         """
         wanted = metric or str(self.entry["headline"])
         found = self.entry["metrics"].get(wanted)
+        if words:
+            reads = (found.get("reads") or [wanted]) if found is not None else [wanted]
+            there = [v for (m, _), v in self.verdicts.items() if m in reads]
+            picked = [v for v in there if any(w in v.judge for w in words)]
+            if not picked:
+                known = "; ".join(sorted({v.judge for v in there})) or "none of this metric"
+                said = " or ".join(map(repr, words))
+                raise UsageError(
+                    f"{self.run}: {self.task} has no verdict of a judge whose signature holds {said}; judges on "
+                    f"record: {known}. Check --judges."
+                )
+            return [v for v in picked if v.values] or picked[:1]
         if found is not None:
             reads, judges = found.get("reads") or [wanted], set(found["judges"])
             held = [v for (m, j), v in self.verdicts.items() if m in reads and j in judges]

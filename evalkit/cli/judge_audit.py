@@ -57,6 +57,8 @@ def humans(args: argparse.Namespace) -> int:
     ids = tuple(i.strip() for i in (args.id or "").split(",") if i.strip())
     told: list[str] = []
     pages: list[book.Page] = []
+    if args.scores and args.judges:
+        raise UsageError("--judges picks among the judges of a run; beside --scores leave it out.")
     if args.scores:
         judge = read_labels(
             files_of([args.scores], "--scores"),
@@ -84,7 +86,7 @@ def humans(args: argparse.Namespace) -> int:
     labels = read_labels(files, _columns(args, first, words))
     renamed(labels, shelf.asked)
     told += labels.told
-    for verdicts in shelf.headline(args.metric or ""):
+    for verdicts in shelf.headline(args.metric or "", args.judges or ()):
         pages.append(_page(verdicts, _rater(verdicts, shelf, run), labels, shelf.asked, args, told, shelf))
     return conclude(pages, run.root, args, told)
 

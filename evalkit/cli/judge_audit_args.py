@@ -38,6 +38,7 @@ def add(p: argparse.ArgumentParser) -> None:
     )
     m.add_argument("--group", metavar="NAME", help="column to make subsets by, beside the run's own groups")
     m.add_argument("--map", action="append", metavar="WORD=NUMBER", help="what a label in words stands for")
+    _others(m)
     _common(m)
     m = modes.add_parser("judges", help="agreement of two judges, or two wordings, on the same answers")
     m.add_argument("--run", required=True, metavar="RUN", help="a run whose answers two judges scored")
@@ -67,7 +68,18 @@ def add(p: argparse.ArgumentParser) -> None:
     m.add_argument(
         "--against", metavar="RUN", help="run of another model, whose answers are put beside these"
     )
+    _others(m)
     m.add_argument("--probe", action="append", metavar="NAME", help="only this probe; may be repeated")
+
+
+def _others(p: argparse.ArgumentParser) -> None:
+    """Judges beside those that count."""
+    p.add_argument(
+        "--judges",
+        nargs="+",
+        metavar="WORDS",
+        help="verdicts of judges on record whose signatures hold these words (default: those that results.json counts)",
+    )
 
 
 def _live(p: argparse.ArgumentParser) -> None:

@@ -88,7 +88,7 @@ def _looked(
 ) -> list[book.Page]:
     """What the verdicts on record say of length and language, a page per judge of the headline."""
     pages = []
-    held = shelf.headline(args.metric or "")
+    held = shelf.headline(args.metric or "", args.judges or ())
     for verdicts in [v for v in held if v.values] or held[:1]:
         seen = []
         for i, value in sorted(verdicts.values.items()):

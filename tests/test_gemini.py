@@ -16,8 +16,8 @@ from evalkit.chat import Abilities, ChatReply, ChatRequest
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.runners.gemini import GeminiChat, GeminiRunner, make_chat
+from evalkit.runners.gemini import client as gemini_client
 from evalkit.runners.gemini import http as gemini_http
-from evalkit.runners.gemini import runner as gemini
 from evalkit.runners.gemini.reply import parse_reply, usage_of
 from evalkit.runners.gemini.request import openapi
 from tests.mock_gemini import KEY, FakeGemini
@@ -145,10 +145,10 @@ def test_audio_goes_through_the_file_api_and_is_deleted() -> None:
 
 
 def test_large_audio_goes_up_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gemini, "INLINE_BYTES", 4 * len(WAV) // 3 + 400)
+    monkeypatch.setattr(gemini_client, "INLINE_BYTES", 4 * len(WAV) // 3 + 400)
     with FakeGemini() as fake:
         chat(fake)
-        monkeypatch.setattr(gemini, "INLINE_BYTES", len(WAV))
+        monkeypatch.setattr(gemini_client, "INLINE_BYTES", len(WAV))
         chat(fake)
         error = failed(fake, upload="never")
     kinds = [next(iter(b["contents"][0]["parts"][1])) for b in fake.asked]

@@ -20,12 +20,13 @@ from evalkit.audio import encode_flac, encode_mp3, encode_wav, materialise
 from evalkit.chat import ChatModel, ChatRequest
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import Audio, Modality, Response, Sample, Turn
+from evalkit.runners.http_errors import retry_after
 from evalkit.runners.openai import OpenAIChat, OpenAIRunner, make_chat
 from evalkit.runners.openai import http as openai_http
-from evalkit.runners.openai.errors import retry_after
 from evalkit.runners.openai.http import split_url
 from evalkit.runners.openai.reply import load, parse_reply
-from evalkit.runners.openai.request import json_schema, mark, splice, tools_of
+from evalkit.runners.openai.request import json_schema, tools_of
+from evalkit.runners.spliced import mark, splice
 from tests.mock_fixtures import MockServer, mock_server
 from tests.mock_openai import tone_wav
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from evalkit.errors import RunnerError, UsageError
-from evalkit.runners.openai.errors import unreachable
+from evalkit.runners.http_errors import unreachable
 
 if TYPE_CHECKING:
     import httpx

@@ -5,13 +5,31 @@ Each maker gives a parser (name, value) -> value that raises UsageError with one
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from evalkit.errors import UsageError
+from evalkit.records import JSON
 
 Parse = Callable[[str, Any], Any]
+
+DECODING = ("temperature", "top_p", "max_tokens", "seed")
+"""Options that say how a model under test decodes; a judge's decoding belongs to the protocol."""
+
+
+def decoding_of(options: object) -> dict[str, JSON]:
+    """The decoding options that are set, by our names."""
+    return {name: value for name in DECODING if (value := getattr(options, name)) is not None}
+
+
+def check_known(given: Collection[str], known: Collection[str], runner: str) -> None:
+    """Raises UsageError that names the options which `runner` does not know, and those it does."""
+    if unknown := sorted(set(given) - set(known)):
+        raise UsageError(
+            f"unknown option {', '.join(unknown)} for {runner}; known: {', '.join(sorted(known))}"
+        )
 
 
 def number(lo: float, hi: float, *, open_low: bool = False) -> Callable[[str, Any], float]:
@@ -62,3 +80,22 @@ def text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise UsageError(f"{name} must not be empty")
     return value
+
+
+def json_object(name: str, value: Any, *, example: str, reserved: Collection[str]) -> dict[str, JSON]:
+    """Fields to merge into a request: a JSON object, or its text.
+
+    Args:
+        example: one that would do, as JSON.
+        reserved: fields that the runner itself sets.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as exc:
+            raise UsageError(f"{name} is not JSON ({exc}); quote it: '{name}={example}'") from None
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} must be a JSON object such as {example}")
+    if taken := [k for k in reserved if k in value]:
+        raise UsageError(f"{name} can't set {', '.join(taken)}: the runner does")
+    return dict(value)

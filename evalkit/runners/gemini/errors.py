@@ -23,7 +23,7 @@ from typing import Any
 
 from evalkit.errors import RunnerError
 from evalkit.runners.http_endpoint import Answered
-from evalkit.runners.openai.errors import one_line, redirect_error, retry_after
+from evalkit.runners.http_errors import one_line, redirect_error, retry_after
 
 LIMITS = (
     (re.compile(r"(?i)payload size exceeds|request (entity|payload)? ?(is )?too large"), "audio-too-large"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,17 @@ from urllib.parse import urlsplit
 from evalkit.errors import MissingKey, UsageError
 from evalkit.records import JSON
 from evalkit.runners.audio_limits import LIMIT_PARSERS, AudioLimits, limits_of
-from evalkit.runners.option_values import Parse, choice, integer, number, text
+from evalkit.runners.option_values import (
+    DECODING,
+    Parse,
+    check_known,
+    choice,
+    decoding_of,
+    integer,
+    json_object,
+    number,
+    text,
+)
 
 GEMINI_HOST = "generativelanguage.googleapis.com"
 GEMINI_URL = f"https://{GEMINI_HOST}/v1beta"
@@ -81,27 +90,18 @@ class Options:
 
     def decoding(self) -> dict[str, JSON]:
         """The decoding fields that are set, as signatures name them."""
-        names = ("temperature", "top_p", "max_tokens", "seed")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return decoding_of(self)
 
 
 def _extra_body(name: str, value: Any) -> Mapping[str, JSON]:
     example = '{"generationConfig": {"thinkingConfig": {"thinkingBudget": 128}}}'
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as exc:
-            raise UsageError(f"{name} is not JSON ({exc}); for example {example}") from None
-    if not isinstance(value, Mapping):
-        raise UsageError(f"{name} must be a JSON object such as {example}")
-    if taken := [k for k in RESERVED if k in value]:
-        raise UsageError(f"{name} can't set {', '.join(taken)}: the runner does")
-    config = value.get("generationConfig", {})
+    fields = json_object(name, value, example=example, reserved=RESERVED)
+    config = fields.get("generationConfig", {})
     if not isinstance(config, Mapping):
         raise UsageError(f"{name}: generationConfig must be a JSON object, as in {example}")
     if "candidateCount" in config:
         raise UsageError(f"{name} can't set candidateCount: the number of votes does")
-    return dict(value)
+    return fields
 
 
 PARSERS: Mapping[str, Parse] = {
@@ -117,8 +117,7 @@ PARSERS: Mapping[str, Parse] = {
     "extra_body": _extra_body,
     "upload": choice("auto", "always", "never"),
 }
-OF_A_MODEL_UNDER_TEST = ("temperature", "top_p", "max_tokens", "seed", "system")
-CHAT_OPTIONS = tuple(name for name in PARSERS if name not in OF_A_MODEL_UNDER_TEST)
+CHAT_OPTIONS = tuple(name for name in PARSERS if name not in (*DECODING, "system"))
 """What a judge may set beside the limits: its decoding belongs to the protocol."""
 
 
@@ -132,8 +131,6 @@ def parse_options(given: Mapping[str, Any], known: tuple[str, ...] = tuple(PARSE
     Raises:
         UsageError: unknown name or unusable value.
     """
-    names = (*known, *LIMIT_PARSERS)
-    if unknown := sorted(set(given) - set(names)):
-        raise UsageError(f"unknown option {', '.join(unknown)} for gemini; known: {', '.join(sorted(names))}")
+    check_known(given, (*known, *LIMIT_PARSERS), "gemini")
     values = {n: PARSERS[n](n, v) for n, v in given.items() if n in PARSERS and v is not None}
     return Options(**values, limits=limits_of(given, GEMINI_LIMITS))

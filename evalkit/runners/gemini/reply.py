@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from evalkit.chat import Token
 from evalkit.errors import RunnerError
 from evalkit.records import JSON
-from evalkit.runners.openai.errors import one_line
+from evalkit.runners.http_errors import one_line
 from evalkit.runners.openai.reply import load
 
 FILTERED = frozenset(

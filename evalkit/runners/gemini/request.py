@@ -14,7 +14,7 @@ from evalkit.audio import AudioError, decode, encode_wav, probe
 from evalkit.errors import RunnerError
 from evalkit.records import JSON, Audio, SentAudio
 from evalkit.runners.audio_limits import AudioLimits
-from evalkit.runners.openai.request import mark
+from evalkit.runners.spliced import mark
 
 MIME = {
     "wav": "audio/wav",

@@ -24,11 +24,11 @@ from evalkit.runners.openai.options import (
     MOST_TOPS,
     Options,
     parse_options,
-    secrets_in,
-    without_secrets,
 )
 from evalkit.runners.openai.reply import PCM_RATE, Choice, Reply, parse_reply, pcm_wav
-from evalkit.runners.openai.request import Encoded, encode_parts, merged, messages_of, splice
+from evalkit.runners.openai.request import Encoded, encode_parts, merged, messages_of
+from evalkit.runners.secret_fields import secrets_in, without_secrets
+from evalkit.runners.spliced import splice
 
 REFUSALS = ("http-400", "http-422", "no-logprobs", "no-schema")
 """Kinds of errors by which an endpoint says that it doesn't take a field of the request."""

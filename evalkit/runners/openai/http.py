@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, quote, unquote
 
 from evalkit.runners.http_endpoint import AGENT, MAX_REPLY_BYTES, Base, Endpoint, clean_key, split_base
-from evalkit.runners.openai.errors import http_error, redirect_error
-from evalkit.runners.openai.options import SECRET_LENGTH
+from evalkit.runners.http_errors import redirect_error
+from evalkit.runners.openai.errors import http_error
+from evalkit.runners.secret_fields import SECRET_LENGTH
 
 ROUTE = "/chat/completions"
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from evalkit.errors import MissingKey, UsageError
+from evalkit.errors import MissingKey
 from evalkit.records import JSON
 from evalkit.runners.audio_limits import LIMIT_PARSERS, AudioLimits, limits_of
-from evalkit.runners.option_values import Parse, choice, integer, number, text
+from evalkit.runners.option_values import (
+    Parse,
+    check_known,
+    choice,
+    decoding_of,
+    integer,
+    json_object,
+    number,
+    text,
+)
 
 OPENAI_URL = "https://api.openai.com/v1"
 AUDIO_PARTS = ("input_audio", "audio_url")
@@ -24,12 +31,6 @@ LIMITS = AudioLimits(formats=AS_THEY_ARE)
 MOST_TOPS = 20
 """OpenAI's limit on `top_logprobs`."""
 RESERVED = ("model", "messages", "stream", "n")
-SECRET_NAMES = frozenset(
-    {"api_key", "apikey", "key", "token", "access_token", "secret", "password", "authorization"}
-)
-SECRET_WORDS = re.compile(r"key|token|secret|passw|auth(?!or)|cookie|credential|bearer", re.I)
-"""In names of fields whose values, when they are words of some length, are taken for secrets."""
-SECRET_LENGTH = 8
 
 
 @dataclass(frozen=True)
@@ -90,21 +91,11 @@ class Options:
 
     def decoding(self) -> dict[str, JSON]:
         """The decoding fields that are set, as the API names them."""
-        names = ("temperature", "top_p", "max_tokens", "seed")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return decoding_of(self)
 
 
 def _extra_body(name: str, value: Any) -> Mapping[str, JSON]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as exc:
-            raise UsageError(f"{name} is not JSON ({exc}); quote it: -M '{name}={{\"top_k\": 1}}'") from None
-    if not isinstance(value, Mapping):
-        raise UsageError(f'{name} must be a JSON object such as {{"top_k": 1}}')
-    if taken := [k for k in RESERVED if k in value]:
-        raise UsageError(f"{name} can't set {', '.join(taken)}: the runner does")
-    return dict(value)
+    return json_object(name, value, example='{"top_k": 1}', reserved=RESERVED)
 
 
 RUNNER_PARSERS: Mapping[str, Parse] = {
@@ -146,40 +137,8 @@ def parse_options(given: Mapping[str, Any], parsers: Mapping[str, Parse] = RUNNE
     Raises:
         UsageError: unknown name or unusable value.
     """
-    if unknown := sorted(set(given) - set(parsers)):
-        raise UsageError(
-            f"unknown option {', '.join(unknown)} for openai; known: {', '.join(sorted(parsers))}"
-        )
+    check_known(given, parsers, "openai")
     plain = {k: v for k, v in given.items() if k not in LIMIT_PARSERS and v is not None}
     values = {name: parsers[name](name, value) for name, value in plain.items()}
     values.setdefault("base_url", os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL)
     return Options(**values, limits=limits_of(given, LIMITS))
-
-
-def is_secret(name: str, value: JSON) -> bool:
-    """Is this a field whose value must not be written down? "max_tokens" and "stop_token_ids" are none."""
-    if name.lower() in SECRET_NAMES:
-        return True
-    return isinstance(value, str) and len(value) >= SECRET_LENGTH and SECRET_WORDS.search(name) is not None
-
-
-def without_secrets(value: JSON) -> JSON:
-    """`value` with everything under a name such as "api_key" blanked, for identities."""
-    if isinstance(value, Mapping):
-        return {k: "[hidden]" if is_secret(str(k), v) else without_secrets(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [without_secrets(v) for v in value]
-    return value
-
-
-def secrets_in(value: JSON) -> Iterator[str]:
-    """The words that `without_secrets` blanks: a server may say them back."""
-    if isinstance(value, list):
-        for inner in value:
-            yield from secrets_in(inner)
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            if isinstance(inner, str) and is_secret(str(name), inner):
-                yield inner
-            else:
-                yield from secrets_in(inner)

@@ -18,7 +18,8 @@ from evalkit.audio import AudioError, probe
 from evalkit.chat import Token
 from evalkit.errors import RunnerError
 from evalkit.records import JSON, Audio
-from evalkit.runners.openai.errors import complaint, one_line
+from evalkit.runners.http_errors import one_line
+from evalkit.runners.openai.errors import complaint
 from evalkit.runners.openai.logprobs import tokens_of
 
 PCM_RATE = 24_000

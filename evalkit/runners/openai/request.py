@@ -1,16 +1,9 @@
-"""A sample made into the body of a chat/completions request, and the proof of what went into it.
-
-`json.dumps` never walks the audio: it sees a short mark in its place, and the base64 bytes are put
-where the mark stands.
-"""
+"""A sample made into the body of a chat/completions request, and the proof of what went into it."""
 
 from __future__ import annotations
 
 import asyncio
-import binascii
-import json
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -19,6 +12,7 @@ from evalkit.audio import AudioError, decode, encode_wav, probe
 from evalkit.errors import RunnerError
 from evalkit.records import JSON, Audio, Sample, SentAudio, Turn
 from evalkit.runners.openai.options import Options
+from evalkit.runners.spliced import mark
 
 MIME = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 """Of other containers it is "audio/" and their name."""
@@ -35,8 +29,6 @@ JSON_TYPES = {
 }
 """Python's names for types (BFCL's, ACEBench's), which data sets' tool definitions use, in JSON Schema's words."""
 
-_MARK = f"@audio-{secrets.token_hex(12)}-"
-
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -45,21 +37,6 @@ class Encoded:
     data: bytes
     format: str
     sent: SentAudio
-
-
-def splice(payload: JSON, audios: Sequence[bytes]) -> bytes:
-    """`payload` as JSON, with the i-th audio's base64 in place of ``mark(i)``."""
-    rest = json.dumps(payload, separators=(",", ":")).encode()
-    parts: list[bytes] = []
-    for i, data in enumerate(audios):
-        before, _, rest = rest.partition(mark(i).encode())
-        parts += (before, binascii.b2a_base64(data, newline=False))
-    return b"".join((*parts, rest))
-
-
-def mark(index: int) -> str:
-    """Stands for the base64 of audio `index` in a payload; random, so no text of a sample can hold it."""
-    return f"{_MARK}{index}@"
 
 
 async def encode_all(sample: Sample, options: Options) -> list[Encoded]:

@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 from evalkit.interfaces import Runner
 from evalkit.records import JSON, Audio, Modality, Response, Sample, digest_of
 from evalkit.runners.openai.chat import OpenAIChat, endpoint_of, make_chat
-from evalkit.runners.openai.options import parse_options, without_secrets
+from evalkit.runners.openai.options import parse_options
 from evalkit.runners.openai.reply import Choice, Reply, parse_reply
-from evalkit.runners.openai.request import encode_all, mark, merged, messages_of, splice, tools_of
+from evalkit.runners.openai.request import encode_all, merged, messages_of, tools_of
+from evalkit.runners.secret_fields import without_secrets
+from evalkit.runners.spliced import mark, splice
 from evalkit.runners.tool_prompt import OWN_FRAME, in_own_words
 
 __all__ = ["OpenAIChat", "OpenAIRunner", "make_chat"]

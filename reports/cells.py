@@ -40,7 +40,9 @@ class Cell:
         ci, bounds: 95 % interval; what the value would be if missing samples were all bad, or all good.
         coverage: "518/520" when some samples have no score, else "".
         marks: short codes: "demo", "not-meaningful", "withheld", "smoke", "limited", "count", "protocol",
-            "differs", "touched", "misprint", "footnote", "own-data".
+            "differs", "touched", "misprint", "footnote", "own-data", "geval", "as-json", "user-wording",
+            "official-wording".
+        judging: whose wording the judges were asked in and how their replies were weighed ("" where no model judges).
         notes: sentences for the reader.
         rivals: True when the cell may be called best.
         floor: the value a best mark is decided by: the worse bound when coverage isn't complete.
@@ -60,6 +62,7 @@ class Cell:
     protocol: str = ""
     signature: str = ""
     judges: tuple[str, ...] = ()
+    judging: str = ""
     reasons: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

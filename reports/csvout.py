@@ -44,6 +44,7 @@ RESULT_COLUMNS = (
     "demo",
     "meaningful",
     "protocol",
+    "judging",
     "signature",
     "notes",
 )
@@ -96,6 +97,7 @@ def _result_row(table: Table, section: str, row: Row, cell: Cell, index: int) ->
         column.demo if ours else None,
         "not-meaningful" not in cell.marks if ours else None,
         cell.protocol,
+        cell.judging,
         cell.signature,
         " ".join(cell.notes),
     ]

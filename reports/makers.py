@@ -7,6 +7,8 @@ from typing import Any
 
 from evalkit import published as paper
 from reports.cells import Cell, number
+from reports.judging import judging
+from reports.judging import marks as judging_marks
 from reports.runs import RunView, own_data, smoke
 
 
@@ -42,6 +44,7 @@ def metric_cell(
         protocol=entry["protocol"],
         signature=m.get("signature", ""),
         judges=tuple(m["judges"]),
+        judging=judging(m["judges"]),
         reasons=tuple(f"{r['n']} \u00d7 {r['example']}" for r in (m.get("reasons") or {}).values()),
         marks=marks,
         notes=notes,
@@ -85,6 +88,7 @@ def _marks(
         found.append(
             ("protocol", f"Protocol {entry['protocol']}, not the report's {entry['default_protocol']}.")
         )
+    found += judging_marks(judging(m["judges"]))
     if m.get("warning"):
         found.append(("footnote", f"{m['label']}: {m['warning']}."))
     for code, n in (m.get("touched") or {}).items():
@@ -108,11 +112,16 @@ def overall_cell(run: RunView, name: str) -> Cell:
         marks.append("smoke" if any(smoke(e) for e in parts) else "limited")
         notes.append("At least one part ran on partial data, or on the smoke data.")
     whole = bool(o["complete"]) and sound
+    said = judging(j for e in parts for j in e["metrics"][e["headline"]]["judges"])
+    for mark, note in judging_marks(said):
+        marks.append(mark)
+        notes.append(note)
     return Cell(
         value=o["value"],
         text=number(o["value"], o["decimals"]),
         ci=tuple(o["ci"]) if o["ci"] else None,
         coverage="" if o["complete"] else "incomplete",
+        judging=said,
         signature=f"overall {name}, from the signatures of its parts: {o['signature']}",
         marks=tuple(marks),
         notes=tuple(notes),

@@ -208,7 +208,9 @@ def figures(run: RunView) -> list[Figure]:
     ]
     if run.seconds is not None:
         sessions = len(run.sessions)
-        out.append(Figure(_duration(run.seconds), "wall time", f"in {sessions} sessions" if sessions > 1 else ""))
+        out.append(
+            Figure(_duration(run.seconds), "wall time", f"in {sessions} sessions" if sessions > 1 else "")
+        )
     from reports.costs import spent
 
     if (cost := spent(run)) is not None:

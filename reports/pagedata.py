@@ -160,6 +160,8 @@ def cell_json(table: Table, row: Row, cell: Cell, column: int) -> dict[str, JSON
         )
     if cell.protocol:
         facts.append(["protocol", cell.protocol])
+    if cell.judging:
+        facts.append(["judged in", cell.judging])
     if cell.judges:
         facts.append(["scored by", "\n".join(cell.judges)])
     return {

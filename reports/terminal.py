@@ -55,6 +55,7 @@ def _remarks(cell: Cell) -> str:
         "count": "count differs",
         "own-data": "data of your own",
         "protocol": cell.protocol,
+        "geval": "weighted ratings",
     }
     return ", ".join(parts + [names[m] for m in cell.marks if m in names])
 

@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evalkit.audit import book
+from reports.judging import AS_JSON, RECORDED, WEIGHED
 from reports.runs import RunView, headline, smoke
 
 _OWN = re.compile(r"[\w.-]+:own@[0-9a-f]+|\bown@[0-9a-f]+")
 _USERS = re.compile(r"[\w.*-]+:user@[0-9a-f]+")
-_RECORDED = re.compile(r"\brecorded x\d+ \S+")
-"""Replies that came with the predictions: what they were asked with is not known."""
-_WEIGHED = re.compile(r",geval-(?:logprobs|\d+-samples)[\w-]*")
-_AS_JSON = re.compile(r"@[0-9a-f]{4}\S*,json\b")
 
 
 @dataclass(frozen=True)
@@ -39,12 +36,12 @@ def _entries(run: RunView) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str
 
 def own_rubrics(metric: Mapping[str, Any]) -> list[str]:
     """Rubrics in our own words among the judges of a metric."""
-    return sorted({m for j in metric.get("judges") or () for m in _OWN.findall(_RECORDED.sub("", j))})
+    return sorted({m for j in metric.get("judges") or () for m in _OWN.findall(RECORDED.sub("", j))})
 
 
 def users_rubrics(metric: Mapping[str, Any]) -> list[str]:
     """Rubrics in the user's own words among the judges of a metric."""
-    return sorted({m for j in metric.get("judges") or () for m in _USERS.findall(_RECORDED.sub("", j))})
+    return sorted({m for j in metric.get("judges") or () for m in _USERS.findall(RECORDED.sub("", j))})
 
 
 def _rubrics(
@@ -91,7 +88,7 @@ def _judges(run: RunView) -> Iterator[Caveat]:
     recorded = tuple(
         n
         for n, e, _ in _entries(run)
-        if any(_RECORDED.search(j) for m in e["metrics"].values() for j in m.get("judges") or ())
+        if any(RECORDED.search(j) for m in e["metrics"].values() for j in m.get("judges") or ())
     )
     if recorded:
         yield Caveat(
@@ -122,13 +119,13 @@ def _manner(run: RunView) -> Iterator[Caveat]:
             if any(way.search(j) for m in e["metrics"].values() for j in m["judges"])
         )
 
-    if tasks := judged(_WEIGHED):
+    if tasks := judged(WEIGHED):
         text = (
             "Ratings are weighted with their probabilities (judge_scoring=geval); published numbers are the plain "
             "number of the reply, whatever the column is called."
         )
         yield Caveat("weighed", "weighted ratings", text, tasks)
-    if tasks := judged(_AS_JSON):
+    if tasks := judged(AS_JSON):
         text = (
             "The judge was held to a JSON Schema and told so below the rubric (judge_output=json); no published "
             "protocol does that, and a judge may say something else in free text."

@@ -38,6 +38,8 @@ def test_one_row_per_number(out: Path) -> None:
     assert acc["bound_low"] < acc["value"] < acc["bound_high"]
     assert (acc["n"], acc["n_scored"], acc["n_errors"], acc["n_unscored"]) == (40, 37, 2, 1)
     assert frame["value"].dtype == float
+    judging = dict(zip(ours["metric_id"], ours["judging"], strict=True))
+    assert judging["gpt"] == "evalkit's wording; plain"
     assert len(frame[frame["source"] == "published"]) == 56
 
 

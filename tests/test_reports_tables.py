@@ -198,3 +198,38 @@ def test_data_of_ones_own_stands_apart_from_the_printed_numbers(runs: list[RunVi
     cell = metric_cell(runs[0], "t", entry, entry["headline"])
     assert "own-data" in cell.marks and not cell.rivals
     assert any("data of your own" in note for note in cell.notes)
+
+
+@pytest.mark.parametrize(
+    ("signatures", "said", "marked"),
+    [
+        (["g x1 voicebench_open:own@1b7c9f0e c@1a2b"], "evalkit's wording; plain", []),
+        (
+            ["g x1 r:official@1b c@1a2b,geval-logprobs"],
+            "official wording; geval-logprobs",
+            ["geval", "official-wording"],
+        ),
+        (
+            ["g x20 vstyle*4:own+user@1b c@1a2b,geval-20-samples,json"],
+            "evalkit's wording and the user's wording; geval-20-samples; json",
+            ["geval", "as-json", "user-wording"],
+        ),
+        (["recorded x3 voicebench_open:as-recorded official-open@0c1f"], "recorded replies; plain", []),
+        (["unbound x1 r:own@1b c@1a2b"], "", []),
+        (["mcq-templates", "compute-wer:C"], "", []),
+        (
+            ["a x1 r:own@1b c@1a2b", "mcq", "b x1 r:official@1b c@1a2b", "c x1 r:own@1b d@1a2b"],
+            "evalkit's wording; plain + official wording; plain",
+            ["official-wording"],
+        ),
+    ],
+)
+def test_a_cell_says_in_whose_words_and_how_it_was_judged(
+    runs: list[RunView], signatures: list[str], said: str, marked: list[str]
+) -> None:
+    entry = json.loads(json.dumps(next(iter(runs[0].tasks.values()))))
+    entry["metrics"][entry["headline"]]["judges"] = signatures
+    cell = metric_cell(runs[0], "t", entry, entry["headline"])
+    known = {"geval", "as-json", "user-wording", "official-wording"}
+    assert cell.judging == said and [m for m in cell.marks if m in known] == marked
+    assert all(any(said in note for note in cell.notes) for _ in marked)

@@ -7,18 +7,15 @@ Embedded-default sheet section 7.
 
 from __future__ import annotations
 
-import math
 import threading
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.audio import AudioError, decode
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import Sample, Verdict
-from judges.silence import is_silent
-from judges.sinc_resample import resample
+from judges.listening import SAMPLE_RATE, rated
 from judges.torchaudio_stand_in import torchaudio_stand_in
 from judges.weights import WeightsError, sha256_of
 
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
     Scorer = Callable[[NDArray[np.float32]], float]
 
-SAMPLE_RATE = 16_000
 SHORTEST = SAMPLE_RATE // 10
 """Samples (0.1 s) below which there is nothing to rate: the model would see padding alone."""
 WEIGHTS = "weights/distill_mos_v7.pt"
@@ -98,6 +94,11 @@ def _loaded() -> Scorer:
     return load_distillmos()
 
 
+def _rate(samples: NDArray[np.float32]) -> float:
+    with _LOCK:
+        return _loaded()(samples)
+
+
 class DistillMos(Judge):
     """DistillMOS of the spoken answer: a learned quality score, under its own name.
 
@@ -113,28 +114,4 @@ class DistillMos(Judge):
         return f"distillmos-v7@{SHA256[:8]}:sinc6-hann"
 
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
-        import numpy as np
-
-        if answer.response.audio is None:
-            return self.unscored("no-audio: the response has no speech.")
-        try:
-            native, rate = decode(answer.response.audio)
-        except AudioError as exc:
-            return self.unscored(f"bad-audio: {exc}")
-        if not np.isfinite(native).all():
-            return self.unscored("bad-audio: some samples are not finite numbers.")
-        if is_silent(native):
-            return self.unscored("silent-audio: there is no sound to rate.")
-        samples = resample(native, rate, SAMPLE_RATE)
-        if len(samples) < SHORTEST:
-            return self.unscored(f"too-short: {len(samples) / SAMPLE_RATE:.3f} s is too little to rate.")
-        try:
-            with _LOCK:
-                value = _loaded()(samples)
-        except WeightsError as exc:
-            return self.unscored(f"weights: {exc}")
-        except RuntimeError as exc:  # torch's own errors
-            return self.unscored(f"distillmos-failed: {str(exc).strip().splitlines()[-1][:200]}")
-        if not math.isfinite(value):
-            return self.unscored("distillmos-failed: the model gave no finite score.")
-        return [Verdict("distillmos", value, detail={"seconds": round(len(native) / rate, 3)})]
+        return rated(self, answer, _rate, SHORTEST)

@@ -14,11 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalkit.audio import AudioError, decode
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import Sample, Verdict
 from judges.dnsmos_features import SAMPLE_RATE, Convention, log_mel, windows
-from judges.silence import is_silent
+from judges.listening import heard
 from judges.weights import WeightsError, sha256_of
 
 if TYPE_CHECKING:
@@ -194,16 +193,10 @@ class Dnsmos(Judge):
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
         import numpy as np
 
-        if answer.response.audio is None:
-            return self.unscored("no-audio: the response has no speech.")
-        try:
-            samples, _ = decode(answer.response.audio, SAMPLE_RATE)
-        except AudioError as exc:
-            return self.unscored(f"bad-audio: {exc}")
-        if is_silent(samples):
-            return self.unscored("silent-audio: there is no sound to rate.")
-        if not np.isfinite(samples).all():
-            return self.unscored("bad-audio: some samples are not finite numbers.")
+        found = heard(answer.response.audio, SAMPLE_RATE)
+        if isinstance(found, str):
+            return self.unscored(found)
+        samples, _ = found
         try:
             mos = self._rate(np.clip(samples, -1.0, 1.0))
         except WeightsError as exc:

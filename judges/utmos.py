@@ -5,25 +5,24 @@ The whole utterance, untrimmed, levels untouched, one clip at a time (padding wo
 
 from __future__ import annotations
 
-import math
 import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.audio import AudioError, decode
 from evalkit.errors import UsageError
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import Sample, Verdict
 from judges.english import not_english
-from judges.silence import is_silent
-from judges.sinc_resample import resample
-from judges.utmos_model import HUB, SAMPLE_RATE, fetch, given_weights, load_utmos, weights_path
+from judges.listening import rated
+from judges.utmos_model import HUB, fetch, given_weights, load_utmos, weights_path
 from judges.weights import WeightsError, sha256_of
 
 if TYPE_CHECKING:
-    from judges.utmos_model import Scorer
+    import numpy as np
+    from numpy.typing import NDArray
 
+    from judges.utmos_model import Scorer
 
 SHORTEST = 400
 """Samples that the model's first filters reach over (wav2vec 2.0: 25 ms)."""
@@ -80,32 +79,12 @@ class Utmos(Judge):
         return f"utmos22-strong@{weights}:sinc6-hann{device}"
 
     def score(self, sample: Sample, answer: Answer) -> list[Verdict]:
-        import numpy as np
-
-        if answer.response.audio is None:
-            return self.unscored("no-audio: the response has no speech.")
-        if why := not_english(answer.response.text, answer.transcript):
+        if answer.response.audio is not None and (
+            why := not_english(answer.response.text, answer.transcript)
+        ):
             return self.unscored(f"not-english: {why}; UTMOS is defined for English only.")
-        try:
-            native, rate = decode(answer.response.audio)
-        except AudioError as exc:
-            return self.unscored(f"bad-audio: {exc}")
-        if not np.isfinite(native).all():
-            return self.unscored("bad-audio: some samples are not finite numbers.")
-        if is_silent(native):
-            return self.unscored("silent-audio: there is no sound to rate.")
-        samples = resample(native, rate, SAMPLE_RATE)
-        if len(samples) < SHORTEST:
-            return self.unscored(
-                f"too-short: {len(samples) / SAMPLE_RATE:.3f} s is less than the model takes in."
-            )
-        try:
-            with _LOCK:
-                value = _loaded(weights_path(self._weights), self._checkout, self._device)(samples)
-        except WeightsError as exc:
-            return self.unscored(f"weights: {exc}")
-        except RuntimeError as exc:  # torch's own errors
-            return self.unscored(f"utmos-failed: {str(exc).strip().splitlines()[-1][:200]}")
-        if not math.isfinite(value):
-            return self.unscored("utmos-failed: the model gave no finite score.")
-        return [Verdict("utmos", value, detail={"seconds": round(len(native) / rate, 3)})]
+        return rated(self, answer, self._rate, SHORTEST)
+
+    def _rate(self, samples: NDArray[np.float32]) -> float:
+        with _LOCK:
+            return _loaded(weights_path(self._weights), self._checkout, self._device)(samples)

@@ -287,6 +287,8 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
         result, matrices[metric.name] = _metric_result(plan, metric, samples, segments, seed, groups)
         if metric.strata is not None and metric.strata.weights is not None:
             result["strata_missing"] = _strata_missing(metric, segments, groups)
+        if answered := set().union(*(segments.answered.get(name, ()) for name in metric.reads)):
+            result["answered_by"] = sorted(answered)
         metrics[metric.name] = result | {"signature": signed(plan.task.name, result)}
     entry = {
         **_described(plan),

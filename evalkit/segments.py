@@ -17,15 +17,22 @@ from evalkit.task import Metric
 if TYPE_CHECKING:
     from evalkit.stats import Array
 
+RECORDED = "recorded"
+"""What stands for the model's name where its replies came with the predictions."""
+
 
 @dataclass
 class Segments:
-    """The scores of one task that count: by verdict metric, then by sample."""
+    """The scores of one task that count: by verdict metric, then by sample.
+
+    `answered` holds the names of the models that gave its verdicts, as their endpoints say.
+    """
 
     scored: dict[str, dict[str, tuple[float, Mapping[str, float] | None]]] = field(default_factory=dict)
     reasons: dict[str, dict[str, str]] = field(default_factory=dict)
     touched: dict[str, dict[str, str]] = field(default_factory=dict)
     doubtful: set[str] = field(default_factory=set)
+    answered: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, score: Score) -> None:
         """Take a score in; a later one for the same sample and metric displaces an earlier one, but no verdict
@@ -42,6 +49,8 @@ class Segments:
             self.reasons.get(score.metric, {}).pop(score.sample_id, None)
             if score.detail.get("meaningful") is False:
                 self.doubtful.add(score.metric)
+            if isinstance(model := score.detail.get("model"), str) and model != RECORDED:
+                self.answered.setdefault(score.metric, set()).add(model)
         if score.touched:
             touched[score.sample_id] = score.touched
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 WEIGHED = re.compile(r",(geval-(?:logprobs|\d+-samples)[\w-]*)")
 AS_JSON = re.compile(r"@[0-9a-f]{4}\S*,json\b")
@@ -11,6 +11,8 @@ RECORDED = re.compile(r"\brecorded x\d+ \S+")
 """Replies that came with the predictions: what they were asked with is not known."""
 NOBODY = re.compile(r"(?:^|\W)unbound x\d")
 _WORDING = re.compile(r":((?:own|official|user)(?:\+(?:own|official|user))*)@[0-9a-f]+")
+_BOUND = re.compile(r"(?:^|, )(?:\w+=)?([^\s\[,]+)(?:\[[^\]]*\])?(?: \(not meaningful\))? x\d+ ")
+_NOBODYS = ("unbound", "recorded")
 _WORDS = {"own": "evalkit's wording", "official": "official wording", "user": "the user's wording"}
 
 
@@ -46,3 +48,35 @@ def marks(said: str) -> list[tuple[str, str]]:
     if _WORDS["official"] in said:
         out.append(("official-wording", f"Judged in the public toolkit's wording ({said})."))
     return out
+
+
+def bound(judges: Iterable[str]) -> list[str]:
+    """The models that these signatures name, without the options that bend them."""
+    return list(dict.fromkeys(name for j in judges for name in _BOUND.findall(j) if name not in _NOBODYS))
+
+
+def strangers(judges: Iterable[str], answered: Sequence[str]) -> str:
+    """What is odd about the models that answered in these judges' stead, in words; "" where nothing is.
+
+    Args:
+        answered: names that endpoints report. A dated snapshot of the model bound is no stranger; two of them are.
+    """
+    names = bound(judges)
+    unknown = [a for a in answered if not any(_same(a, b) for b in names)]
+    if names and unknown:
+        return f"{', '.join(unknown)} in the place of {', '.join(names)}"
+    for name in names:
+        mine = [
+            a
+            for a in answered
+            if _same(a, name) and not any(len(b) > len(name) and _same(a, b) for b in names)
+        ]
+        if len(mine) > 1:
+            return f"{', '.join(mine)} in turn, all as {name}"
+    return ""
+
+
+def _same(answered: str, name: str) -> bool:
+    """Does the reported name hold the bound one, or its last part ("org/name")?"""
+    said = answered.casefold()
+    return name.casefold() in said or name.casefold().rpartition("/")[2] in said

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evalkit.audit import book
-from reports.judging import AS_JSON, RECORDED, WEIGHED
+from reports.judging import AS_JSON, RECORDED, WEIGHED, strangers
 from reports.runs import RunView, headline, smoke
 
 _OWN = re.compile(r"[\w.-]+:own@[0-9a-f]+|\bown@[0-9a-f]+")
@@ -133,6 +133,24 @@ def _manner(run: RunView) -> Iterator[Caveat]:
         yield Caveat("as-json", "judged in JSON", text, tasks)
 
 
+def _answered(run: RunView) -> Iterator[Caveat]:
+    """Endpoints that said another model's name than the one bound, or several names for one."""
+    odd = {
+        (told, n)
+        for n, e, _ in _entries(run)
+        for m in e["metrics"].values()
+        if (told := strangers(m.get("judges") or (), m.get("answered_by") or ()))
+    }
+    if odd:
+        what = "; ".join(sorted({told for told, _ in odd}))
+        yield Caveat(
+            "answered-by",
+            "another model judged",
+            f"By the names that endpoints report, verdicts are of {what}. Is it what the table should say?",
+            tuple(sorted({n for _, n in odd})),
+        )
+
+
 def _lost(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, int, str]]:
     """Code, what is missing ("" for the headline, else the labels of metrics beside it), samples, example.
 
@@ -255,6 +273,7 @@ _CHECKS: tuple[Callable[[RunView], Iterator[Caveat]], ...] = (
     _demo,
     _judges,
     _manner,
+    _answered,
     _audited,
     _unscored,
     _errors,

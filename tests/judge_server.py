@@ -55,8 +55,11 @@ class JudgeServer:
 
 
 @contextmanager
-def judge_server(says: Callable[[SeenRequest], str | int]) -> Iterator[JudgeServer]:
-    """Serve replies made by `says`; a number instead of a text is an HTTP status to fail with."""
+def judge_server(
+    says: Callable[[SeenRequest], str | int], name: Callable[[], str] = lambda: "scripted"
+) -> Iterator[JudgeServer]:
+    """Serve replies made by `says`; a number instead of a text is an HTTP status to fail with. `name` gives the model's
+    name that the next reply reports."""
     server, lock = JudgeServer(), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -93,7 +96,7 @@ def judge_server(says: Callable[[SeenRequest], str | int]) -> Iterator[JudgeServ
                 {
                     "id": "x",
                     "object": "chat.completion",
-                    "model": "scripted",
+                    "model": name(),
                     "choices": choices,
                     "usage": usage,
                 },

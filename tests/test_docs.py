@@ -385,6 +385,10 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
             tasks = ["--task", "vstyle/en", "--task", "speech-style/speech-if"]
             hears = ["--lalm-judge", "openai/h", "-L", f"base_url={mock.url}"]
             assert main(["run", *model, *hears, *smoke, *tasks]) == 1, "a model that was to speak, and didn't"
+        with mock_server(texts=["4"]) as mock:
+            model = ["--model", "openai/m", "-M", f"base_url={mock.url}", "--out", str(folder / "judged")]
+            judge = ["--judge", "openai/j", "-J", f"base_url={mock.url}", "--task", "voicebench/commoneval"]
+            assert main(["run", *model, *judge, *smoke]) == 0, "a judge whose replies can be read"
         with mock_server(texts=["Rome"], speak=0.5, status=500, fail_first=1) as mock:
             model = ["--model", "openai/s", "-M", f"base_url={mock.url}", "--out", str(folder / "speech")]
             task = ["--task", "ultraeval-audio/llama-questions", "--retries", "1"]

@@ -10,8 +10,12 @@ import pytest
 import evalkit
 from evalkit.engine.changes import changes
 from reports.anatomy import anatomy
+from reports.judging import strangers
+from reports.runs import load_runs
 from reports.samples import SampleView
+from reports.trust import caveats
 from tests.cli_fixtures import Bench, bench, openai
+from tests.judge_server import judge_server
 from tests.mock_fixtures import mock_server
 
 __all__ = ["bench"]
@@ -197,3 +201,53 @@ def test_opinion_scores_and_shares_keep_their_bars() -> None:
     assert bars([3.1, 3.2], unit="MOS")[0] == [("3.1", 1), ("3.2", 1)]
     assert bars([0.25, 0.75], lo=0.0, hi=1.0, unit="%")[0] == [("0.25", 1), ("0.75", 1)]
     assert bars([4.0, 4.0])[0] == [("1", 0), ("2", 0), ("3", 0), ("4", 2), ("5", 0)]
+
+
+# --- who answered ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("judges", "answered", "said"),
+    [
+        (["gpt-4o-mini x3 r:own@1b c@1a2b"], ["gpt-4o-mini-2024-07-18"], ""),
+        (["gpt-4o-mini x3 r:own@1b c@1a2b"], [], ""),
+        (["Org/Qwen3[extra_body@12345678] x1 r:own@1b c@1a2b"], ["/models/qwen3-8b"], ""),
+        (["j (not meaningful) x1 r:own@1b c@1a2b", "mcq"], ["j"], ""),
+        (
+            ["gpt-4o-mini x3 r:own@1b c@1a2b"],
+            ["gpt-4o-mini-2024-07-18", "gpt-4o-mini-2025-02-01"],
+            "gpt-4o-mini-2024-07-18, gpt-4o-mini-2025-02-01 in turn, all as gpt-4o-mini",
+        ),
+        (["gpt-4o x1 r:own@1b c@1a2b on whisper"], ["llama-3"], "llama-3 in the place of gpt-4o"),
+        (["mcq=rule, open=gpt-4o x1 r:own@1b c@1a2b"], ["gpt-4"], "gpt-4 in the place of gpt-4o"),
+        (["gpt-4o x1 r:own@1b c@1", "gpt-4o-mini x1 r:own@1b c@1"], ["gpt-4o", "gpt-4o-mini"], ""),
+        (["recorded x3 r:as-recorded c@0c1f"], ["anything"], ""),
+    ],
+)
+def test_strangers_among_those_who_answered(judges: list[str], answered: list[str], said: str) -> None:
+    assert strangers(judges, answered) == said
+
+
+def test_who_answered_is_in_the_results_and_a_caveat_when_it_changes(bench: Bench) -> None:
+    bench.questions(4, "commoneval")
+    path = bench.tmp / "answers.jsonl"
+    path.write_text("".join(json.dumps({"id": f"q{k:02}", "text": f"answer {k}"}) + "\n" for k in range(4)))
+    common = ["score", path, "--task", "voicebench/commoneval", "--data-dir", bench.data, "--no-report"]
+
+    def named(first: str, later: str, out: str) -> dict[str, Any]:
+        served = iter([first])
+        with judge_server(lambda seen: "4", name=lambda: next(served, later)) as judge:
+            who = ["--judge", "openai/gpt-4o-mini", "-J", f"base_url={judge.url}", "--no-cache"]
+            assert bench.here(*common, "--out", bench.tmp / out, *who).code == 0
+        found: dict[str, Any] = json.loads((bench.tmp / out / "results.json").read_text())
+        metric: dict[str, Any] = found["tasks"]["voicebench/commoneval"]["metrics"]
+        return next(iter(metric.values()))
+
+    dated, newer = "gpt-4o-mini-2024-07-18", "gpt-4o-mini-2025-01-01"
+    assert named(dated, dated, "a")["answered_by"] == [dated]
+    assert named(newer, dated, "b")["answered_by"] == [dated, newer], "sorted, whoever came first"
+    assert named("llama-3", "llama-3", "c")["answered_by"] == ["llama-3"]
+    for out, word in (("a", ""), ("b", "in turn"), ("c", "llama-3 in the place of gpt-4o-mini")):
+        [run] = load_runs([bench.tmp / out])
+        told = [c.sentence for c in caveats(run) if c.code == "answered-by"]
+        assert (word in told[0]) if word else not told, told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evalkit.rows import parquet_library
 from evalkit.sources import Source
 
 _NAMES = """
@@ -44,8 +45,7 @@ def _task_names(source: Source) -> Iterator[str]:
         if not file.endswith(".parquet"):
             yield from (str(row.get("task_name")) for row in source.rows())
             return
-        import pyarrow.parquet as pq
-
+        _, pq = parquet_library(file)
         with pq.ParquetFile(source.opener(file) if source.opener else file) as table:
             if "task_name" in table.schema_arrow.names:
                 yield from map(str, table.read(columns=["task_name"]).column(0).unique().to_pylist())

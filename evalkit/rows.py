@@ -177,12 +177,18 @@ def read_rows(file: str, *, split: str, root: str, opener: Any = None) -> Iterat
         yield Row(values, file=file, number=number, split=split, root=root)
 
 
-def _read_parquet(file: str, opener: Any = None) -> Iterator[dict[str, Any]]:
+def parquet_library(file: str | Path) -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet, to read `file`. Raises UsageError where they aren't installed."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as exc:
         raise UsageError(f'{Path(file).name} is parquet: pip install "evalkit[data]" to read it.') from exc
+    return pa, pq
+
+
+def _read_parquet(file: str, opener: Any = None) -> Iterator[dict[str, Any]]:
+    pa, pq = parquet_library(file)
     try:
         # Rows carry audio, and memory has to stay flat: small batches, nothing read ahead.
         with pq.ParquetFile(opener(file) if opener else file, pre_buffer=False) as table:

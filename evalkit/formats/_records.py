@@ -12,7 +12,7 @@ from typing import Any
 
 from evalkit.errors import UsageError
 from evalkit.files import BOM, numbered_lines
-from evalkit.rows import MAX_CELL
+from evalkit.rows import MAX_CELL, parquet_library
 
 CHUNK = 1 << 18
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -130,11 +130,7 @@ def _array(path: Path, remedy: str) -> Iterator[tuple[int, Record]]:
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Record]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as exc:
-        raise UsageError(f'{path.name} is parquet: pip install "evalkit[data]" to read it.') from exc
+    pa, pq = parquet_library(path)
     try:
         with pq.ParquetFile(path, pre_buffer=False) as table:
             names = [f.name for f in table.schema_arrow if not _is_sound(f.type)]
@@ -205,11 +201,12 @@ def plain_columns(path: Path, data: bytes) -> list[str]:
     """The columns of a parquet, CSV or TSV file; none for anything else, or when they can't be read."""
     if data.startswith(b"PAR1"):
         try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-
+            pa, pq = parquet_library(path)
+        except UsageError:
+            return []
+        try:
             return [str(n) for n in pq.read_schema(path).names]
-        except (ImportError, OSError, pa.ArrowException):
+        except (OSError, pa.ArrowException):
             return []
     if path.suffix.lower() in (".csv", ".tsv"):
         first = data.decode("utf-8", "ignore").splitlines()[:1]

@@ -122,6 +122,6 @@ def test_without_a_transcript_nothing_speaks_against_it() -> None:
     "text", ["a" * 200_000, "я" * 200_000, "<|" * 100_000, "la " * 70_000, "'" * 200_000]
 )
 def test_long_texts_take_no_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     text_not_english(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -138,7 +138,7 @@ def test_no_text_at_all_gets_out(value: str, place: tuple[str, str]) -> None:
 
 
 def test_an_enormous_answer() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for value in (
         SPOKEN * 60_000,
         "<<<data-" * 200_000,
@@ -147,7 +147,7 @@ def test_an_enormous_answer() -> None:
         "a" + "\u0315\u0300" * 200_000,
     ):
         check(load_rubric("voicebench_open"), "response", value)
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -138,7 +138,7 @@ def test_abilities_are_found_out_with_one_request(chat: OpenAIChat) -> None:
 
 
 def test_many_at_once_give_what_one_by_one_gives(chat: OpenAIChat) -> None:
-    requests = [asked(RATE.format(f"{k} {'Paris' if k % 2 else 'Rome'}"), top_logprobs=3) for k in range(12)]
+    requests = [asked(RATE.format(f"{k} {'Paris' if k % 2 else 'Rome'}"), top_logprobs=3) for k in range(6)]
     together = ask(chat, *requests)
     for request, reply in zip(requests, together, strict=True):
         [alone] = ask(chat, request)

@@ -202,10 +202,10 @@ def test_any_reply_is_a_refusal_or_not(reply: str) -> None:
 
 
 def test_long_replies_take_no_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for filler in (" ", "*", "i'm sorry ", "'"):
         declines(filler * 100_000)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 # --- votes -------------------------------------------------------------------------------------------

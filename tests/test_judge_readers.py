@@ -170,12 +170,12 @@ FILLERS = (
 def test_linear_time(name: str) -> None:
     """100,000 characters of anything repeated, bare and where a reader looks for more."""
     contract = READERS[name]
-    began = time.perf_counter()
+    began = time.process_time()
     for filler in FILLERS:
         body = filler * (LONG // len(filler))
         for reply in (body, f"[[{body}", f"{{{body}}}", f"OVERALL:{body}", f"{body}[[4]]"):
             checked(contract, [reply])
-    assert time.perf_counter() - began < 60, "some 200 replies"
+    assert time.process_time() - began < 60, "some 200 replies"
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -185,9 +185,9 @@ def test_twice_the_text_takes_no_more_than_a_few_times_as_long(name: str) -> Non
 
         def seconds(times: int, filler: str = filler) -> float:
             reply = filler * times
-            began = time.perf_counter()
+            began = time.process_time()
             contract.read([reply])
-            return time.perf_counter() - began
+            return time.process_time() - began
 
         short, long = min(seconds(20_000) for _ in range(3)), min(seconds(160_000) for _ in range(2))
         assert long < max(0.2, 30 * short), filler

@@ -33,17 +33,17 @@ def test_it_is_the_librarys(parts: list[str]) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_letter_under_many_marks(form: Form) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for text in ("a" + "\u0315\u0300" * 200_000, "\u1e69\u0323" * 200_000, "\u2014\u201c" * 200_000):
         normalized(form, text)
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_answers_of_marks_take_no_time() -> None:
     answer = "Rome " + "a" + "\u0315\u0300" * 100_000
-    began = time.perf_counter()
+    began = time.process_time()
     assert qa_exist_match("Rome", answer).match and normal(answer).startswith("Rome")
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_no_string_is_refused_as_by_the_library() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.agreement import agreement, averaged, by_category, rater, spearman
+from evalkit.audit.agreement import agreement, averaged, by_category, rater, spearman
 from evalkit.errors import UsageError
 from tests.cli_fixtures import Bench, Done, bench, refused
 from tests.test_e2e_vstyle import SAID, answers, score

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.agreement import Agreement, Rater
 from evalkit.audit import people, repeats
+from evalkit.audit.agreement import Agreement, Rater
 from evalkit.audit.coefficients import QUICK, alpha, interval_alpha, kappa
 from evalkit.audit.figures import Figure, Scale, joint_scale, of_pair, proportion, scale_of, sign_test
 from evalkit.errors import UsageError

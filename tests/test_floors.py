@@ -30,7 +30,7 @@ FLOORS = {
             *("evalkit.hub", "evalkit.store", "evalkit.stats", "evalkit.signature", "evalkit.registry"),
             *("evalkit.cache", "evalkit.config", "evalkit.task", "evalkit.plan", "evalkit.segments"),
             *("evalkit.results", "evalkit.predictions", "evalkit.formats"),
-            *("evalkit.published", "evalkit.wording", "evalkit.frames", "evalkit.agreement", "evalkit.audit"),
+            *("evalkit.published", "evalkit.wording", "evalkit.frames", "evalkit.audit"),
             *("evalkit.usage", "evalkit.prices", "evalkit.ledger"),
         ),
         2,

@@ -41,16 +41,6 @@ def libraries() -> Iterator[None]:
         ) from exc
 
 
-def accuracy(one: Array, two: Array) -> float:
-    return float((one == two).mean())
-
-
-def within_one(one: Array, two: Array) -> float:
-    import numpy as np
-
-    return float((np.abs(one - two) <= 1).mean())
-
-
 def kappa(one: Array, two: Array, steps: Sequence[float], weights: str | None = None) -> float:
     """Cohen's kappa, `weights` None or "quadratic" (by steps apart); NaN when both gave one and the same category."""
     import numpy as np
@@ -62,7 +52,7 @@ def kappa(one: Array, two: Array, steps: Sequence[float], weights: str | None = 
     return float(cohens_kappa(table, wt=weights, return_results=False))
 
 
-def spearman(one: Array, two: Array) -> float:
+def spearman(one: Array | Sequence[float], two: Array | Sequence[float]) -> float:
     from scipy.stats import spearmanr
 
     return float(spearmanr(one, two).statistic)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit.agreement import Rater, rater
+from evalkit.audit.agreement import Rater, rater
 from evalkit.audit.labelfiles import LOOK, column, rows_of
 from evalkit.errors import UsageError
 

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from evalkit.agreement import Agreement, Rater, agreement, averaged, by_category
+from evalkit.audit.agreement import Agreement, Rater, agreement, averaged, by_category
 from evalkit.audit.coefficients import (
     QUICK,
     Statistic,

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.agreement import Agreement, Rater
 from evalkit.audit import book, people, versus
+from evalkit.audit.agreement import Agreement, Rater
 from evalkit.audit.figures import SMALL
 from evalkit.audit.labelfiles import column, files_of, rows_of
 from evalkit.audit.labels import ID_NAMES, SCORE_NAMES, Columns, Labels, mapping, read_labels, renamed

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalkit.agreement import averaged
 from evalkit.audit import book
+from evalkit.audit.agreement import averaged
 from evalkit.audit.labelfiles import files_of
 from evalkit.audit.labels import Columns, read_labels, renamed
 from evalkit.audit.looks import LOOKS, Finding, Seen, script

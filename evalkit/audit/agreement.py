@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from evalkit.errors import UsageError
+from evalkit.audit import coefficients
+from evalkit.audit.coefficients import libraries
 from evalkit.records import JSON
 
 Scores = Mapping[str, float]
@@ -98,15 +99,8 @@ def spearman(one: Scores, two: Scores) -> float | None:
     common = sorted(one.keys() & two.keys())
     if len(common) < 2:
         return None
-    try:
-        from scipy.stats import spearmanr
-    except ImportError as exc:
-        raise UsageError('Spearman\'s rho needs SciPy: pip install "evalkit[stats]"') from exc
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # constant input: NaN says so
-        return float(spearmanr([one[k] for k in common], [two[k] for k in common]).statistic)
+    with libraries():
+        return coefficients.spearman([one[k] for k in common], [two[k] for k in common])
 
 
 def averaged(raters: Sequence[Scores]) -> dict[str, float]:

@@ -70,6 +70,15 @@ def _show(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p.add_argument("-M", action="append", metavar="NAME=VALUE", help="model argument")
     p.add_argument("--ids", action="store_true", help="print the id of every sample, and nothing else")
     p.add_argument("--json", action="store_true", help="one JSON object a line")
+    group = p.add_argument_group("what judges were sent (asks nobody, needs no key)")
+    group.add_argument(
+        "--run", metavar="RUN", help="of this run's answers, print every message to each judge, and what it said"
+    )
+    group.add_argument("--sample", action="append", metavar="ID", help="only this answer; may be repeated")
+    group.add_argument(
+        "--predictions", metavar="FILE", help="the predictions that were scored, if they brought the rows"
+    )
+    options.add_judges(group, "as if by this one (default: the run's)")
 
 
 def _run(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from evalkit.audit import book
@@ -15,16 +14,14 @@ from evalkit.audit.figures import Figure, Scale, scale_of
 from evalkit.audit.shelf import Shelf, Verdicts, open_run, shelf_of, tasks_of
 from evalkit.audit.versus import difference
 from evalkit.cli.audit_text import conclude
+from evalkit.cli.stored import bench_for, options_of
 from evalkit.engine.progress import Progress
-from evalkit.engine.reask import PLAIN, Bench, Question, Record, Stored, ask_all, from_record, opened, ready
+from evalkit.engine.reask import PLAIN, Bench, Question, Record, ask_all, ready
 from evalkit.engine.retry import Retry
-from evalkit.engine.session import Job
 from evalkit.errors import UsageError
 from evalkit.interfaces import Judge, Roles
-from evalkit.records import Sample
-from evalkit.sources import DataOptions, Row, Source
 from evalkit.store import Run
-from evalkit.task import Metric, Task
+from evalkit.task import Metric
 
 
 def repeats(args: argparse.Namespace) -> int:
@@ -195,9 +192,7 @@ def bench_of(
     from evalkit.registry import catalogue
 
     manifest = run.manifest()
-    options = {
-        k: v for k, v in (manifest.get("options") or {}).items() if k != "recorded" and isinstance(v, str)
-    }
+    options = options_of(manifest, args)
     known = catalogue().tasks
     if unknown := [t for t in tasks if t not in known]:
         raise UsageError(
@@ -215,7 +210,7 @@ def bench_of(
     whole = Bench(run, [], {})
     for t in able:
         task = known[t].asking(args.prompt or entries[t].get("prompt") or None)
-        one = _bench(run, task, roles, names, protocols[t], args, limit)
+        one = bench_for(run, task, roles, names, protocols[t], args, args.limit or limit)
         whole.states += one.states
         whole.held |= one.held
         whole.told += one.told
@@ -223,68 +218,6 @@ def bench_of(
         getattr(helper, "prepare", lambda: None)()
     ready(whole, Retry(tries=args.retries))
     return whole, roles
-
-
-def _bench(
-    run: Run,
-    task: Task,
-    roles: Roles,
-    names: Mapping[str, str],
-    protocol: str,
-    args: argparse.Namespace,
-    limit: int | None,
-) -> Bench:
-    from evalkit.cli.run import data_options, reading
-    from evalkit.registry import catalogue
-
-    suite = catalogue().suite(args.suite) if args.suite else None
-    data = data_options(args, suite)
-    held = (run.manifest()["tasks"].get(task.name) or {}).get("data") or {}
-    if data.data_dir is None and not args.predictions:
-        if held.get("kind") == "smoke":
-            from evalkit.cli.run import packaged
-
-            data = DataOptions(packaged("benchmarks/smoke"), smoke=True)
-        elif data.revision is None:
-            data = replace(data, revision=held.get("revision"))
-    job = Job(
-        out=run.root,
-        runner=Stored(),
-        model="stored",
-        tasks=reading([task], args.data_repo),
-        roles=roles,
-        role_names=names,
-        protocol=protocol,
-        data=data,
-    )
-    if args.predictions or (data.data_dir is None and held.get("kind") == "given"):
-        job = replace(job, opener=lambda task: _given(run, task, args.predictions))
-    return opened(job, run, args.limit or limit)
-
-
-def _given(run: Run, task: Task, predictions: str | None) -> tuple[Task, Source]:
-    """The rows that came with predictions: of the file named, or as far as the run remembers them."""
-    from evalkit.engine.scorefile import given_task
-    from evalkit.predictions import PredictionFile
-
-    if predictions is not None:
-        return given_task(task, PredictionFile(Path(predictions), None, False, task=task.name))
-    samples = {s.id: s for s in from_record(run, task.name)}
-    if not samples:
-        raise UsageError(
-            f"{task.name}: the rows came with the predictions, and the run doesn't hold all that judges are told of "
-            "them; name the file with --predictions FILE."
-        )
-
-    def to_sample(name: str, row: Row) -> Sample:
-        return samples[str(row["id"])]
-
-    class Kept(Source):
-        def all_rows(self) -> Any:
-            for k, i in enumerate(samples):
-                yield Row({"id": i}, file="", number=k, split=task.data.splits[0], root=str(run.root))
-
-    return replace(task, to_sample=to_sample, check=None), Kept(task.data, [], str(run.root), kind="given")
 
 
 def judges_of(bench: Bench, task: str, roles: Roles, metric: str | None) -> list[Judge]:

@@ -120,6 +120,16 @@ def add_scoring(p: argparse.ArgumentParser) -> None:
     group.add_argument("-O", action="append", metavar="NAME=VALUE", help=f"scoring option ({options})")
 
 
+def add_judges(p: argparse._ActionsContainer, why: str) -> None:
+    """Who judges, by which protocol, in what words and how, where nobody is asked; `why` they are named."""
+    for flag, letter, role in (("--judge", "-J", "judge"), ("--lalm-judge", "-L", "LALM judge")):
+        p.add_argument(flag, metavar="RUNNER/MODEL", help=f"the {role}, {why}")
+        p.add_argument(letter, action="append", metavar="NAME=VALUE", help=f"option of the {role}")
+    p.add_argument("--protocol", help="another scoring protocol than the run's")
+    add_prompts(p)
+    p.add_argument("-O", action="append", metavar="NAME=VALUE", help="scoring option (see `list options`)")
+
+
 def add_prompts(p: argparse._ActionsContainer) -> None:
     """--prompts."""
     p.add_argument(

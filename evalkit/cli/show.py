@@ -23,7 +23,13 @@ from evalkit.registry import catalogue, make_runner
 
 
 def call(args: argparse.Namespace) -> int:
-    """Print the samples asked for."""
+    """Print the samples asked for, or what judges were sent of a run's answers."""
+    if args.run:
+        from evalkit.cli import show_judged
+
+        return show_judged.call(args)
+    if args.sample:
+        raise UsageError("--sample picks answers of a run; name it with --run RUN.")
     found = samples(args)
     runner = make_runner(args.model, pairs(args.M, "-M")) if args.model else None
     for item in found:

@@ -55,7 +55,8 @@ class Model:
 
 def ask(model: Budgeted, n: int) -> list[Any]:
     async def many() -> list[Any]:
-        return await asyncio.gather(*(model.chat(ASK) for _ in range(n)), return_exceptions=True)
+        asking = asyncio.gather(*(model.chat(ASK) for _ in range(n)), return_exceptions=True)
+        return await asyncio.wait_for(asking, 30)  # one that waits for ever fails
 
     return asyncio.run(many())
 

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from evalkit.audit import people, repeats
 from evalkit.audit.agreement import Agreement, Rater
 from evalkit.audit.coefficients import QUICK, alpha, interval_alpha, kappa
-from evalkit.audit.figures import Figure, Scale, joint_scale, of_pair, proportion, scale_of, sign_test
+from evalkit.audit.figures import (
+    Figure,
+    Scale,
+    interval,
+    joint_scale,
+    of_pair,
+    proportion,
+    scale_of,
+    sign_test,
+)
 from evalkit.errors import UsageError
 from evalkit.records import Score
 
@@ -166,6 +175,17 @@ def test_a_rater_agrees_with_itself(values: list[float]) -> None:
     for name in ("kappa", "kappa_quadratic", "alpha", "spearman", "pearson"):
         value = found[name].value
         assert value is None if len(set(values)) == 1 else value == pytest.approx(1)
+
+
+def test_within_one_counts_the_next_step_and_not_the_one_after() -> None:
+    one, two = array(1, 2, 5, 3), array(2, 2, 1, 1)
+    assert by_name(of_pair(one, two, scale_of([1, 5], 1, 5), draws=2))["within_one"].value == 0.5
+
+
+def test_an_interval_needs_half_of_the_draws() -> None:
+    """Of two samples drawn twice, a quarter is (0, 1); three quarters begin or end with 0."""
+    assert interval(2, lambda rows: 1.0 if list(rows) == [0, 1] else math.nan) is None
+    assert interval(2, lambda rows: 1.0 if 0 in rows else math.nan) == (1.0, 1.0)
 
 
 @settings(max_examples=40, deadline=None)

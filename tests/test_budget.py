@@ -179,6 +179,21 @@ def test_votes_that_are_asked_for_one_by_one_are_reckoned_with() -> None:
     assert model.asked == 4 and budget.spent <= 10.0 and refusals(found) == 28
 
 
+def test_what_is_likely_goes_by_the_mean_of_what_was_billed() -> None:
+    """Billed 3, 1, 1 times what was reckoned: the third still fits by the mean of two, the fourth by none."""
+
+    class Uneven(Model):
+        async def chat(self, request: ChatRequest) -> ChatReply:
+            self.tokens = 312 if not self.asked else 104
+            return await super().chat(request)
+
+    model, budget = Uneven(), Budget(0.65)
+    thrifty = Budgeted(model, budget, Price(1_000.0, 0.0))
+    found = [ask(thrifty, 1)[0] for _ in range(4)]
+    assert refusals(found) == 1 and refusals(found[3:]) == 1
+    assert budget.spent == pytest.approx(0.520)
+
+
 class Moody(Model):
     """Answers in any order, fails now and then, and replies at any length up to 800 tokens."""
 

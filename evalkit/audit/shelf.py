@@ -103,9 +103,9 @@ class Shelf:
         else:
             held = [v for (m, _), v in self.verdicts.items() if m == wanted]
         if not held:
-            there = sorted({*self.entry["metrics"], *(m for m, _ in self.verdicts)})
+            metrics = sorted({*self.entry["metrics"], *(m for m, _ in self.verdicts)})
             what = "has no verdict of it on record" if found is not None else "has no such metric"
-            raise UsageError(f"{self.run}: {self.task} {what}: {wanted!r}; there are: {', '.join(there)}.")
+            raise UsageError(f"{self.run}: {self.task} {what}: {wanted!r}; there are: {', '.join(metrics)}.")
         return held
 
     def subsets(self, ids: Sequence[str], most: int = 60) -> dict[str, list[str]]:

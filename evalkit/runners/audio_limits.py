@@ -64,31 +64,20 @@ class AudioLimits:
                 "max_audio_seconds if the model takes more, or bind a model that does; nothing was sent or cut",
                 unsent=True,
             )
-        self._fits(f"{whose}: the audio", size, "max_audio_mb")
+        self._fits(f"{whose}: the audio", size)
 
     def check_request(self, whose: str, size: int) -> None:
         """Check the body of a whole request, in bytes. Raises RunnerError of kind "audio-too-large"."""
-        self._fits(f"{whose}: the request with its audio", size, "max_audio_mb")
+        self._fits(f"{whose}: the request with its audio", size)
 
-    def _fits(self, what: str, size: int, option: str) -> None:
+    def _fits(self, what: str, size: int) -> None:
         if self.max_bytes is not None and size > self.max_bytes:
             raise RunnerError(
                 "audio-too-large",
-                f"{what} has {_mb(size)} MB, the limit is {_mb(self.max_bytes)} MB: raise {option} "
+                f"{what} has {_mb(size)} MB, the limit is {_mb(self.max_bytes)} MB: raise max_audio_mb "
                 "if the model takes more, or send a smaller format; nothing was sent or cut",
                 unsent=True,
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """The limits that are set, under the names of the options; for identities."""
-        out: dict[str, Any] = {}
-        if self.max_seconds is not None:
-            out["max_audio_seconds"] = self.max_seconds
-        if self.max_bytes is not None:
-            out["max_audio_mb"] = self.max_bytes / MEGABYTE
-        if self.formats is not None:
-            out["audio_formats"] = list(self.formats)
-        return out
 
 
 def _mb(size: int) -> str:

@@ -72,7 +72,9 @@ def _show(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p.add_argument("--json", action="store_true", help="one JSON object a line")
     group = p.add_argument_group("what judges were sent (asks nobody, needs no key)")
     group.add_argument(
-        "--run", metavar="RUN", help="of this run's answers, print every message to each judge, and what it said"
+        "--run",
+        metavar="RUN",
+        help="of this run's answers, print every message to each judge, and what it said",
     )
     group.add_argument("--sample", action="append", metavar="ID", help="only this answer; may be repeated")
     group.add_argument(

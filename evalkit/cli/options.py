@@ -28,8 +28,8 @@ SCORING_OPTIONS = {
     "G-Eval by log-probabilities takes one)",
     "judge_runs": "the same for LALM judges alone (default 1)",
     "judge_user_audio": "yes or no: does a LALM judge hear the user, too? (default: as the protocol has it)",
-    "control_gap": "yes or no (default): speech-style's paralinguistic track is judged without user audio and cue, too; "
-    "the difference says how far the row measures text",
+    "control_gap": "yes or no (default): speech-style's paralinguistic track is judged without user audio and cue, "
+    "too; the difference says how far the row measures text",
     "pair_sensitivity": "yes or no (default): of speech-style's pairs, the share whose scores fall when their answers "
     "are swapped",
     "dnsmos_convention": "ultraeval (first 9.01 s) or microsoft (mean over windows)",

@@ -140,7 +140,7 @@ def _label(role: str, manifest: Mapping[str, Any], args: argparse.Namespace) -> 
         try:
             return make_chat(spec, {k: v for k, v in given.items() if k not in PRICES}).label
         except UsageError:  # no key, say: a name will do
-            return spec.partition("/")[2] or spec
+            return str(spec.partition("/")[2] or spec)
     for one in manifest.get("judges") or ():
         if one.get("role") == role:
             return str(one["model"])

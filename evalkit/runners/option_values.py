@@ -93,7 +93,7 @@ def json_object(name: str, value: Any, *, example: str, reserved: Collection[str
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as exc:
-            raise UsageError(f"{name} is not JSON ({exc}); quote it: '{name}={example}'") from None
+            raise UsageError(f"{name} is not JSON ({exc}); quote it: -M '{name}={example}'") from None
     if not isinstance(value, Mapping):
         raise UsageError(f"{name} must be a JSON object such as {example}")
     if taken := [k for k in reserved if k in value]:

@@ -343,6 +343,32 @@ def test_tokens_nobody_counted_are_estimated_and_told_apart() -> None:
     assert found["estimated"] == 1 and found["usd"] == pytest.approx(call.estimate.input / 1e6 + 4e-6)
 
 
+def test_what_was_never_sent_is_on_no_record_what_failed_is() -> None:
+    calls: list[Call] = []
+    unsent, lost = RunnerError("audio-too-long", "an hour", unsent=True), RunnerError("timeout", "late")
+    chat = MeteredChat(Model(unsent, lost), "judge", None)
+    with recording(calls.append):
+        for kind in ("audio-too-long", "timeout"):
+            with pytest.raises(RunnerError, match="an hour" if kind != "timeout" else "late"):
+                asyncio.run(chat.chat(ASK))
+    assert [c.error for c in calls] == ["timeout"]
+
+
+def test_a_call_that_was_under_way_when_it_was_stopped_is_on_record() -> None:
+    calls: list[Call] = []
+
+    async def stopped() -> None:
+        asking = asyncio.create_task(MeteredChat(Model(FULL), "judge", None).chat(ASK))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    with recording(calls.append):
+        asyncio.run(stopped())
+    assert [(c.error, c.cached) for c in calls] == [("interrupted", False)]
+
+
 def test_without_a_ledger_nothing_is_noted() -> None:
     assert asyncio.run(MeteredChat(Model(FULL), "judge", None).chat(ASK)) == FULL
 

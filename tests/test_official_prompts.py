@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,7 +30,7 @@ from judges.official import (
     rendered_wrongly,
 )
 from judges.openaudiobench import OABJudge
-from judges.prompts import load_rubric, rubric_file, rubric_names, user_rubric
+from judges.prompts import Rendered, StandsFor, load_rubric, rubric_file, rubric_names, user_rubric
 from tests.cli_fixtures import Bench, Done, bench, lines, refused, result
 from tests.mock_fixtures import mock_server
 from tests.toolkit_fixtures import checkout, digest, made_up, own_store
@@ -194,6 +195,15 @@ def test_each_official_text_brings_its_system_message(imported: dict[str, str]) 
         messages = oab.request(sample(" q "), answer(" a ")).messages
         assert messages[0][1].startswith("You are a helpful assistant who tries")
         assert "[question] q\n" in messages[1][1] and "[prediction]  a \n" in messages[1][1]
+
+
+@pytest.mark.parametrize("said", ["rate Rome", "rate it"])
+def test_a_text_is_checked_by_what_comes_out_of_it(said: str) -> None:
+    check = Rendered({"a": "Rome"}, hashlib.sha256(b"rate Rome").hexdigest())
+    public = StandsFor("x", "0" * 64, fields={"a": "response"}, rendered=check)
+    wrong = rendered_wrongly(public, said.replace("Rome", "{a}"))
+    digest = hashlib.sha256(said.encode()).hexdigest()
+    assert wrong == (None if said == "rate Rome" else f"it renders with sha256 {digest[:8]}")
 
 
 def test_kimi_sends_gpt_4o_no_system_message(imported: dict[str, str]) -> None:

@@ -53,12 +53,14 @@ def kappa(one: Array, two: Array, steps: Sequence[float], weights: str | None = 
 
 
 def spearman(one: Array | Sequence[float], two: Array | Sequence[float]) -> float:
+    """Spearman's rho, ties by average rank; NaN when one side is constant."""
     from scipy.stats import spearmanr
 
     return float(spearmanr(one, two).statistic)
 
 
 def pearson(one: Array, two: Array) -> float:
+    """Pearson's r; NaN when one side is constant."""
     from scipy.stats import pearsonr
 
     return float(pearsonr(one, two).statistic)
@@ -124,4 +126,5 @@ def quick_alpha(raters: Array, level: Level) -> float:
 
 
 def mean_difference(one: Array, two: Array) -> float:
+    """How much higher the first rates, in steps of the scale."""
     return float((one - two).mean())

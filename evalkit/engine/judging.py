@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.engine.standin import marked
 from evalkit.engine.state import TaskState
+from evalkit.errors import BUDGET, RunnerError
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import Response, Sample, Score, Transcript, Verdict, digest_of
 
@@ -73,6 +74,21 @@ def obstacle(judge: Judge, response: Response, transcript: Transcript | None) ->
 def crash(judge: Judge, exc: Exception) -> list[Verdict]:
     """A bug in a judge leaves the sample unscored, in plain sight; it never ends the run."""
     return judge.unscored(f"judge-crash: {judge.signature} raised {type(exc).__name__}: {str(exc)[:300]}")
+
+
+def failed(judge: Judge, error: RunnerError) -> list[Verdict]:
+    """What the sample gets when a judge's model could not be asked. Raises RunnerError for a fatal error."""
+    if error.fatal:
+        raise RunnerError(error.kind, f"the {judge.role}: {for_judge(judge, error)}", fatal=True) from error
+    if error.kind == BUDGET:  # it says nothing of the answer, whatever the judge makes of failures
+        return judge.unscored(f"judge-{BUDGET}: {error.message}")
+    return judge.gave_up(error)
+
+
+def for_judge(judge: Judge, error: RunnerError) -> str:
+    """The message, naming the options of the judge instead of those of the model under test."""
+    flag = "-J" if judge.role == "judge" else "-L"
+    return error.message.replace("-M base_url", f"{flag} base_url")
 
 
 def after(tries: int, verdicts: list[Verdict]) -> list[Verdict]:

@@ -22,6 +22,7 @@ from evalkit.engine.judging import (
     answer_for,
     asked,
     crash,
+    failed,
     fresh,
     judge_now,
     judged,
@@ -37,7 +38,7 @@ from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.standin import skipped, stand_in
 from evalkit.engine.state import TaskState
 from evalkit.engine.together import Groups
-from evalkit.errors import BUDGET, RunnerError
+from evalkit.errors import RunnerError
 from evalkit.interfaces import Judge, Runner, Transcriber
 from evalkit.records import Response, Transcript, Verdict
 from evalkit.runners.replay import ReplayRunner
@@ -382,13 +383,7 @@ class Pipeline:
                 if all(v.value is not None for v in verdicts):
                     replies.keep()
         except RunnerError as error:
-            if error.fatal:
-                flag = "-J" if judge.role == "judge" else "-L"
-                message = error.message.replace("-M base_url", f"{flag} base_url")
-                raise RunnerError(error.kind, f"the {judge.role}: {message}", fatal=True) from error
-            if error.kind == BUDGET:  # it says nothing of the answer, whatever the judge makes of failures
-                return judge.unscored(f"judge-{BUDGET}: {error.message}")
-            return judge.gave_up(error)
+            return failed(judge, error)
         except StoreError:  # the ledger can't be written
             raise
         except Exception as exc:

@@ -15,6 +15,7 @@ from typing import Any
 
 from evalkit import __version__
 from evalkit.engine.changes import asked_at, changes, rubrics_of, sign
+from evalkit.engine.judging import for_judge
 from evalkit.engine.metering import prices_used, recording
 from evalkit.engine.opencache import open_cache, settle
 from evalkit.engine.opening import open_all
@@ -268,9 +269,7 @@ def judges_ready(states: Sequence[TaskState], retry: Retry | None = None) -> Non
             try:
                 await attempt(judge.ready, retry or Retry())
             except RunnerError as error:
-                flag = "-J" if judge.role == "judge" else "-L"
-                message = error.message.replace("-M base_url", f"{flag} base_url")
-                what = f"the {judge.role} can't be asked what it can do: {message}"
+                what = f"the {judge.role} can't be asked what it can do: {for_judge(judge, error)}"
                 raise RunnerError(error.kind, what, fatal=True) from error
 
     asyncio.run(ready())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evalkit.audit import people, repeats
 from evalkit.audit.agreement import Agreement, Rater
-from evalkit.audit.coefficients import QUICK, alpha, interval_alpha, kappa
+from evalkit.audit.coefficients import QUICK, alpha, interval_alpha, kappa, libraries
 from evalkit.audit.figures import (
     Figure,
     Scale,
@@ -184,8 +184,9 @@ def test_within_one_counts_the_next_step_and_not_the_one_after() -> None:
 
 def test_an_interval_needs_half_of_the_draws() -> None:
     """Of two samples drawn twice, a quarter is (0, 1); three quarters begin or end with 0."""
-    assert interval(2, lambda rows: 1.0 if list(rows) == [0, 1] else math.nan) is None
-    assert interval(2, lambda rows: float(rows.sum()) if 0 in rows else math.nan) == (0.0, 1.0)
+    with libraries():
+        assert interval(2, lambda rows: 1.0 if list(rows) == [0, 1] else math.nan) is None
+        assert interval(2, lambda rows: float(rows.sum()) if 0 in rows else math.nan) == (0.0, 1.0)
 
 
 @settings(max_examples=40, deadline=None)

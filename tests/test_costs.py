@@ -379,7 +379,15 @@ def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
     sink.close()
     path = tmp_path / "calls.jsonl"
     head = b'{"at":"t","role":"judge","model":"m","usd":'
-    odd = [b'{"v":1}', head + b'"x"}', head + b"NaN}", head + b"-1}", head + b"1" * 400 + b"}", b"[]"]
+    odd = [
+        b'{"v":1}',
+        head + b'"x"}',
+        head + b"NaN}",
+        head + b"-1}",
+        head + b"Infinity}",
+        head + b"1" * 400 + b"}",
+        b"[]",
+    ]
     odd += [head + b'1,"replies":Infinity}', b'{"at":"t","ro']
     path.write_bytes(path.read_bytes() + b"\n".join(odd))
     assert len(list(read_calls(tmp_path))) == 1

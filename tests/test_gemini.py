@@ -416,6 +416,7 @@ def test_tokens_that_cannot_be_read_are_none() -> None:
         ({"temperature": "1"}, "unknown option temperature"),
         ({"upload": "perhaps"}, "auto, always, never"),
         ({"extra_body": "{"}, "not JSON"),
+        ({"extra_body": "[" * 100_000}, "not JSON"),
         ({"extra_body": '{"contents": []}'}, "can't set contents"),
         ({"extra_body": '{"generationConfig": 3}'}, "generationConfig must be"),
         ({"extra_body": '{"generationConfig": {"candidateCount": 2}}'}, "candidateCount"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.audit.coefficients import (
@@ -275,7 +276,7 @@ def of_pair(
                 : 2 if scale.kind == "rating" else 1
             ]
             for weight, name in weights:
-                value = _agreed(a, b, scale.steps, weight)
+                value = partial(kappa, steps=scale.steps, weights=weight)
                 out.append(resampled(name, value, (a, b), one_only, note, draws))
         else:
             why = scale.note or "the scores are numbers, no categories"
@@ -293,11 +294,6 @@ def of_pair(
         if scale.kind != "mixed":
             out.append(resampled("mean_difference", mean_difference, (one, two), "", "", draws))
     return out
-
-
-def _agreed(one: Array, two: Array, steps: Sequence[float], weights: str | None) -> Statistic:
-    """Cohen's kappa on these steps; they are looked up once, not at every draw."""
-    return lambda x, y: kappa(x, y, steps, weights)
 
 
 def resampled(

@@ -221,9 +221,9 @@ def judges(args: argparse.Namespace) -> int:
         else:
             found = list(pairs(shelf, args.metric or "", args.judges or ()))
         for one, two in found:
-            pages.append(_compared(one, two, shelf, args, told))
+            pages.append(_compared(one, two, shelf, args))
     if not pages:
-        raise UsageError(_no_pairs(run, tasks, args))
+        raise UsageError(_no_pairs(run, tasks))
     return conclude(pages, run.root, args, told)
 
 
@@ -236,9 +236,7 @@ def _across(shelf: Shelf, other: Shelf, args: argparse.Namespace) -> list[tuple[
     return apart or both
 
 
-def _compared(
-    one: Verdicts, two: Verdicts, shelf: Shelf, args: argparse.Namespace, told: list[str]
-) -> book.Page:
+def _compared(one: Verdicts, two: Verdicts, shelf: Shelf, args: argparse.Namespace) -> book.Page:
     common = [i for i in one.values if i in two.values]
     found = versus.compare(one, two, shelf.subsets(common), args.draws)
     names = told_apart(one.judge, two.judge)
@@ -282,7 +280,7 @@ def _often(found: versus.Versus) -> bool:
     return test is not None and test.value is not None and test.value < 0.05
 
 
-def _no_pairs(run: Run, tasks: Sequence[str], args: argparse.Namespace) -> str:
+def _no_pairs(run: Run, tasks: Sequence[str]) -> str:
     """Why there is nothing to compare, and what to do."""
     held = {j for t in tasks for _, j in shelf_of(run, t).verdicts}
     one = (

@@ -98,6 +98,6 @@ def votes_of(options: Mapping[str, JSON]) -> int | None:
     if options.get("judge_votes") is None:
         return None
     text = str(options["judge_votes"])
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 100):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 100):
         raise UsageError(f"-O judge_votes={text}: write a whole number from 1 to 100")
     return int(text)

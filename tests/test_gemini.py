@@ -360,6 +360,26 @@ def test_abilities_are_found_out_once(tells: bool) -> None:
             assert failed(fake, replace(ASKED, top_logprobs=2)).kind == "no-logprobs"
 
 
+def test_an_endpoint_that_withholds_its_probe_tells_no_log_probabilities() -> None:
+    with FakeGemini(script=[{"block": "SAFETY"}]) as fake:
+        assert asyncio.run(make_chat("x", {"base_url": fake.url}).abilities()) == Abilities(schema=True)
+
+
+def test_an_endpoint_that_fails_has_not_told_what_it_can_do() -> None:
+    with FakeGemini(tells_logprobs=True, script=[{"status": 500, "error": "down"}]) as fake:
+
+        async def go() -> Abilities:
+            model = make_chat("x", {"base_url": fake.url})
+            with pytest.raises(RunnerError) as caught:
+                await model.abilities()
+            assert caught.value.kind == "http-500"
+            found = await model.abilities()
+            await model.close()
+            return found
+
+        assert asyncio.run(go()).logprobs
+
+
 SCHEMA = {
     "type": "object",
     "properties": {

@@ -269,7 +269,7 @@ def test_the_option_for_text_and_lalm_judges() -> None:
     assert made().votes is None and made(judge_votes="5").votes == 5
     assert (runs_of({}), runs_of({"judge_runs": "3"}), runs_of({"judge_votes": "5"})) == (1, 3, 5)
     assert runs_of({"judge_votes": "5", "judge_runs": "3"}) == 5
-    for bad in ("0", "101", "x", "1.5", "-1", "٣", ""):
+    for bad in ("1" * 5000, "0", "101", "x", "1.5", "-1", "٣", ""):
         with pytest.raises(UsageError, match="judge_votes"):
             made(judge_votes=bad)
     judge = vstyle_judge("en", Turns([]), runs=3, manner=Manner(votes=3))

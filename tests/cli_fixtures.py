@@ -25,12 +25,13 @@ import pytest
 from evalkit.cli import main
 from evalkit.interfaces import Runner
 from evalkit.records import Modality, Response, Sample, SentAudio
+from tests.mock_fixtures import PROXIES
 from tests.mock_openai import tone_wav
 
 ROOT = Path(__file__).parent.parent
 KEY = "sk-a-very-secret-key-0123456789"
 UNSET = (
-    *("OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"),
+    *("OPENAI_BASE_URL", *PROXIES),
     *("EVALKIT_DEBUG", "EVALKIT_UTMOS"),
 )
 

@@ -20,6 +20,7 @@ from evalkit.runners.gemini import client as gemini_client
 from evalkit.runners.gemini import http as gemini_http
 from evalkit.runners.gemini.reply import parse_reply, usage_of
 from evalkit.runners.gemini.request import openapi
+from tests.mock_fixtures import PROXIES
 from tests.mock_gemini import KEY, FakeGemini
 from tests.mock_openai import tone_wav
 
@@ -30,15 +31,7 @@ ASKED = ChatRequest((("user", ("Rate this.", Audio(data=WAV))),), temperature=No
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "HTTP_PROXY",
-        "http_proxy",
-        "HTTPS_PROXY",
-        "https_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-        "GOOGLE_API_KEY",
-    ):
+    for name in (*PROXIES, "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GEMINI_API_KEY", KEY)
     monkeypatch.setattr(gemini_http, "POLL_SECONDS", 0.01)
@@ -361,7 +354,7 @@ def test_abilities_are_found_out_once(tells: bool) -> None:
 
 
 def test_an_endpoint_that_withholds_its_probe_tells_no_log_probabilities() -> None:
-    with FakeGemini(script=[{"block": "SAFETY"}]) as fake:
+    with FakeGemini(tells_logprobs=True, script=[{"block": "SAFETY"}]) as fake:
         assert asyncio.run(make_chat("x", {"base_url": fake.url}).abilities()) == Abilities(schema=True)
 
 

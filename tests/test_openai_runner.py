@@ -27,7 +27,7 @@ from evalkit.runners.openai.http import split_url
 from evalkit.runners.openai.reply import load, parse_reply
 from evalkit.runners.openai.request import json_schema, tools_of
 from evalkit.runners.spliced import mark, splice
-from tests.mock_fixtures import MockServer, mock_server
+from tests.mock_fixtures import PROXIES, MockServer, mock_server
 from tests.mock_openai import tone_wav
 
 KEY = "sk-very-secret-0123456789"
@@ -35,15 +35,7 @@ KEY = "sk-very-secret-0123456789"
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "OPENAI_BASE_URL",
-        "HTTP_PROXY",
-        "http_proxy",
-        "HTTPS_PROXY",
-        "https_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-    ):
+    for name in ("OPENAI_BASE_URL", *PROXIES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 

@@ -7,6 +7,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from evalkit.cache import Cache
 from evalkit.chat import Abilities, ChatReply, ChatRequest, Token
+from evalkit.engine.estimate import count_samples
 from evalkit.engine.judgecache import CachedChat
 from evalkit.engine.metering import MeteredChat, asking_for, recording
 from evalkit.engine.opencache import replies_held
@@ -575,6 +577,25 @@ def test_speech_and_its_transcripts(bench: Bench) -> None:
     held = lines(bench.tmp / "a/vstyle/en/scores.jsonl")
     refused_ones = [s for s in held if s.get("reason", "").startswith("judge-budget")]
     assert len(refused_ones) == len(held) - 1 > 0 and not any(s.get("touched") for s in refused_ones)
+
+
+@pytest.mark.parametrize(
+    ("keep", "published", "found"), [(False, 9, 3), (True, 9, 9), (True, None, 2), (False, None, 3)]
+)
+def test_parquet_tells_its_rows_but_not_which_of_them_a_task_takes(
+    tmp_path: Path, keep: bool, published: int | None, found: int
+) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"a": [1, 2, 3]}), tmp_path / "a.parquet")
+    spec = SimpleNamespace(keep=(lambda row: True) if keep else None)
+    source: Any = SimpleNamespace(
+        files=[("test", str(tmp_path / "a.parquet"))], spec=spec, rows=lambda: iter((1, 2))
+    )
+    assert count_samples(source, published) == found
+    (tmp_path / "a.parquet").write_bytes(b"none")
+    if not keep:
+        assert count_samples(source, published) == published, "the run will say why"
 
 
 def test_dry_run_counts_what_judges_within_judges_ask(bench: Bench) -> None:

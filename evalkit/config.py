@@ -1,7 +1,7 @@
 """Where evalkit keeps things on this machine, and whether it may use the network.
 
-Environment: EVALKIT_CACHE (default ~/.cache/evalkit), EVALKIT_CONFIG (default ~/.config/evalkit), EVALKIT_OFFLINE and HF_HUB_OFFLINE
-(any value but "" and "0" means: no network).
+Environment: EVALKIT_CACHE (default ~/.cache/evalkit), EVALKIT_CONFIG (default ~/.config/evalkit), EVALKIT_OFFLINE and
+HF_HUB_OFFLINE (any value but "" and "0" means: no network).
 """
 
 from __future__ import annotations

@@ -242,8 +242,8 @@ def test_which_errors_are_an_attempt_that_may_be_made_again(kind: str, official:
             raise RunnerError(kind, "no")
 
     for parser, again in (("official", official), ("strict", strict)):
+        judge = vstyle_judge("en", Withheld([]), parser=parser)  # type: ignore[arg-type]
         with pytest.raises(RunnerError) as caught:
-            judge = vstyle_judge("en", Withheld([]), parser=parser)  # type: ignore[arg-type]
             asyncio.run(judge.ask(sample(), Answer("", SPOKEN)))
         assert caught.value.retryable is again, parser
 

@@ -72,6 +72,18 @@ def test_other_languages_are_refused(text: str) -> None:
     assert str(text_not_english(text)).startswith("the text is not English")
 
 
+@pytest.mark.parametrize(("latin", "sure"), [(1, True), (2, True), (3, False)])
+def test_a_third_in_another_script_is_another_language(latin: int, sure: bool) -> None:
+    assert (text_not_english("word " * latin + "北") is not None) is sure
+
+
+@pytest.mark.parametrize(
+    ("heard", "believed"), [("alpha beta gamma delta", True), ("alpha beta gamma delta epsilon", False)]
+)
+def test_half_of_the_words_heard_in_the_text_are_its_language(heard: str, believed: bool) -> None:
+    assert (speech_not_english(transcript(heard, "cy"), "alpha beta") is None) is believed
+
+
 def transcript(text: str, language: str | None) -> Transcript:
     return Transcript("0" * 64, "asr", text, language)
 

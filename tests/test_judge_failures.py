@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.chat import ChatReply, ChatRequest
-from evalkit.errors import RunnerError, UsageError
+from evalkit.engine.judging import failed
+from evalkit.errors import BUDGET, RunnerError, UsageError
 from evalkit.interfaces import Answer, Roles
 from evalkit.records import Audio, Response, Sample, Turn, Verdict
 from judges.asking import Asking, ModelJudge
@@ -194,6 +195,27 @@ def test_a_lalm_judges_failures_are_attempts(code: str) -> None:
         asyncio.run(judge.ask(sample, Answer("hi", Response("s", "hi", audio=speech))))
     [verdict] = judge.gave_up(caught.value)
     assert caught.value.retryable and verdict.code == code and verdict.touched == "dropped_failure"
+
+
+def test_a_spent_budget_says_nothing_of_the_answer_even_where_failures_are_dropped() -> None:
+    judge = vstyle_judge("en", Turns([]))
+    [verdict] = failed(judge, RunnerError(BUDGET, "$1.00 is spent"))
+    assert (verdict.reason, verdict.touched) == ("judge-budget: $1.00 is spent", None)
+    [verdict] = failed(judge, RunnerError("timeout", "late"))
+    assert (verdict.code, verdict.touched) == ("judge-timeout", "dropped_failure")
+
+
+@pytest.mark.parametrize(("lalm", "flag"), [(True, "-L"), (False, "-J")])
+def test_a_judge_that_can_not_be_asked_at_all_ends_the_run_and_names_its_own_option(
+    lalm: bool, flag: str
+) -> None:
+    judge = vstyle_judge("en", Turns([])) if lalm else chatbot_judge(Turns([]))
+    error = RunnerError("unreachable", "can't reach it. Check -M base_url", fatal=True)
+    with pytest.raises(
+        RunnerError, match=f"^the {judge.role}: can't reach it. Check {flag} base_url$"
+    ) as caught:
+        failed(judge, error)
+    assert caught.value.fatal and caught.value.kind == "unreachable"
 
 
 @given(st.text(max_size=400))

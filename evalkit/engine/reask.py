@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.audit.book import FOLDER
-from evalkit.engine.judging import answer_for, crash, judged, obstacle, reference
+from evalkit.engine.judging import answer_for, crash, failed, judged, obstacle, reference
 from evalkit.engine.loading import rows_of, sample_of
 from evalkit.engine.metering import asking_for, recording
 from evalkit.engine.progress import Progress
 from evalkit.engine.retry import Retry, attempt
 from evalkit.engine.session import Job, judges_ready, plans_for
 from evalkit.engine.state import TaskState
-from evalkit.errors import BUDGET, RunnerError, UsageError
+from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Judge, Roles, Runner
 from evalkit.ledger import CallsFile
 from evalkit.records import (
@@ -39,7 +39,6 @@ from evalkit.records import (
 from evalkit.store import Appender, Run, RunWriter, StoreError, encode_line, read_lines, write_bytes
 
 ASKED = "asked.jsonl"
-KEY = ("task", "sample_id", "judge", "response", "what", "turn", "content")
 PLAIN = "plain"
 """What a question is called that puts the answer before the judge as it is."""
 
@@ -316,13 +315,7 @@ async def verdicts_of(question: Question, retry: Retry) -> list[Verdict]:
         with asking_for(held.sample.task, held.sample.id, judge.metrics[0]):
             verdicts, _ = await attempt(lambda: judge.ask(held.sample, answer), retry)
     except RunnerError as error:
-        if error.fatal:
-            flag = "-J" if judge.role == "judge" else "-L"
-            message = error.message.replace("-M base_url", f"{flag} base_url")
-            raise RunnerError(error.kind, f"the {judge.role}: {message}", fatal=True) from error
-        if error.kind == BUDGET:  # it says nothing of the answer, whatever the judge makes of failures
-            return judge.unscored(f"judge-{BUDGET}: {error.message}")
-        return judge.gave_up(error)
+        return failed(judge, error)
     except StoreError:
         raise
     except Exception as exc:

@@ -28,6 +28,8 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m bench.overhead
+	@$(BIN)/python -m bench.judging
+	@$(BIN)/python -m bench.transcription
 
 clean:
 	rm -rf $(VENV)

@@ -606,6 +606,7 @@ def test_dry_run_counts_what_judges_within_judges_ask(bench: Bench) -> None:
     )
     assert "judge gpt-4o-mini-2024-07-18: at most 6 calls" in dry.err, dry.said
     assert "Table 7: at most 6 calls" in dry.err
+    assert "needs judge, asr \u00b7 judge at most 6 calls" in dry.err and "3 calls" not in dry.err
 
 
 def test_score_dry_run_writes_and_asks_nothing(bench: Bench) -> None:

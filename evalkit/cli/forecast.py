@@ -106,9 +106,9 @@ def as_json(found: Ahead) -> dict[str, JSON]:
 
 
 def per_task(found: Ahead, task: str) -> str:
-    """For a task's line: " · judge ≈ 553 calls, ≈ $0.05"; "" where none is asked."""
-    rows = [r for r in found.rows if r.task == task and r.role in JUDGES]
-    return "".join(f" \u00b7 {r.role} {_work([r])}" for r in rows)
+    """For a task's line: " · judge ≈ 553 calls, ≈ $0.05", one for each role; "" where none is asked."""
+    rows = {role: [r for r in found.of(role) if r.task == task] for role in JUDGES}
+    return "".join(f" \u00b7 {role} {_work(asked)}" for role, asked in rows.items() if asked)
 
 
 def _work(rows: Sequence[Likely]) -> str:

@@ -242,9 +242,12 @@ def _compared(one: Verdicts, two: Verdicts, shelf: Shelf, args: argparse.Namespa
     names = told_apart(one.judge, two.judge)
     if one.judge == two.judge:  # one judge in two runs
         names = (str(args.run), str(args.against))
-    which = f"first: {names[0]}; second: {names[1]}"
     n, k = len(found.ids), len(found.differing)
-    sentences = [f"{which}.", f"They differ on {k} of {n} answers ({100 * k / n:.1f} %)."]
+    unrounded = ", before ratings are rounded to whole steps" if k and found.scale.rounded else ""
+    sentences = [
+        f"first: {names[0]}; second: {names[1]}.",
+        f"They differ on {k} of {n} answers ({100 * k / n:.1f} %){unrounded}.",
+    ]
     if found.scale.kind == "mixed":
         note = found.scale.note.partition(";")[0]
         sentences.append(f"{note[:1].upper()}{note[1:]}: only correlations can be told of these.")
@@ -256,9 +259,9 @@ def _compared(one: Verdicts, two: Verdicts, shelf: Shelf, args: argparse.Namespa
         sure = "which may be chance" if chance else "more than chance"
         more = "higher" if difference.value >= 0 else "lower"
         sentences.append(f"The first scores {abs(difference.value):.3f} {more} on average, {sure}.")
-    for count, which in zip(found.only, ("first", "second"), strict=True):
+    for count, whose in zip(found.only, ("first", "second"), strict=True):
         if count:
-            sentences.append(f"{count} answers have a verdict of the {which} only.")
+            sentences.append(f"{count} answers have a verdict of the {whose} only.")
     return book.page(
         "judges",
         one,

@@ -342,6 +342,21 @@ def test_two_judges_of_one_run(bench: Bench) -> None:
     assert one["sample_id"] == "q03" and not one["answer"].startswith("=")
 
 
+def test_judges_less_than_a_step_apart_say_so(bench: Bench) -> None:
+    """Same verdict on all, once rounded, and another number on one: both are said, and which is which."""
+    path = answers(bench, [f"Answer {k % 5 + 1}" for k in range(4)])
+    with (
+        judge_server(by_number) as whole,
+        judge_server(lambda s: {"4": "4.25"}.get(by_number(s), by_number(s))) as half,
+    ):
+        assert scored(bench, path, whole.url).code == 0
+        assert scored(bench, path, half.url, "half").code == 0
+    done = audit(bench, "judges", "--run", bench.tmp / "a", "--json")
+    told = json.loads(done.out)["audits"][0]["sentences"]
+    assert "They differ on 1 of 4 answers (25.0 %), before ratings are rounded to whole steps." in told
+    assert figures(done)["all:first-second.accuracy"]["value"] == 1.0
+
+
 def test_two_runs_of_the_same_answers(bench: Bench) -> None:
     path = answers(bench, [f"Answer {k % 5 + 1}" for k in range(6)])
     with judge_server(by_number) as fair, judge_server(lambda s: "3") as flat:

@@ -1,0 +1,5 @@
+"""Statistics of differences: paired tests, intervals, corrections, power. Arrays in, numbers out; nothing is read."""
+
+from evalkit.inference.rows import Difference, PairedRows
+
+__all__ = ["Difference", "PairedRows"]

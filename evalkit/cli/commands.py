@@ -151,13 +151,9 @@ def _score(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _report(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    p = _add(sub, "report", "write HTML and CSV from one or more runs")
-    p.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
-    p.add_argument("--out", metavar="DIR", help="where to write (default: the first run)")
-    p.add_argument("--format", default="html,csv", help="html, csv, or both (default)")
-    p.add_argument("--max-samples", type=options.positive, metavar="N", help="samples per task in the HTML")
-    p.add_argument("--max-audio-mb", type=float, metavar="MB", help="audio embedded in the HTML")
-    p.add_argument("--json", action="store_true", help="print the results of the runs instead")
+    from evalkit.cli import report_args
+
+    report_args.add(_add(sub, "report", "write pages, tables and CSV from one or more runs"))
 
 
 def _judge_audit(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,4 +1,4 @@
-"""`report`: HTML and CSV from runs."""
+"""`report`: pages, tables and CSV from runs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,35 @@ from evalkit.store import Run
 
 
 def call(args: argparse.Namespace) -> int:
-    """Write the report and say where it is."""
+    """Write what was asked for and say where it is. Another kind of output adds its line here."""
+    if args.table:
+        from evalkit.cli.report_tables import write
+
+        return write(args)
+    return page(args)
+
+
+def formats_of(args: argparse.Namespace, default: str, known: tuple[str, ...]) -> list[str]:
+    """The formats asked for, each once. Raises UsageError for one that isn't known here."""
+    formats = list(dict.fromkeys(f.strip().lower() for f in (args.format or default).split(",") if f.strip()))
+    formats = ["latex" if f == "tex" else "md" if f == "markdown" else f for f in formats]
+    if unknown := [f for f in formats if f not in known]:
+        raise UsageError(f"there is no report format {unknown[0]!r}; known: {', '.join(known)}.")
+    if not formats:
+        raise UsageError(f"--format names no format; known: {', '.join(known)}.")
+    return formats
+
+
+def page(args: argparse.Namespace) -> int:
+    """The report of the runs: page, CSV, and their benchmarks' tables in other formats."""
     runs = [Path(r) for r in args.runs]
+    if not runs:
+        raise UsageError("a report needs at least one run directory; printed tables alone: --table 2.")
     found = {str(r): Run(r).results() for r in runs}
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return 0
-    formats = [f.strip() for f in args.format.split(",") if f.strip()]
-    if unknown := sorted(set(formats) - {"html", "csv", "md"}):
-        raise UsageError(f"there is no report format {unknown[0]!r}; known: html, csv, md.")
+    formats = formats_of(args, "html,csv", ("html", "csv", "md"))
     from reports import write_report
 
     limits: dict[str, Any] = {}

@@ -1,0 +1,73 @@
+"""The arguments of `report`; declared apart, so that a bare start imports nothing of it.
+
+What is written from runs: the page and its CSV (`add_page`), tables of the report (`add_tables`). Another kind
+of output adds its own group here and one line to `evalkit.cli.report.call`.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from evalkit.cli import options
+
+
+def add(p: argparse.ArgumentParser) -> None:
+    """Everything `report` takes."""
+    p.add_argument("runs", nargs="*", metavar="RUN", help="run directories")
+    p.add_argument(
+        "--out", metavar="DIR", help="where to write (default: the first run); - prints one text format"
+    )
+    p.add_argument(
+        "--format",
+        metavar="NAME[,NAME]",
+        help="html, csv, md, latex, xlsx (default: html,csv; with --table html,csv,md,latex); with --table also json",
+    )
+    p.add_argument(
+        "--json", action="store_true", help="print the results of the runs (with --table: the tables) instead"
+    )
+    add_page(p)
+    add_tables(p)
+
+
+def add_page(p: argparse.ArgumentParser) -> None:
+    """What the HTML report shows."""
+    group = p.add_argument_group("the page")
+    group.add_argument(
+        "--max-samples", type=options.positive, metavar="N", help="samples per task in the HTML"
+    )
+    group.add_argument("--max-audio-mb", type=float, metavar="MB", help="audio embedded in the HTML")
+
+
+def add_tables(p: argparse.ArgumentParser) -> None:
+    """Tables in the layout of the report's own, or in one of yours."""
+    group = p.add_argument_group("tables")
+    group.add_argument(
+        "--table",
+        action="append",
+        metavar="N|all|FILE.yaml",
+        help="a table of the Fun-Audio-Chat report (1 to 7, all), or one that a YAML file describes; may be repeated",
+    )
+    group.add_argument(
+        "--baselines",
+        metavar="all|none|MODEL,...",
+        help="which of the printed models stand beside the runs (default: all of that table's)",
+    )
+    group.add_argument("--second", action="store_true", help="underline the second best of each row")
+    group.add_argument("--intervals", action="store_true", help="print the 95 %% interval beside our numbers")
+    group.add_argument(
+        "--delta",
+        metavar="MODEL|RUN",
+        help="beside each of our columns, its difference to this one (a printed model or a run)",
+    )
+    group.add_argument(
+        "--column",
+        action="append",
+        metavar="LABEL=RUN[,RUN]",
+        help="one column, of this name, from these runs; may be repeated",
+    )
+    group.add_argument(
+        "--no-merge",
+        action="store_true",
+        help="a column per run, also where runs of one model hold different tasks",
+    )
+    group.add_argument("--stdout", action="store_true", help="print instead of writing files (as --out -)")

@@ -7,29 +7,32 @@ Field by field: docs/run-directory.md.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
+from evalkit.overalls import overall_result
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import digest_of
-from evalkit.segments import Segments, StrataOf, collect, segment_row, strata_of, unscored
-from evalkit.signature import data_part, signature
-from evalkit.stats import (
-    estimate,
-    json_number,
-    percentile_interval,
-    replicates,
-    round_half_up,
-    stratified,
+from evalkit.segmentfile import Keep, clusters_of, segment_lines
+from evalkit.segments import (
+    Segments,
+    StrataOf,
+    collect,
+    pool_for,
+    seed_of,
+    segment_row,
+    strata_of,
+    unscored,
 )
+from evalkit.signature import data_part, signature
+from evalkit.stats import estimate, json_number
 from evalkit.store import Mark, Run
 from evalkit.task import Metric, Overall
 
 if TYPE_CHECKING:
-    from evalkit.stats import Array, Estimate, Pool
+    from evalkit.stats import Array, Estimate
 
 RESULTS_VERSION = 1
 
@@ -80,13 +83,11 @@ def _warning(metric: Metric, value: float | None) -> dict[str, str]:
     return {"warning": metric.warns_below[1]}
 
 
-def _seed(*parts: str) -> int:
-    return zlib.crc32("|".join(parts).encode())
-
-
-def _pool(metric: Metric, strata: StrataOf | None) -> Pool:
-    """The pool a metric's rows are made for."""
-    return stratified(strata.weights) if strata else metric.pool
+def _pooling(metric: Metric, strata: StrataOf | None) -> dict[str, Any]:
+    """What it takes to pool the metric's rows again."""
+    pool = pool_for(metric, strata)
+    weights = {"weights": dict(strata.weights)} if strata else {}
+    return {"pool": pool.name, "columns": list(pool.columns), "scale": metric.scale, **weights}
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _pooled(
     """The metric's number on its own scale, the row of each sample that has one, and the rows as a matrix."""
     import numpy as np
 
-    pool, known = _pool(metric, strata), (*samples.answered, *samples.failed)
+    pool, known = pool_for(metric, strata), (*samples.answered, *samples.failed)
     # A failed request has a row only where the rule takes it for an empty answer.
     held = {i: r for i in known if (r := segment_row(metric, segments, i, strata)) is not None}
     metric = _as_wide(metric, segments, held)
@@ -151,7 +152,7 @@ def _metric_result(
     segments: Segments,
     seed: int,
     groups: Mapping[str, Mapping[str, Sequence[str]]],
-) -> tuple[dict[str, Any], Array]:
+) -> tuple[dict[str, Any], dict[str, list[float]], Array]:
     strata = strata_of(metric, groups)
     samples = samples.within(strata) if strata else samples
     ids = samples.answered
@@ -192,23 +193,29 @@ def _metric_result(
         **_warning(metric, None if withheld else found.value),
         "meaningful": not any(name in segments.doubtful for name in metric.reads),
         "judges": [plan.sign(j) for j in plan.judges_of(metric)],
-        "pool": _pool(metric, strata).name,
+        **_pooling(metric, strata),
     }
-    return result, matrix
+    return result, held, matrix
 
 
-def _groups(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> dict[str, dict[str, list[str]]]:
-    """Sample ids by group key and group."""
+def _groups(
+    run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]
+) -> tuple[dict[str, dict[str, list[str]]], tuple[str, dict[str, str]]]:
+    """Sample ids by group key and group; what samples are clustered by, and the cluster of each."""
     out: dict[str, dict[str, list[str]]] = {key: {} for key in plan.group_keys}
-    if not out:
-        return out
+    lines = []
     for line in run.task(plan.task.name).final_lines():
         if line["sample_id"] not in marks:
             continue
+        lines.append({"sample_id": line["sample_id"], "sent": line.get("sent"), "asked": _clustered(line)})
         given = (line.get("asked") or {}).get("groups") or {}
         for key, members in out.items():
             members.setdefault(str(given.get(key, "?")), []).append(line["sample_id"])
-    return out
+    return out, clusters_of(lines, plan.task.cluster)
+
+
+def _clustered(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {"cluster": (line.get("asked") or {}).get("cluster")}
 
 
 def _strata_missing(
@@ -250,12 +257,18 @@ def _described(plan: ScoringPlan) -> dict[str, Any]:
     }
 
 
-def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The entry of one task in results.json, and the segment rows of each metric (for overalls)."""
+def task_results(
+    run: Run, plan: ScoringPlan, model: ModelCard, keep: Keep | None = None
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The entry of one task in results.json, and the segment rows of each metric (for overalls).
+
+    Args:
+        keep: keeps the segments for whoever compares runs (see `segmentfile`).
+    """
     marks = run.task(plan.task.name).marks()
     if plan.ids is not None:
         marks = {i: m for i, m in marks.items() if i in plan.ids}
-    groups = _groups(run, plan, marks)
+    groups, (cluster, clusters) = _groups(run, plan, marks)
     samples = _split(marks, marks, _pending(plan, len(marks)))
     segments = collect(run, plan, marks)
     digest = digest_of([[i, marks[i].input, marks[i].judged] for i in sorted(marks)])
@@ -276,15 +289,18 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
     def of_group(key: str, name: str, ids: Sequence[str]) -> dict[str, Any]:
         out, members = {}, _split(ids, marks)
         for metric in plan.variant.metrics:
-            result, _ = _metric_result(plan, metric, members, segments, 0, groups)
+            result, _, _ = _metric_result(plan, metric, members, segments, 0, groups)
             out[metric.name] = result | {"signature": signed(f"{plan.task.name}[{key}={name}]", result)}
         return out
 
     metrics: dict[str, Any] = {}
     matrices: dict[str, Array] = {}
+    rows: dict[str, dict[str, list[float]]] = {}
     for metric in plan.variant.metrics:
-        seed = _seed(plan.task.name, plan.protocol, metric.name)
-        result, matrices[metric.name] = _metric_result(plan, metric, samples, segments, seed, groups)
+        seed = seed_of(plan.task.name, plan.protocol, metric.name)
+        result, rows[metric.name], matrices[metric.name] = _metric_result(
+            plan, metric, samples, segments, seed, groups
+        )
         if metric.strata is not None and metric.strata.weights is not None:
             result["strata_missing"] = _strata_missing(metric, segments, groups)
         if answered := set().union(*(segments.answered.get(name, ()) for name in metric.reads)):
@@ -303,81 +319,27 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard) -> tuple[dict[st
             for key, members in groups.items()
         },
         "cells": [c.to_json() for c in plan.task.cells],
+        "cluster": cluster,
     }
+    if keep is not None:
+        failed = {i: not m.ok for i, m in marks.items()}
+        entry["segments"] = keep(plan.task.name, segment_lines(failed, rows, clusters, groups))
     return entry, matrices
 
 
-def _pool_of(metric: Metric, groups: Mapping[str, Mapping[str, Any]]) -> Pool:
-    """The pool a metric's rows were made for; an entry's groups name the strata."""
-    return _pool(metric, strata_of(metric, {key: dict.fromkeys(m, ()) for key, m in groups.items()}))
-
-
-def overall_result(
-    overall: Overall,
-    entries: Mapping[str, Mapping[str, Any]],
-    matrices: Mapping[str, Mapping[str, Array]],
-    plans: Mapping[str, ScoringPlan],
-) -> dict[str, Any] | None:
-    """A benchmark's overall, or None when the run has none of its parts or used another protocol.
-
-    The value is given only when every part has one; the interval resamples every part independently.
-    """
-    present = [p for p in overall.parts if p.task in entries]
-    if not present or (overall.protocol and any(plans[p.task].protocol != overall.protocol for p in present)):
-        return None
-    total, draws, missing = 0.0, 0.0, []
-    signatures = []
-    for part in overall.parts:
-        entry = entries.get(part.task)
-        name = part.metric or (entry or {}).get("headline")
-        found = entry["metrics"].get(name) if entry and name else None
-        if found is None or found["value"] is None:
-            missing.append(part.task)
-            continue
-        metric = next(m for m in plans[part.task].variant.metrics if m.name == name)
-        value = found["value"]
-        total += (
-            value if overall.round_parts is None else round_half_up(value, overall.round_parts)
-        ) * part.factor
-        rows = matrices[part.task][metric.name]
-        pool = _pool_of(metric, entries[part.task].get("groups") or {})
-        draws = draws + replicates(rows, pool, seed=_seed(part.task)) * metric.scale * part.factor  # type: ignore[assignment]
-        signatures.append(found["signature"])
-    k = len(overall.parts)
-    import numpy as np
-
-    ci = percentile_interval(np.asarray(draws) / k) if not missing else None
-    return {
-        "label": overall.label,
-        "formula": overall.formula,
-        "value": None if missing else json_number(total / k),
-        "ci": [json_number(x) for x in ci] if ci else None,
-        "decimals": overall.decimals,
-        "parts": [p.task for p in overall.parts],
-        "missing": missing,
-        "complete": not missing
-        and all(
-            entries[p.task]["metrics"][p.metric or entries[p.task]["headline"]]["n_scored"]
-            == entries[p.task]["n"]
-            for p in overall.parts
-        ),
-        "meaningful": all(
-            e["metrics"][e["headline"]]["meaningful"] for p in present for e in [entries[p.task]]
-        ),
-        "cells": [c.to_json() for c in overall.cells],
-        "signature": digest_of(signatures)[:16],
-    }
-
-
 def build_results(
-    run: Run, plans: Iterable[ScoringPlan], model: ModelCard, overalls: Iterable[Overall] = ()
+    run: Run,
+    plans: Iterable[ScoringPlan],
+    model: ModelCard,
+    overalls: Iterable[Overall] = (),
+    keep: Keep | None = None,
 ) -> dict[str, Any]:
-    """Everything in results.json, from what is on disk."""
+    """Everything in results.json, from what is on disk; `keep` keeps each task's segments beside it."""
     by_name = {p.task.name: p for p in plans}
     entries: dict[str, dict[str, Any]] = {}
     matrices: dict[str, dict[str, Array]] = {}
     for name, plan in by_name.items():
-        entries[name], matrices[name] = task_results(run, plan, model)
+        entries[name], matrices[name] = task_results(run, plan, model, keep)
     found = {o.name: overall_result(o, entries, matrices, by_name) for o in overalls}
     return {
         "v": RESULTS_VERSION,

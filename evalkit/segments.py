@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from evalkit.interfaces import Answer, Judge
 from evalkit.plan import ScoringPlan
 from evalkit.records import Response, Sample, Score
-from evalkit.stats import stratum_row
+from evalkit.stats import stratified, stratum_row
 from evalkit.store import Mark, Run
 from evalkit.task import Metric
 
 if TYPE_CHECKING:
-    from evalkit.stats import Array
+    from evalkit.stats import Array, Pool
 
 RECORDED = "recorded"
 """What stands for the model's name where its replies came with the predictions."""
@@ -175,3 +176,13 @@ def unscored(
             reasons.setdefault(code, {"n": 0, "example": reason})["n"] += 1
         touched.update(name for held in decided if i in held for name in held[i].split("+"))
     return dict(sorted(reasons.items())), touched
+
+
+def pool_for(metric: Metric, strata: StrataOf | None) -> Pool:
+    """The pool a metric's rows are made for."""
+    return stratified(strata.weights) if strata else metric.pool
+
+
+def seed_of(*parts: str) -> int:
+    """A seed of its own for each number, the same each time."""
+    return zlib.crc32("|".join(parts).encode())

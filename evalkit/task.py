@@ -140,6 +140,9 @@ class Task:
         variants: scoring protocols by name; the first is the default, the one the report used.
         expected: number of samples published; a mismatch is reported.
         groups: keys of `Sample.meta` that have a subset table.
+        cluster: key of `Sample.meta` whose value samples share that are not independent of each other: "speaker",
+            "question" (one question by several voices), "audio" (several questions on one recording). Intervals of
+            differences then draw clusters. "": only what the recordings themselves tell.
         cells: cells of published tables it fills.
         sheet: where the protocol is written down, for readers.
         prompts: other ways to put the question, by name (`--prompt`), the default first; `to_sample` is
@@ -157,6 +160,7 @@ class Task:
     variants: Mapping[str, Variant]
     expected: int | None = None
     groups: tuple[str, ...] = ()
+    cluster: str = ""
     cells: tuple[Cell, ...] = ()
     sheet: str = ""
     prompts: Mapping[str, Callable[[str, Row], Sample]] = field(default_factory=dict)

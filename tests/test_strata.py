@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.records import Score, Verdict
-from evalkit.results import build_results, overall_result
+from evalkit.overalls import overall_result
+from evalkit.results import build_results
 from evalkit.stats import Strata, estimate, stratified, stratum_row
 from evalkit.store import RunWriter
 from evalkit.task import Cell, Metric, Overall, Part

@@ -11,6 +11,7 @@ from evalkit.engine.state import TaskState
 from evalkit.errors import BUDGET, RunnerError
 from evalkit.interfaces import Answer, Judge
 from evalkit.records import Response, Sample, Score, Transcript, Verdict, digest_of
+from evalkit.segmentfile import cluster_label
 
 NO_SPEECH = (
     "no-speech: the response has no audio to transcribe; does the model speak (-M voice=...)? "
@@ -150,5 +151,7 @@ def asked(state: TaskState, sample: Sample, told: str) -> dict[str, Any]:
         out["before"] = [[t.role, t.text[:2000] or "(spoken)"] for t in sample.turns[:-1]]
     if keys := state.plan.task.keys:
         out["groups"] = {k: sample.meta[k] for k in keys if k in sample.meta}
+    if (key := state.plan.task.cluster) and (shared := sample.meta.get(key)) not in (None, ""):
+        out["cluster"] = cluster_label(shared)
     out["order"] = state.seen.get(sample.id, 0)
     return out

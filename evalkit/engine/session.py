@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from evalkit.ledger import Call, write_costs
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import JSON, Modality, digest_of
 from evalkit.results import build_results
+from evalkit.segmentfile import write_segments
 from evalkit.signature import fingerprint
 from evalkit.sources import DataOptions, Source
 from evalkit.store import Run, RunWriter, StoreError
@@ -240,7 +242,7 @@ def results_of(
 ) -> Any:
     """Build and write results.json."""
     plans = [replace(s.plan, ids=frozenset(s.seen) if s.plan.n is not None else None) for s in states]
-    results = build_results(run, plans, card, overalls)
+    results = build_results(run, plans, card, overalls, partial(write_segments, run))
     run.write_results(results)
     write_costs(run.root, results)
     return results

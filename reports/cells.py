@@ -9,12 +9,19 @@ from typing import Literal
 from evalkit.stats import round_half_up
 
 DASH = "\u2013"
-Kind = Literal["published", "run"]
+Kind = Literal["published", "run", "typed", "delta"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A model: printed in the report, or one of our runs."""
+    """A model: printed in the report, one of our runs (or several), typed in; or differences to one of these.
+
+    Attributes:
+        sub: what tells columns of one model apart ("S2M-T"), which then stand under one head.
+        of: of a column of differences, the key of the column whose cells are compared.
+        notes: sentences that have to stand under the table wherever this column does.
+        runs: folders' names of the runs that it is made of.
+    """
 
     key: str
     label: str
@@ -23,11 +30,20 @@ class Column:
     demo: bool = False
     smoke: bool = False
     note: str = ""
+    sub: str = ""
+    of: str = ""
+    notes: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:
         """What has to stand beside the model's name wherever it stands."""
         return ("embedded demo",) * self.demo + ("smoke data",) * self.smoke
+
+    @property
+    def head(self) -> str:
+        """The label with its tags: "my-model (smoke data)"."""
+        return f"{self.label} ({', '.join(self.tags)})" if self.tags else self.label
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,10 @@ class Cell:
             "official-wording".
         judging: whose wording the judges were asked in and how their replies were weighed ("" where no model judges).
         notes: sentences for the reader.
+        footnotes: those of them without which the number would mislead: they follow it into every format.
+        runs: folders' names of the runs it comes from; () for a printed number.
+        delta: the number less the one it is compared with, both as shown.
+        span: columns it stands over; 0 for one that another cell stands over.
         rivals: True when the cell may be called best.
         floor: the value a best mark is decided by: the worse bound when coverage isn't complete.
         link: task page inside the HTML report ("r1/voicebench/sd-qa").
@@ -73,11 +93,20 @@ class Cell:
     metric: str = ""
     best: bool = False
     second: bool = False
+    footnotes: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    delta: float | None = None
+    span: int = 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: what is measured, and a cell per column of the table."""
+    """One row: what is measured, and a cell per column of the table.
+
+    Attributes:
+        stub: what stands before the cells, one text per `Table.stub`; () for label and metric.
+        benchmark, subset, language: address in the packaged numbers, where the row has printed ones.
+    """
 
     label: str
     metric: str
@@ -88,6 +117,15 @@ class Row:
     scale: tuple[float, float] | None = None
     overall: bool = False
     task: str = ""
+    stub: tuple[str, ...] = ()
+    benchmark: str = ""
+    subset: str = ""
+    language: str = ""
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """What stands before the cells."""
+        return self.stub or (self.label, self.metric)
 
 
 @dataclass(frozen=True)
@@ -106,21 +144,60 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Head:
+    """A line above the rows that says something of each column ("LLM Size"); a text per column."""
+
+    label: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Table:
-    """A benchmark's table. Every row has one cell per column."""
+    """A table. Every row has one cell per column.
+
+    Attributes:
+        key: what files of it are called ("table-2"), or the benchmark's name.
+        number: of the report's table it has the layout of; "" for others.
+        caption: what is measured and how, in a sentence or two.
+        stub: heads of what stands before the cells.
+        heads: lines above the rows.
+        notes: sentences under the table that belong to no single cell.
+        second, intervals: show the second best; show intervals beside numbers.
+    """
 
     key: str
     title: str
     columns: tuple[Column, ...]
     sections: tuple[Section, ...] = field(default=())
+    number: str = ""
+    caption: str = ""
+    stub: tuple[str, ...] = ("", "Metric")
+    heads: tuple[Head, ...] = ()
+    notes: tuple[str, ...] = ()
+    second: bool = False
+    intervals: bool = False
 
     def rows(self) -> list[Row]:
         return [r for s in self.sections for r in s.rows]
+
+    @property
+    def name(self) -> str:
+        """ "Table 2: Speech question answering"; the title where it has no number."""
+        return f"Table {self.number}: {self.title}" if self.number else self.title
 
 
 def number(value: float | None, decimals: int) -> str:
     """Decimal half-up, fixed decimals; a dash for None."""
     return DASH if value is None else f"{round_half_up(value, decimals):.{decimals}f}"
+
+
+def difference(value: float | None, decimals: int) -> str:
+    """ "+1.20", "\u22120.35", "0.00"; a dash for None."""
+    if value is None:
+        return DASH
+    rounded = round_half_up(value, decimals)
+    sign = "+" if rounded > 0 else "\u2212" if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.{decimals}f}"
 
 
 def pair(value: Sequence[float] | None, decimals: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evalkit import published as paper
+from evalkit.signature import differences
 from reports.cells import Cell, number
 from reports.judging import judging
 from reports.judging import marks as judging_marks
@@ -30,6 +32,7 @@ def metric_cell(
     bounds = tuple(m["bounds"]) if m["bounds"] else None
     floor = m["value"] if complete else (bounds[0 if m["higher_is_better"] else 1] if bounds else None)
     whole = whole_data(entry) and not m["n_pending"]
+    missing = () if complete else (_missing(m),)
     return Cell(
         value=m["value"],
         text=number(m["value"], decimals),
@@ -53,7 +56,16 @@ def metric_cell(
         link=f"{run.key}/{task}",
         task=task,
         metric=name,
+        footnotes=(*notes, *missing),
+        runs=(run.root.name,),
     )
+
+
+def _missing(m: Mapping[str, Any]) -> str:
+    """ "518 of 520 samples scored: 2 errored." """
+    kinds = (("n_errors", "errored"), ("n_unscored", "unscored"), ("n_pending", "not reached"))
+    why = ", ".join(f"{m[k]:,} {word}" for k, word in kinds if m[k])
+    return f"{m['n_scored']:,} of {m['n']:,} samples scored{f': {why}' if why else ''}."
 
 
 def _marks(
@@ -96,13 +108,20 @@ def _marks(
     return tuple(dict.fromkeys(code for code, _ in found)), tuple(text for _, text in found)
 
 
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """ "a, b, c and 3 more" """
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+
+
 def overall_cell(run: RunView, name: str) -> Cell:
     """The cell of a benchmark's overall."""
     o = run.overalls[name]
-    notes = [f"Formula: {o['formula']}."]
+    notes: list[str] = []
     marks = ["demo"] if run.demo else []
     if o["missing"]:
-        notes.append(f"No value without {', '.join(o['missing'])}.")
+        notes.append(f"No value without {listed(o['missing'])}.")
     if not o["meaningful"]:
         marks.append("not-meaningful")
         notes.append("At least one part was judged by a stand-in.")
@@ -116,6 +135,8 @@ def overall_cell(run: RunView, name: str) -> Cell:
     for mark, note in judging_marks(said):
         marks.append(mark)
         notes.append(note)
+    if not o["complete"] and not o["missing"]:
+        notes.append("At least one part has samples without a score.")
     return Cell(
         value=o["value"],
         text=number(o["value"], o["decimals"]),
@@ -124,7 +145,9 @@ def overall_cell(run: RunView, name: str) -> Cell:
         judging=said,
         signature=f"overall {name}, from the signatures of its parts: {o['signature']}",
         marks=tuple(marks),
-        notes=tuple(notes),
+        notes=(f"Formula: {o['formula']}.", *notes),
+        footnotes=(*("Embedded demo: no baseline of anything." for _ in range(run.demo)), *notes),
+        runs=(run.root.name,),
         rivals=o["value"] is not None and not run.demo and bool(o["meaningful"]) and whole,
         floor=o["value"],
         metric="overall",
@@ -143,7 +166,21 @@ def printed_cell(row: paper.PublishedRow, model: str) -> Cell:
         text=text,
         marks=("misprint",) if wrong else (("footnote",) if notes else ()),
         notes=(f"Report, Table {row.table}, as printed.", *(f.text for f in notes)),
+        footnotes=tuple(f.text for f in notes),
         rivals=not wrong,
         floor=float(text),
         signature=f"arXiv 2512.20156, Table {row.table}, {row.section}, {row.name}, {model}",
     )
+
+
+def compared(cells: Sequence[Cell], labels: Sequence[str]) -> list[Cell]:
+    """Cells of runs, those made in another way than the first one saying in what; `labels` name the runs."""
+    out = list(cells)
+    given = [(i, c) for i, c in enumerate(cells) if "|" in c.signature]
+    for i, cell in given[1:]:
+        first = given[0]
+        if parts := differences(first[1].signature, cell.signature):
+            note = f"Made in another way than {labels[first[0]]}: differs in {', '.join(parts)}."
+            more = (*cell.footnotes, note)
+            out[i] = replace(cell, marks=(*cell.marks, "differs"), notes=(*cell.notes, note), footnotes=more)
+    return out

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from evalkit import published as paper
-from evalkit.signature import differences
 from reports.cells import Cell, Column, Row, Section, Table, ranked
-from reports.makers import metric_cell, overall_cell, printed_cell
+from reports.fills import Fill, cell_of, fill_of, of_benchmark, overalls_of
+from reports.makers import compared, metric_cell, overall_cell, printed_cell
 from reports.runs import RunView
 
 BENCHMARK_TITLES = {
@@ -55,21 +55,13 @@ def _addresses(runs: Sequence[RunView], benchmark: str) -> list[tuple[str, str]]
     """(table, section) pairs that tasks and overalls of a benchmark fill, in order of appearance."""
     found: dict[tuple[str, str], None] = {}
     for run in runs:
-        for entry in _of_benchmark(run, benchmark).values():
+        for entry in of_benchmark(run, benchmark).values():
             found.update({(str(c["table"]), c["section"]): None for c in entry.get("cells") or ()})
-        for name in _overalls_of(run, benchmark):
+        for name in overalls_of(run, benchmark):
             found.update(
                 {(str(c["table"]), c["section"]): None for c in run.overalls[name].get("cells") or ()}
             )
     return list(found)
-
-
-def _of_benchmark(run: RunView, benchmark: str) -> dict[str, Mapping[str, Any]]:
-    return {n: e for n, e in run.tasks.items() if e["benchmark"] == benchmark}
-
-
-def _overalls_of(run: RunView, benchmark: str) -> list[str]:
-    return [n for n, o in run.overalls.items() if o["parts"] and o["parts"][0].split("/")[0] == benchmark]
 
 
 def _printed(runs: Sequence[RunView], benchmark: str, wanted: Sequence[str] | None) -> _Printed:
@@ -103,59 +95,6 @@ def _columns(printed: _Printed, runs: Sequence[RunView]) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-@dataclass(frozen=True)
-class _Fill:
-    """What fills a printed row in a run: a task (one of its metrics, one of its groups) or an overall."""
-
-    kind: str
-    name: str
-    metric: str | None = None
-    group: tuple[str, str] | None = None
-
-    def settles(self, run: RunView) -> tuple[str, str] | None:
-        """What needs no other row once this one stands: a task by its headline, one of its metrics, an overall."""
-        if self.group is not None:
-            return None
-        if self.metric is None or self.metric == run.tasks[self.name]["headline"]:
-            return self.kind, self.name
-        return f"metric {self.metric}", self.name
-
-
-def _fills(run: RunView, benchmark: str, row: paper.PublishedRow) -> _Fill | None:
-    """What fills a printed row in a run."""
-    kinds: Iterable[tuple[str, str, Mapping[str, Any]]] = [
-        *(("task", n, e) for n, e in _of_benchmark(run, benchmark).items()),
-        *(("overall", n, run.overalls[n]) for n in _overalls_of(run, benchmark)),
-    ]
-    for kind, name, entry in kinds:
-        for c in entry.get("cells") or ():
-            if (
-                c["section"] == row.section
-                and row.called(c["row"])
-                and c.get("language") in (None, row.language)
-                and c.get("printed") in (None, row.metric)
-                and (kind == "overall" or _holds(entry, c))
-            ):
-                group = c.get("group")
-                return _Fill(kind, name, c.get("metric"), (group[0], group[1]) if group else None)
-    return None
-
-
-def _holds(entry: Mapping[str, Any], cell: Mapping[str, Any]) -> bool:
-    """Has the run the metric and the group that this cell is filled by?"""
-    if (metric := cell.get("metric")) and metric not in entry["metrics"]:
-        return False
-    key, name = cell.get("group") or (None, None)
-    return key is None or name in (entry.get("groups") or {}).get(key, {})
-
-
-def _our_cell(run: RunView, fill: _Fill) -> Cell:
-    if fill.kind == "overall":
-        return overall_cell(run, fill.name)
-    entry = run.tasks[fill.name]
-    return metric_cell(run, fill.name, entry, fill.metric or entry["headline"], fill.group)
-
-
 def _printed_section(
     title: str,
     tables: Mapping[str, paper.PublishedSection],
@@ -167,7 +106,7 @@ def _printed_section(
     rows = []
     base = next(iter(tables.values()))
     shared = len({r.benchmark for r in base.rows}) > 1
-    found = [(row, [_fills(r, benchmark, row) for r in runs]) for row in base.rows]
+    found = [(row, [fill_of(r, row, benchmark) for r in runs]) for row in base.rows]
     spoken = {row.language for row, filled in found if any(filled)}
     several = len({row.language for row in base.rows}) > 1
     for given, filled in found:
@@ -176,9 +115,8 @@ def _printed_section(
             continue
         beside = {t: _same_row(s, given) for t, s in tables.items()}
         cells = [printed_cell(row, m) if (row := beside.get(t)) else Cell() for t, m in printed.columns]
-        cells += _compared(
-            [_our_cell(r, f) if f else Cell() for r, f in zip(runs, filled, strict=True)], runs
-        )
+        ours = [cell_of(r, f) if f else Cell() for r, f in zip(runs, filled, strict=True)]
+        cells += compared(ours, [r.label for r in runs])
         placed.update(p for r, f in zip(runs, filled, strict=True) if f and (p := f.settles(r)))
         twins = [
             r
@@ -209,7 +147,7 @@ def _row_name(given: paper.PublishedRow, twins: Sequence[paper.PublishedRow], sh
 
 def _row_of(
     given: paper.PublishedRow,
-    filled: Sequence[_Fill | None],
+    filled: Sequence[Fill | None],
     runs: Sequence[RunView],
     cells: Sequence[Cell],
     name: str,
@@ -239,18 +177,6 @@ def _told_apart(entry: Mapping[str, Any], name: str) -> str:
     return f"{label} ({name})" if shared and name != entry["headline"] else label
 
 
-def _compared(cells: Sequence[Cell], runs: Sequence[RunView]) -> list[Cell]:
-    """Our cells, those made in another way than the first one saying in what."""
-    out = list(cells)
-    given = [(i, c) for i, c in enumerate(cells) if "|" in c.signature]
-    for i, cell in given[1:]:
-        first = given[0]
-        if parts := differences(first[1].signature, cell.signature):
-            note = f"Made in another way than {runs[first[0]].label}: differs in {', '.join(parts)}."
-            out[i] = replace(cell, marks=(*cell.marks, "differs"), notes=(*cell.notes, note))
-    return out
-
-
 def _own_row(runs: Sequence[RunView], blanks: int, task: str, name: str | None, label: str) -> Row:
     """A row without printed numbers: a metric (each run's headline if None) of a task over all runs."""
     having = [(r, r.tasks[task], name or r.tasks[task]["headline"]) for r in runs if task in r.tasks]
@@ -258,7 +184,7 @@ def _own_row(runs: Sequence[RunView], blanks: int, task: str, name: str | None, 
     _, entry, metric = having[0]
     m = entry["metrics"][metric]
     by_run = {r.key: metric_cell(r, task, e, k) for r, e, k in having}
-    ours = _compared([by_run.get(r.key, Cell()) for r in runs], runs)
+    ours = compared([by_run.get(r.key, Cell()) for r in runs], [r.label for r in runs])
     cells = [*[Cell()] * blanks, *ours]
     return Row(
         label=label,
@@ -282,11 +208,11 @@ def _own_overall(runs: Sequence[RunView], blanks: int, name: str) -> Row:
 def _extra_section(
     runs: Sequence[RunView], blanks: int, benchmark: str, placed: set[tuple[str, str]]
 ) -> Section:
-    titles = {n: e["title"] for r in runs for n, e in _of_benchmark(r, benchmark).items()}
+    titles = {n: e["title"] for r in runs for n, e in of_benchmark(r, benchmark).items()}
     rows = [
         _own_row(runs, blanks, n, None, title) for n, title in titles.items() if ("task", n) not in placed
     ]
-    overalls = dict.fromkeys(n for r in runs for n in _overalls_of(r, benchmark))
+    overalls = dict.fromkeys(n for r in runs for n in overalls_of(r, benchmark))
     rows += [_own_overall(runs, blanks, n) for n in overalls if ("overall", n) not in placed]
     return Section(EXTRA if blanks else "Tasks", tuple(rows), ours_only=True)
 
@@ -295,7 +221,7 @@ def _other_section(
     runs: Sequence[RunView], blanks: int, benchmark: str, placed: set[tuple[str, str]]
 ) -> Section:
     rows = []
-    entries = [(n, e) for r in runs for n, e in _of_benchmark(r, benchmark).items()]
+    entries = [(n, e) for r in runs for n, e in of_benchmark(r, benchmark).items()]
     for task in dict.fromkeys(n for n, _ in entries):
         entry = next(e for n, e in entries if n == task)
         headlines = {e["headline"] for n, e in entries if n == task}
@@ -318,7 +244,7 @@ def short_title(section: Section) -> str:
 
 def build_table(runs: Sequence[RunView], benchmark: str, published: Sequence[str] | None = None) -> Table:
     """The table of one benchmark: printed sections, then what the report doesn't have, then other metrics."""
-    runs = [r for r in runs if _of_benchmark(r, benchmark)]  # no column for a run that has nothing here
+    runs = [r for r in runs if of_benchmark(r, benchmark)]  # no column for a run that has nothing here
     printed = _printed(runs, benchmark, published)
     placed: set[tuple[str, str]] = set()
     sections = [_printed_section(t, s, printed, runs, benchmark, placed) for t, s in printed.sections.items()]

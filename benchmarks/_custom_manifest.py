@@ -165,6 +165,7 @@ class Manifest(_Part):
     prompt: str | None = None
     language: Language = "en"
     groups: tuple[str, ...] = ()
+    cluster: str | None = None
     metric_label: str | None = None
     samples: Annotated[int, Field(gt=0)] | None = None
     licence: str = "not stated"

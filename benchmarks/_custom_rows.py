@@ -58,7 +58,8 @@ class Reader:
         if (language := self._cell(row, m.columns.language, "language")) is not None:
             meta["language"] = str(language)
         meta |= {g: self._group(row, g) for g in m.groups}
-        return Sample(self._id(row, turn, question, target), task, (turn,), target=target, meta=meta)
+        sample_id = self._id(row, turn, question, target)
+        return Sample(sample_id, task, (turn,), target=target, meta=meta, cluster=self._cluster(row))
 
     def _whole(self, row: Row) -> None:
         """A line of a CSV or TSV has as many cells as the first, or they went to the wrong columns."""
@@ -194,13 +195,21 @@ class Reader:
         what = f"has the answer {answer!r:.60}, which is none of its {len(options)} choices"
         raise self._error(row, f"{what}; give the right one's letter or its words (no number)", "answer")
 
-    def _group(self, row: Row, column: str) -> str:
+    def _group(self, row: Row, column: str, key: str = "groups") -> str:
         if column not in row and not row.given:
             found = ", ".join(map(str, row)) or "none"
             raise UsageError(
-                f"{row.where} has no column {column!r} (found: {found}); mend groups in {self.path.name}"
+                f"{row.where} has no column {column!r} (found: {found}); mend {key} in {self.path.name}"
             )
         return str(row.get(column))
+
+    def _cluster(self, row: Row) -> str:
+        """The cell that samples share that aren't independent; an empty one is a cluster of its own."""
+        column = self.manifest.cluster
+        if column is None:
+            return ""
+        self._group(row, column, "cluster")
+        return "" if row.get(column) is None else str(row.get(column))
 
     def _prompt(self, question: str | None, options: Sequence[str]) -> str:
         prompt = self.manifest.prompt

@@ -129,6 +129,7 @@ def asking(words: Callable[[str, Sequence[str]], str], *, sound_first: bool = Tr
         turn = row.turn(lambda: _hear(row), words(question, options))
         parts = turn.parts if sound_first else turn.parts[::-1]
         sample_id = row.stable_id("instruction", "question", "choices") if key is None else str(key)
-        return Sample(sample_id, task, (Turn("user", parts),), target=answer, meta=meta)
+        heard = str(row.get("audio_id") or "")
+        return Sample(sample_id, task, (Turn("user", parts),), target=answer, meta=meta, cluster=heard)
 
     return convert

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,7 +26,8 @@ def librispeech(instruction: str) -> Callable[[str, Row], Sample]:
     def convert(task: str, row: Row) -> Sample:
         names = (row.get("id"), row.get("file"), _inner_path(row))
         key = next((s for n in names if _UTTERANCE.fullmatch(s := PurePosixPath(str(n)).stem)), "")
-        return _sample(task, row, key, ("text", "gt", "answer"), f"{key}.flac", {}, instruction)
+        sample = _sample(task, row, key, ("text", "gt", "answer"), f"{key}.flac", {}, instruction)
+        return replace(sample, cluster=key.partition("-")[0])
 
     return convert
 
@@ -36,7 +38,8 @@ def common_voice(instruction: str) -> Callable[[str, Row], Sample]:
     def convert(task: str, row: Row) -> Sample:
         key = PurePosixPath(str(row.get("path") or _inner_path(row) or "")).name
         meta = {k: row.get(k) or "not stated" for k in ("gender", "age")}
-        return _sample(task, row, key, ("sentence", "gt", "answer"), f"clips/{key}", meta, instruction)
+        sample = _sample(task, row, key, ("sentence", "gt", "answer"), f"clips/{key}", meta, instruction)
+        return replace(sample, cluster=str(row.get("client_id") or ""))
 
     return convert
 

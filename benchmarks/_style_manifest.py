@@ -94,6 +94,7 @@ class Item(_Part):
     user_state: UserState | None = None
     cue: Cue | None = None
     pair_id: Text | None = None
+    speaker_id: str | int | None = None
     weight: float = Field(1.0, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")

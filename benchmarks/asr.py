@@ -103,6 +103,7 @@ def _task(subset: str, title: str, rows: Any, data: HubData, expected: int | Non
         variants=_variants(language),
         expected=expected,
         groups=("gender", "age") if rows is common_voice else (),
+        cluster="speaker",
         cells=(Cell("3", "Speech Recognition", title, language=language, printed="wer"),),
         sheet="ASR sheet",
         prompts=prompts,

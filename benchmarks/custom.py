@@ -60,6 +60,7 @@ def task_of(path: str) -> Task:
         variants={PROTOCOL: _variant(manifest, where)},
         expected=manifest.samples,
         groups=manifest.groups,
+        cluster=manifest.cluster or "",
         sheet=f"manifest {where.name}",
         languages=(manifest.language,),
         check=own.check,

@@ -83,6 +83,7 @@ TASKS = (
         variants=VARIANTS,
         expected=1000,
         groups=("task", "difficulty", "sub-category", "category", "scored"),
+        cluster="audio",
         cells=(Cell("3", "Audio Understanding", "MMAU"),),
         sheet="MMAU sheet",
         prompts={

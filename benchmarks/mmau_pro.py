@@ -61,7 +61,8 @@ def to_sample(task: str, row: Row) -> Sample:
         meta |= {"options": list(options)} if options is not None else {}
     text = report_prompt(question, options) if kind == CLOSED and options else question
     sample_id = str(row["id"]) if row.get("id") is not None else row.stable_id("question", "audio_path")
-    return Sample(sample_id, task, (_turn(row, paths, text),), target=row.get("answer"), meta=meta)
+    turns, heard = (_turn(row, paths, text),), " ".join(map(str, paths))
+    return Sample(sample_id, task, turns, target=row.get("answer"), meta=meta, cluster=heard)
 
 
 def _turn(row: Row, paths: list[Any], text: str) -> Turn:
@@ -144,6 +145,7 @@ def _task(subset: str, title: str, expected: int, data: HubData, cells: tuple[Ce
         variants=VARIANTS,
         expected=expected,
         groups=("category", "length_type", "sub-cat"),
+        cluster="audio",
         cells=cells,
         sheet="MMAU-Pro sheet",
     )

@@ -80,7 +80,8 @@ def _asking(words: Callable[[str, Sequence[str | None]], str], *, reletter: bool
         key = row.get("id")
         sample_id = row.stable_id("question", "audio_path", *CHOICES) if key is None else str(key)
         turn = row.turn(lambda: _hear(row), words(question, options))
-        return Sample(sample_id, task, (turn,), target=row["answer_gt"], meta=meta)
+        heard = str(row.get("audio_path") or "")
+        return Sample(sample_id, task, (turn,), target=row["answer_gt"], meta=meta, cluster=heard)
 
     return convert
 
@@ -139,6 +140,7 @@ TASKS = (
         variants=VARIANTS,
         expected=5000,
         groups=("category", PAIR, "sub-category", "sub-sub-category", "task_name"),
+        cluster="audio",
         cells=(Cell("3", "Audio Understanding", "MMSU"),),
         sheet="MMSU sheet",
         prompts={

@@ -45,7 +45,9 @@ def to_sample(folder: str, style: Style) -> Callable[[str, Row], Sample]:
         if found := faults(tools, target, style):
             meta["faults"] = found  # the public scorer stops at these; here they cost one record
         turn = row.turn(lambda: row.locate(*places))
-        return Sample(key, task, (turn,), target=target, tools=tuple(tools), meta=meta)
+        # Three people read the same questions.
+        read = key.removesuffix(f"_speaker{speaker}") if speaker else ""
+        return Sample(key, task, (turn,), target=target, tools=tuple(tools), meta=meta, cluster=read)
 
     return convert
 
@@ -124,6 +126,7 @@ def _task(
         variants=_variants(style, category),
         expected=expected,
         groups=("source", "speaker") if style == "acebench" else ("source",),
+        cluster="question" if style == "acebench" else "",
         cells=(Cell("4", SECTION, title, language=language),),
         sheet="speech function calling sheet",
         prompts={"none": convert, "time": with_time(convert)},

@@ -80,7 +80,7 @@ def to_sample(task: str, row: Row) -> Sample:
         parts: tuple[str | Audio, ...] = (row.locate(earlier.audio),) if earlier.audio else (earlier.text,)
         turns.append(Turn(earlier.role, parts))
     turns.append(row.turn(lambda: row.locate(item.audio)))
-    return Sample(item.id, task, tuple(turns), meta=_meta(item))
+    return Sample(item.id, task, tuple(turns), meta=_meta(item), cluster=str(item.speaker_id or ""))
 
 
 def _meta(item: Item) -> dict[str, object]:
@@ -201,6 +201,7 @@ def _task(track: Track, subset: str, title: str) -> Task:
             for p in protocols
         },
         groups=("category", "language"),
+        cluster="speaker",
         cells=(Cell("6", "Internal test set", title),),
         sheet="internal-set sheet",
         languages=("en", "zh"),

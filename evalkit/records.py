@@ -144,6 +144,8 @@ class Sample:
         target: the reference answer(s), as the judges of the task expect them; None if there is none.
         tools: tool definitions as data, for function calling.
         meta: what judges and reports need beside that ("question", "region", "domain", ...).
+        cluster: what it shares with samples that it is not independent of: a speaker, a recording, a question put
+            by several voices (`Task.cluster` says which); "" for none. No judge is told of it.
     """
 
     id: str
@@ -152,6 +154,7 @@ class Sample:
     target: JSON = None
     tools: tuple[Mapping[str, JSON], ...] = ()
     meta: Mapping[str, JSON] = field(default_factory=dict)
+    cluster: str = ""
 
     @property
     def audios(self) -> tuple[Audio, ...]:
@@ -182,6 +185,7 @@ class Sample:
             "target": self.target,
             "tools": [dict(t) for t in self.tools],
             "meta": dict(self.meta),
+            **({"cluster": self.cluster} if self.cluster else {}),
         }
 
     @classmethod
@@ -193,6 +197,7 @@ class Sample:
             target=obj.get("target"),
             tools=tuple(obj.get("tools") or ()),
             meta=obj.get("meta") or {},
+            cluster=obj.get("cluster", ""),
         )
 
 

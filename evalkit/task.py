@@ -140,9 +140,9 @@ class Task:
         variants: scoring protocols by name; the first is the default, the one the report used.
         expected: number of samples published; a mismatch is reported.
         groups: keys of `Sample.meta` that have a subset table.
-        cluster: key of `Sample.meta` whose value samples share that are not independent of each other: "speaker",
-            "question" (one question by several voices), "audio" (several questions on one recording). Intervals of
-            differences then draw clusters. "": only what the recordings themselves tell.
+        cluster: what `Sample.cluster` names: "speaker", "question" (one put by several voices), "audio" (several
+            questions on one recording). Differences between runs are then judged by clusters. "": nothing but what
+            the recordings themselves tell.
         cells: cells of published tables it fills.
         sheet: where the protocol is written down, for readers.
         prompts: other ways to put the question, by name (`--prompt`), the default first; `to_sample` is

@@ -151,7 +151,7 @@ def asked(state: TaskState, sample: Sample, told: str) -> dict[str, Any]:
         out["before"] = [[t.role, t.text[:2000] or "(spoken)"] for t in sample.turns[:-1]]
     if keys := state.plan.task.keys:
         out["groups"] = {k: sample.meta[k] for k in keys if k in sample.meta}
-    if (key := state.plan.task.cluster) and (shared := sample.meta.get(key)) not in (None, ""):
-        out["cluster"] = cluster_label(shared)
+    if sample.cluster:
+        out["cluster"] = cluster_label(sample.cluster)
     out["order"] = state.seen.get(sample.id, 0)
     return out

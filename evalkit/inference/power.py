@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from evalkit.inference.rows import Difference
 
     Array = NDArray[np.float64]
+    Counts = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
 
 Rule = Literal["non-inferiority", "superiority", "two-sided"]
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -127,13 +129,17 @@ def of_unpaired(variance_a: float, variance_b: float, *, n_published: int | None
     return Noise(variance_b, fixed=variance_a / n_published)
 
 
-def of_difference(found: Difference) -> Noise:
+def of_difference(found: Difference, *, step: float = 100.0) -> Noise:
     """The noise that a comparison met: by its wins and losses where it is of 0/1 answers, else by its standard error.
+
+    Args:
+        found: the comparison.
+        step: printed points of one 0/1 answer.
 
     Raises ValueError where the comparison has neither.
     """
     if found.test.startswith("mcnemar") and found.clusters == found.n:
-        return of_discordance(smoothed(found.wins + found.losses, found.n))
+        return of_discordance(smoothed(found.wins + found.losses, found.n), step=step)
     if found.se is None or not math.isfinite(found.se) or not found.n:
         raise ValueError("the comparison has no standard error")
     return Noise(found.se**2 * found.n)
@@ -332,8 +338,8 @@ def _counted(n: int, psi: float, gain: float, margin: float, alpha: float, rule:
 
     logs = _log_factorials(n)
     spread = 9 * math.sqrt(n * psi * (1 - psi)) + 20
-    m = np.arange(max(0, math.floor(n * psi - spread)), min(n, math.ceil(n * psi + spread)) + 1)
-    wins = np.arange(m[-1] + 1)
+    m: Counts = np.arange(max(0, math.floor(n * psi - spread)), min(n, math.ceil(n * psi + spread)) + 1)
+    wins: Counts = np.arange(m[-1] + 1)
     up = (1 + gain / psi) / 2 if psi > 0 else 0.5
     disagree = np.exp(logs[n] - logs[m] - logs[n - m] + _times_log(m, psi) + _times_log(n - m, 1 - psi))
     rest = np.maximum(m[:, None] - wins[None, :], 0)
@@ -341,7 +347,7 @@ def _counted(n: int, psi: float, gain: float, margin: float, alpha: float, rule:
     ways = logs[m][:, None] - logs[wins][None, :] - logs[rest]
     split = np.where(there, np.exp(ways + _times_log(wins, up)[None, :] + _times_log(rest, 1 - up)), 0.0)
     if rule == "non-inferiority":
-        passes = _above(n, wins[None, :], rest, margin, alpha)
+        passes: Mask = _above(n, wins[None, :], rest, margin, alpha)
     else:
         half = np.where(there, np.exp(ways - m[:, None] * math.log(2)), 0.0)
         # Twice the smaller tail, as an exact McNemar test has it.
@@ -351,7 +357,7 @@ def _counted(n: int, psi: float, gain: float, margin: float, alpha: float, rule:
     return float(min(1.0, (disagree * (split * (passes & there)).sum(axis=1)).sum()))
 
 
-def _above(n: int, wins: Array, losses: Array, margin: float, alpha: float) -> Array:
+def _above(n: int, wins: Counts, losses: Counts, margin: float, alpha: float) -> Mask:
     """Does Tango's score interval of the gain end above -margin?"""
     import numpy as np
 
@@ -359,7 +365,7 @@ def _above(n: int, wins: Array, losses: Array, margin: float, alpha: float) -> A
     q = (np.sqrt(np.maximum(0.0, b * b + 8 * n * wins * margin * (1 - margin))) - b) / (4 * n)
     variance = n * (2 * q + margin * (1 - margin))
     z = _NORMAL.inv_cdf(1 - alpha / 2)
-    over: Array = (wins - losses + n * margin) > z * np.sqrt(np.maximum(variance, 0.0))
+    over: Mask = (wins - losses + n * margin) > z * np.sqrt(np.maximum(variance, 0.0))
     return over
 
 
@@ -372,7 +378,7 @@ def _log_factorials(n: int) -> Array:
     return out
 
 
-def _times_log(k: Array, p: float) -> Array:
+def _times_log(k: Counts, p: float) -> Array:
     """k * log p, with 0 * log 0 = 0."""
     import numpy as np
 

@@ -18,7 +18,7 @@ def _later(module: str) -> Callable[[argparse.Namespace], int]:
 
 def add_all(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare every command."""
-    for add in (_demo, _list, _show, _run, _score, _report, _judge_audit, _manifest, _prompts, _doctor):
+    for add in (_demo, _list, _show, _run, _score, _report, _compare, _judge_audit, _manifest, _prompts, _doctor):
         add(sub)
 
 
@@ -154,6 +154,13 @@ def _report(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from evalkit.cli import report_args
 
     report_args.add(_add(sub, "report", "write pages, tables and CSV from one or more runs"))
+
+
+def _compare(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from evalkit.cli import compare_args
+
+    p = _add(sub, "compare", "compare runs sample by sample: what differs, by how much, how sure that is")
+    compare_args.add(p)
 
 
 def _judge_audit(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

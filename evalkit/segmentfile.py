@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.errors import UsageError
-from evalkit.records import JSON, digest_of
+from evalkit.records import JSON, RECORD_VERSION, digest_of
 from evalkit.stats import DIFFERENCE, MEAN, VOTES, WEIGHTED, Pool, mean_of_means, pooled, stratified
 from evalkit.store import Run, read_lines, write_atomically
 
@@ -85,7 +85,11 @@ def segment_lines(
             for i in ids:
                 members.setdefault(i, {})[key] = name
     for i in sorted(failed):
-        line: dict[str, JSON] = {"sample_id": i, "status": "error" if failed[i] else "answered"}
+        line: dict[str, JSON] = {
+            "v": RECORD_VERSION,
+            "sample_id": i,
+            "status": "error" if failed[i] else "answered",
+        }
         if i in clusters:
             line["cluster"] = clusters[i]
         if i in members:

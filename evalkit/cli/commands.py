@@ -18,7 +18,21 @@ def _later(module: str) -> Callable[[argparse.Namespace], int]:
 
 def add_all(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare every command."""
-    for add in (_demo, _list, _show, _run, _score, _report, _compare, _judge_audit, _manifest, _prompts, _doctor):
+    for add in (
+        _demo,
+        _list,
+        _show,
+        _run,
+        _score,
+        _report,
+        _compare,
+        _reproduce,
+        _export,
+        _judge_audit,
+        _manifest,
+        _prompts,
+        _doctor,
+    ):
         add(sub)
 
 
@@ -97,22 +111,7 @@ def _run(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     options.add_data(p)
     options.add_scoring(p)
     options.add_output(p)
-    group = p.add_argument_group("how")
-    group.add_argument("--concurrency", type=options.positive, metavar="N", help="requests under way at once")
-    group.add_argument("--judge-concurrency", type=options.positive, default=32, metavar="N")
-    group.add_argument(
-        "--retries", type=options.positive, default=5, metavar="N", help="tries per request (default 5)"
-    )
-    group.add_argument(
-        "--resume", action="store_true", default=True, help="go on where the run stopped (default)"
-    )
-    group.add_argument(
-        "--no-resume", dest="resume", action="store_false", help="refuse to go on with an old run"
-    )
-    group.add_argument(
-        "--no-cache", action="store_true", help="neither use nor fill the cache of earlier answers"
-    )
-    group.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    options.add_how(p)
 
 
 def _score(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -154,6 +153,26 @@ def _report(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from evalkit.cli import report_args
 
     report_args.add(_add(sub, "report", "write pages, tables and CSV from one or more runs"))
+
+
+def _reproduce(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from evalkit.cli import reproduce_args
+
+    p = _add(
+        sub, "reproduce", "run what a table of the report needs, and keep a ledger of what was reproduced"
+    )
+    reproduce_args.add(p)
+
+
+def _export(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from evalkit.cli import export_args
+
+    p = _add(
+        sub,
+        "export",
+        "write a run as a model card's model-index, to MLflow, to Weights & Biases, or as files",
+    )
+    export_args.add(p)
 
 
 def _compare(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

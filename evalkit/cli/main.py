@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exc.code if isinstance(exc.code, int) else USAGE
     with _terms():
         try:
+            args.argv = tuple(sys.argv[1:] if argv is None else argv)  # as typed, for who puts it on record
             code = int(args.call(args))
             sys.stdout.flush()
             return code

@@ -171,6 +171,26 @@ def add_output(p: argparse.ArgumentParser) -> None:
     )
 
 
+def add_how(p: argparse.ArgumentParser) -> None:
+    """How a model is asked, for `run` and what runs like it."""
+    group = p.add_argument_group("how")
+    group.add_argument("--concurrency", type=positive, metavar="N", help="requests under way at once")
+    group.add_argument("--judge-concurrency", type=positive, default=32, metavar="N")
+    group.add_argument(
+        "--retries", type=positive, default=5, metavar="N", help="tries per request (default 5)"
+    )
+    group.add_argument(
+        "--resume", action="store_true", default=True, help="go on where the run stopped (default)"
+    )
+    group.add_argument(
+        "--no-resume", dest="resume", action="store_false", help="refuse to go on with an old run"
+    )
+    group.add_argument(
+        "--no-cache", action="store_true", help="neither use nor fill the cache of earlier answers"
+    )
+    group.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+
+
 def positive(text: str) -> int:
     """A whole number above zero, for argparse."""
     value = int(text) if re.fullmatch(r"\d+", text) else 0

@@ -18,7 +18,7 @@ from evalkit.cli.wording import check_complete
 from evalkit.config import cache_dir
 from evalkit.engine.pipeline import Limits
 from evalkit.engine.retry import Retry
-from evalkit.engine.session import Job, execute, plans_for
+from evalkit.engine.session import Job, Outcome, execute, plans_for
 from evalkit.engine.state import TaskState
 from evalkit.errors import UsageError
 from evalkit.interfaces import Roles
@@ -35,6 +35,15 @@ SMOKE_MARK = ".smoke"
 
 def call(args: argparse.Namespace) -> int:
     """Run and report; the exit code."""
+    found = carry_out(args)
+    if found is None:
+        return 0
+    job, outcome = found
+    return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
+
+
+def carry_out(args: argparse.Namespace) -> tuple[Job, Outcome] | None:
+    """Run, and report nothing yet; None after a dry run. Raises UsageError."""
     job = prepare(args)
     if args.dry_run:
         # Of the hub, looking would be a download.
@@ -43,7 +52,7 @@ def call(args: argparse.Namespace) -> int:
             from evalkit.cli.forecast import as_json
 
             print(json.dumps(as_json(coming)))
-        return 0
+        return None
     if not args.resume and (job.out / "run.json").exists():
         raise UsageError(
             f"{job.out} holds a run already; drop --no-resume to go on with it, or choose another --out."
@@ -53,8 +62,7 @@ def call(args: argparse.Namespace) -> int:
     announce(job, states=plans_for(job) if asks else ())
     if not args.no_report:
         warm_up()
-    outcome = execute(job)
-    return conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
+    return job, execute(job)
 
 
 def chosen(args: argparse.Namespace, found: Catalogue) -> tuple[list[Task], Suite | None]:

@@ -1,0 +1,232 @@
+"""A figure as one SVG: its panels side by side, a legend, and what has to stand under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.figures import bars, radar
+from reports.figures.palette import Style, marker, pattern, style
+from reports.figures.points import Column, Point, Series, columns_of, series_of
+from reports.figures.spec import FigureSpec, Kind, Panel, chosen_models, figure_1
+from reports.figures.svg import (
+    INLINE,
+    PAPER,
+    Attributes,
+    Theme,
+    document,
+    el,
+    escape,
+    line,
+    text,
+    width,
+    wrap,
+)
+from reports.runs import RunView
+
+SIGNS = ("*", "\u2020", "\u2021", "\u00a7", "\u2016", "\u00b6")
+_EDGE, _BETWEEN, _HIGH = 16.0, 34.0, 430.0
+_RADAR, _BARS = 544.0, (320.0, 400.0)
+
+
+def sign(i: int) -> str:
+    """The footnote sign of note `i`: the six of print, then them doubled, trebled ..."""
+    return SIGNS[i % len(SIGNS)] * (1 + i // len(SIGNS))
+
+
+def panel_size(panel: Panel, series: int) -> tuple[float, float]:
+    """Width and height of a panel; bars take more room the more there are."""
+    if panel.kind == "radar":
+        return _RADAR, _HIGH
+    wide = 34.0 + len(panel.axes) * max(96.0, 22.0 * series / 0.84)
+    return max(_BARS[len(panel.axes) > 2], wide), _HIGH
+
+
+def draw_figure(
+    spec: FigureSpec,
+    series: Sequence[Series],
+    *,
+    ident: str = "figure",
+    standalone: bool = True,
+) -> str:
+    """A figure as SVG.
+
+    Args:
+        ident: start of ids in it; give each picture of a page its own.
+        standalone: dark on white with its own fonts, for a file; else for a page: in the page's text colour
+            (currentColor), light or dark, with nothing that a strict Content-Security-Policy forbids.
+    """
+    theme = PAPER if standalone else INLINE
+    looks = _looks(series)
+    notes = _notes(series)
+
+    def symbols(point: Point) -> str:
+        return "".join(sign(notes.index(n)) for n in point.notes)
+
+    sizes = [panel_size(p, len(series)) for p in spec.panels]
+    total = 2 * _EDGE + sum(w for w, _ in sizes) + _BETWEEN * (len(sizes) - 1)
+    body = [el("defs", *(pattern(f"{ident}-fill-{i}", look) for i, look in enumerate(looks)))]
+    fills = [f"url(#{ident}-fill-{i})" for i in range(len(series))]
+    x = _EDGE
+    for k, (panel, size) in enumerate(zip(spec.panels, sizes, strict=True)):
+        if panel.kind == "bars":
+            drawn = bars.draw(panel.axes, series, k, looks, fills, theme, size, symbols)
+        else:
+            drawn = radar.draw(panel.axes, series, k, looks, theme, size)
+        name = text(0, 16, panel.title, size=14, font_weight="600", room=size[0])
+        body.append(el("g", name, *drawn, transform=f"translate({x:g} {_EDGE:g})", class_=panel.kind))
+        x += size[0] + _BETWEEN
+    y = _EDGE + max(h for _, h in sizes) + 18
+    legend, y = _legend(spec, series, looks, fills, theme, total, y, symbols)
+    body += legend
+    for words in [w for n in _remarks(spec, series, notes) for w in wrap(n, total - 2 * _EDGE, 11, 4)]:
+        body.append(text(_EDGE, y, words, size=11, fill_opacity=theme.soft))
+        y += 15
+    return document(
+        (total, y + 2),
+        body,
+        ident=ident,
+        title=spec.title,
+        about=_about(spec, series),
+        theme=theme,
+        class_="figure",
+    )
+
+
+def _looks(series: Sequence[Series]) -> list[Style]:
+    """A style each; ours take the first ones (a full blue with a solid line), whoever stands beside them."""
+    order = sorted(range(len(series)), key=lambda i: not series[i].ours)
+    return [style(order.index(i)) for i in range(len(series))]
+
+
+def _notes(series: Sequence[Series]) -> list[str]:
+    """Every note of the figure once, in the order in which they appear."""
+    return list(dict.fromkeys(n for s in series for panel in s.points for p in panel for n in p.notes))
+
+
+def _legend(
+    spec: FigureSpec,
+    series: Sequence[Series],
+    looks: Sequence[Style],
+    fills: Sequence[str],
+    theme: Theme,
+    total: float,
+    y: float,
+    symbols: bars.Symbols,
+) -> tuple[list[str], float]:
+    """A swatch, a line with its marker and a name for each series; and where the next thing may stand."""
+    kinds = {p.kind for p in spec.panels}
+    axes = len(spec.axes)
+    out = []
+    x = _EDGE
+    for s, look, fill in zip(series, looks, fills, strict=True):
+        signs = "".join(dict.fromkeys(c for panel in s.points for p in panel for c in [symbols(p)] if c))
+        some = "" if s.filled == axes else f" ({s.filled} of {axes})"
+        label = s.label + signs + some
+        swatch = 64.0 if len(kinds) > 1 else 34.0
+        room = min(width(label, 12), 420.0)
+        if x > _EDGE and x + swatch + room > total - _EDGE:
+            x, y = _EDGE, y + 22
+        parts = _swatch(x, y, s.ours, look, fill, kinds, theme)
+        parts.append(text(x + swatch, y, label, room=room + 2, font_weight="600" if s.ours else None))
+        out.append(el("g", el("title", escape(s.label)), *parts))
+        x += swatch + room + 26
+    return out, y + 26
+
+
+def _swatch(
+    x: float, y: float, ours: bool, look: Style, fill: str, kinds: set[Kind], theme: Theme
+) -> list[str]:
+    """A piece of bar, a piece of line with its marker, or both."""
+    parts = []
+    if "bars" in kinds:
+        edge, thick = (theme.ink, 1.6) if ours else (look.stroke, 1.0)
+        parts.append(
+            el("rect", x=x, y=y - 10, width=24, height=13, fill=fill, stroke=edge, stroke_width=thick)
+        )
+        x += 30
+    if "radar" in kinds:
+        y -= 3.5
+        stroke: Attributes = {"stroke": look.stroke}
+        thick = 2.6 if ours else 1.7
+        parts.append(line(x, y, x + 26, y, stroke_width=thick, stroke_dasharray=look.dash or None, **stroke))
+        parts.append(marker(look.marker, x + 13, y, 9, fill=look.fill, stroke_width=1.6, **stroke))
+    return parts
+
+
+def _remarks(spec: FigureSpec, series: Sequence[Series], notes: Sequence[str]) -> list[str]:
+    """The lines under the figure: how values were placed, what is left out, the footnotes."""
+    said = []
+    odd = {a.scale for a in spec.axes if not a.invert and a.scale not in (None, (0.0, 100.0))}
+    if odd:
+        how = "; ".join(
+            f"{lo:g}\u2013{hi:g} as 100 (x \u2212 {lo:g}) / {hi - lo:g}"
+            for lo, hi in sorted(s for s in odd if s)
+        )
+        said.append(f"All axes run from 0 (worst of the scale) to 100 (best): {how}.")
+    if any(a.invert for a in spec.axes):
+        names = ", ".join(a.label for a in spec.axes if a.invert)
+        said.append(f"Inverted, 100 \u2212 value, so that longer is better: {names}.")
+    elif spec.name == "figure-1":
+        said.append("Word error rates are left out.")
+    ours = any(s.ours for s in series)
+    if ours:
+        said.append("Bold: our runs, with 95 % intervals as whiskers.")
+    if any(not s.ours for s in series):
+        whose = "The others" if ours else "All values"
+        said.append(f"{whose} are as printed in arXiv 2512.20156, which gives no intervals.")
+    if any(p.at is None for s in series for panel in s.points for p in panel):
+        said.append(
+            "A dash, and a broken line: no value; (k of n) beside a name: how many of the n axes have one."
+        )
+    lines = [" ".join(said)] if said else []
+    if notes:
+        lines.append(" ".join(f"{sign(i)} {n}." for i, n in enumerate(notes)))
+    return lines
+
+
+def _about(spec: FigureSpec, series: Sequence[Series]) -> str:
+    """Every number of the figure in words, for those who don't see it."""
+    said = []
+    for k, panel in enumerate(spec.panels):
+        said.append(f"{panel.title}." if panel.title else "")
+        for j, axis in enumerate(panel.axes):
+            values = ", ".join(
+                f"{s.label} {s.points[k][j].text if s.points[k][j].at is not None else 'no value'}"
+                for s in series
+            )
+            said.append(f"{axis.label}: {values}.")
+    return " ".join(s for s in said if s)
+
+
+def figure_svg(
+    views: Sequence[RunView],
+    *,
+    spec: FigureSpec | None = None,
+    models: str | None = None,
+    merge: bool = True,
+    ident: str = "figure-1",
+    standalone: bool = False,
+) -> str:
+    """Figure 1, or another, for runs and printed models: safe markup for a page (default) or a file.
+
+    Plain `str`: in a Jinja template pass `Markup(figure_svg(...))`. On narrow screens let it scroll.
+
+    Args:
+        views: our runs; may be empty.
+        models: printed models, "A,B", "8B", "large", "all", "none"; default: the figure's own, or 8B.
+        merge: runs of one model that share no task become one series.
+
+    Raises:
+        UsageError: a model that the report doesn't print.
+    """
+    spec = spec or figure_1()
+    names = chosen_models(models, spec)
+    series = series_of(spec, names, columns_of(views, merge=merge))
+    return draw_figure(spec, series, ident=ident, standalone=standalone)
+
+
+def axes_filled(views: Sequence[RunView], spec: FigureSpec | None = None) -> int:
+    """The most axes that one model's runs fill: a page shows the picture from 3 on."""
+    spec = spec or figure_1()
+    columns: list[Column] = columns_of(views)
+    return max((s.filled for s in series_of(spec, (), columns)), default=0)

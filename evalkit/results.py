@@ -198,24 +198,24 @@ def _metric_result(
     return result, held, matrix
 
 
-def _groups(
-    run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]
-) -> tuple[dict[str, dict[str, list[str]]], tuple[str, dict[str, str]]]:
-    """Sample ids by group key and group; what samples are clustered by, and the cluster of each."""
+def _groups(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> dict[str, dict[str, list[str]]]:
+    """Sample ids by group key and group."""
     out: dict[str, dict[str, list[str]]] = {key: {} for key in plan.group_keys}
-    lines = []
+    if not out:
+        return out
     for line in run.task(plan.task.name).final_lines():
         if line["sample_id"] not in marks:
             continue
-        lines.append({"sample_id": line["sample_id"], "sent": line.get("sent"), "asked": _clustered(line)})
         given = (line.get("asked") or {}).get("groups") or {}
         for key, members in out.items():
             members.setdefault(str(given.get(key, "?")), []).append(line["sample_id"])
-    return out, clusters_of(lines, plan.task.cluster)
+    return out
 
 
-def _clustered(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {"cluster": (line.get("asked") or {}).get("cluster")}
+def _clusters(plan: ScoringPlan, marks: Mapping[str, Mark]) -> tuple[str, Mapping[str, str]]:
+    told = {i: m.cluster for i, m in marks.items() if m.cluster}
+    heard = {i: m.heard for i, m in marks.items() if m.heard}
+    return clusters_of(told, heard, plan.task.cluster)
 
 
 def _strata_missing(
@@ -268,7 +268,8 @@ def task_results(
     marks = run.task(plan.task.name).marks()
     if plan.ids is not None:
         marks = {i: m for i, m in marks.items() if i in plan.ids}
-    groups, (cluster, clusters) = _groups(run, plan, marks)
+    groups = _groups(run, plan, marks)
+    cluster, clusters = _clusters(plan, marks)
     samples = _split(marks, marks, _pending(plan, len(marks)))
     segments = collect(run, plan, marks)
     digest = digest_of([[i, marks[i].input, marks[i].judged] for i in sorted(marks)])

@@ -34,31 +34,23 @@ def cluster_label(value: object) -> str:
     return text if len(text) <= LABEL else digest_of(text)[:16]
 
 
-def recordings(line: Mapping[str, Any]) -> str:
-    """What names the recordings that a response's line says were sent; "" where none were."""
-    heard = [str(s.get("sha256", "")) for s in line.get("sent") or () if isinstance(s, Mapping)]
-    return "" if not any(heard) else heard[0][:16] if len(heard) == 1 else digest_of(list(heard))[:16]
-
-
-def clusters_of(lines: Sequence[Mapping[str, Any]], declared: str) -> tuple[str, dict[str, str]]:
-    """What samples are clustered by, and the cluster of each sample that is in one with others.
+def clusters_of(
+    told: Mapping[str, str], heard: Mapping[str, str], declared: str
+) -> tuple[str, Mapping[str, str]]:
+    """What samples are clustered by, and the cluster of each sample that may be in one with others.
 
     Args:
-        lines: the final response lines of a task.
+        told: by sample, the label on record, where it has one.
+        heard: by sample, what names the recordings that were sent.
         declared: `Task.cluster`.
 
     Returns:
         The declared name and the labels on record; else "audio" and the recordings, where some are shared and not
         all the same one; else "" and nothing.
     """
-    told = {
-        str(line["sample_id"]): str(c) for line in lines if (c := (line.get("asked") or {}).get("cluster"))
-    }
     if told:
         return declared or "cluster", told
-    heard = {str(line["sample_id"]): name for line in lines if (name := recordings(line))}
-    shared = len(set(heard.values()))
-    return (RECORDING, heard) if 1 < shared < len(heard) else ("", {})
+    return (RECORDING, heard) if 1 < len(set(heard.values())) < len(heard) else ("", {})
 
 
 def _number(x: float) -> float | None:

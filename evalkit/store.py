@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import UsageError
-from evalkit.records import JSON, Audio, Response, Score, Transcript
+from evalkit.records import JSON, Audio, Response, Score, Transcript, recordings
 
 RESPONSES, TRANSCRIPTS, SCORES = "responses.jsonl", "transcripts.jsonl", "scores.jsonl"
 MANIFEST, RESULTS = "run.json", "results.json"
@@ -137,7 +137,8 @@ class Mark:
     """Where a response stands in its file, and what it answers; enough to resume without reading it.
 
     `digest` is what scores refer to; `answer` is the digest of the answer alone, `judged` of
-    what judges were told of the sample, `order` its place in the data set.
+    what judges were told of the sample, `order` its place in the data set; `cluster` and `heard` name what
+    it may share with other samples: the label its task gives, the recordings that were sent.
     """
 
     input: str
@@ -147,6 +148,8 @@ class Mark:
     answer: str = ""
     judged: str = ""
     order: int = 0
+    cluster: str = ""
+    heard: str = ""
 
 
 class TaskFiles:
@@ -171,7 +174,10 @@ class TaskFiles:
             asked = line.get("asked") or {}
             told, order = asked.get("judged", ""), int(asked.get("order") or 0)
             ok = "error" not in line
-            new = Mark(line.get("input", ""), digest, offset, ok, line.get("answer", digest), told, order)
+            shared = str(asked.get("cluster") or ""), recordings(line)
+            new = Mark(
+                line.get("input", ""), digest, offset, ok, line.get("answer", digest), told, order, *shared
+            )
             old = out.get(line["sample_id"])
             if old is None or new.ok or not old.ok or old.input != new.input:
                 out[line["sample_id"]] = new

@@ -12,6 +12,7 @@ import pytest
 
 from evalkit.errors import UsageError
 from evalkit.pairs import RunSegments, incomparable, pairs_of
+from evalkit.records import recordings
 from evalkit.segmentfile import SEGMENTS, cluster_label, clusters_of, pool_of, read_segments
 from evalkit.store import Run
 from tests.cli_fixtures import Bench
@@ -100,16 +101,19 @@ def test_speakers_are_clusters(bench: Bench) -> None:
     assert math.isinf(pair.rows.hi) and not pair.rows.higher_is_better
 
 
-def test_readers_of_one_question_are_a_cluster() -> None:
-    asked = [{"sample_id": f"x_speaker{k}", "asked": {"cluster": "x"}} for k in (1, 2)]
-    assert clusters_of(asked, "question") == ("question", {"x_speaker1": "x", "x_speaker2": "x"})
+def test_what_a_task_declares_comes_before_recordings() -> None:
+    told = {"x_speaker1": "x", "x_speaker2": "x"}
+    assert clusters_of(told, {"x_speaker1": "a", "x_speaker2": "b"}, "question") == ("question", told)
 
 
 def test_shared_recordings_are_clusters_where_nothing_is_declared() -> None:
-    lines = [{"sample_id": str(k), "sent": [{"sha256": s * 64}]} for k, s in enumerate("aab")]
-    assert clusters_of(lines, "") == ("audio", {"0": "a" * 16, "1": "a" * 16, "2": "b" * 16})
-    assert clusters_of(lines[:2], "") == ("", {}), "one recording for all says nothing"
-    assert clusters_of(lines[1:], "") == ("", {}), "each its own"
+    heard = {"0": "a", "1": "a", "2": "b"}
+    assert clusters_of({}, heard, "") == ("audio", heard)
+    assert clusters_of({}, {"0": "a", "1": "a"}, "") == ("", {}), "one recording for all says nothing"
+    assert clusters_of({}, {"1": "a", "2": "b"}, "") == ("", {}), "each its own"
+    sent = [{"sha256": "a" * 64}, {"sha256": "b" * 64}]
+    assert recordings({"sent": sent[:1]}) == "a" * 16 and recordings({"sent": []}) == ""
+    assert recordings({"sent": sent}) not in ("a" * 16, recordings({"sent": sent[::-1]}))
 
 
 def test_a_long_label_is_named_by_its_digest() -> None:

@@ -79,6 +79,12 @@ class SentAudio:
         )
 
 
+def recordings(line: Mapping[str, JSON]) -> str:
+    """What names the recordings that a response's line says were sent; "" where none were."""
+    heard = [str(s.get("sha256", ""))[:16] for s in line.get("sent") or () if isinstance(s, Mapping)]
+    return heard[0] if len(heard) == 1 else digest_of(list(heard))[:16] if any(heard) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """What a model made of one sample; an error is stored here, never a missing row.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reports.figures.palette import Style
+from reports.figures.palette import Style, painted
 from reports.figures.points import Point, Series
 from reports.figures.spec import Axis
 from reports.figures.svg import Theme, el, escape, line, number, text, width, wrap
 
-Symbols = Callable[[Point], str]
-"""The footnote signs of a point."""
+Symbols = Callable[[Sequence[Point]], str]
+"""The footnote signs of points."""
 
 _LEFT, _TOP, _BOTTOM = 34.0, 44.0, 44.0
 _SHARE = 0.84
@@ -54,7 +54,7 @@ def draw(
     series: Sequence[Series],
     panel: int,
     looks: Sequence[Style],
-    fills: Sequence[str],
+    hatches: Sequence[str],
     theme: Theme,
     size: tuple[float, float],
     symbols: Symbols,
@@ -63,7 +63,7 @@ def draw(
 
     Args:
         panel: which of the series' lists of points it draws.
-        fills: paint of each series (a pattern's reference).
+        hatches: id of each series' pattern.
     """
     places = BarPlaces(size[0], size[1], len(axes), max(1, len(series)))
     out = _grid(places, theme)
@@ -76,12 +76,12 @@ def draw(
         for b, s in enumerate(series):
             point = s.points[panel][g]
             said = f"{s.label}, {axis.label}: {point.text if point.at is not None else 'no value'}"
-            notes = "".join(f"; {n}" for n in point.notes)
+            notes = "".join(f"; {n}" for n in (*point.notes, point.detail) if n)
             x = places.left(g, b)
             inner = (
-                _bar(places, x, point, s.ours, looks[b], fills[b], theme, symbols(point))
+                _bar(places, x, point, s.ours, looks[b], hatches[b], theme, symbols([point]))
                 if point.at is not None
-                else _gap(places, x, point, looks[b], theme, symbols(point))
+                else _gap(places, x, point, looks[b], theme, symbols([point]))
             )
             out.append(el("g", el("title", escape(said + notes)), *inner))
     return out
@@ -103,14 +103,14 @@ def _grid(places: BarPlaces, theme: Theme) -> list[str]:
 
 
 def _bar(
-    places: BarPlaces, x: float, point: Point, ours: bool, look: Style, fill: str, theme: Theme, signs: str
+    places: BarPlaces, x: float, point: Point, ours: bool, look: Style, hatch: str, theme: Theme, signs: str
 ) -> list[str]:
     assert point.at is not None
     top, wide = places.y(point.at), places.bar
     inset = min(1.5, wide * 0.08)
     out = [
-        el(
-            "rect", class_="bar", x=x + inset, y=top, width=wide - 2 * inset, height=places.floor - top, fill=fill,
+        painted(
+            hatch, look, x + inset, top, wide - 2 * inset, places.floor - top, class_="bar",
             stroke=theme.ink if ours else look.stroke, stroke_width=1.6 if ours else 1,
         )
     ]  # fmt: skip

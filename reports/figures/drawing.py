@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.figures import bars, radar
-from reports.figures.palette import Style, marker, pattern, style
+from reports.figures.palette import Style, marker, painted, pattern, style
 from reports.figures.points import Column, Point, Series, columns_of, series_of
 from reports.figures.spec import FigureSpec, Kind, Panel, chosen_models, figure_1
 from reports.figures.svg import (
@@ -23,7 +23,7 @@ from reports.figures.svg import (
 )
 from reports.runs import RunView
 
-SIGNS = ("*", "\u2020", "\u2021", "\u00a7", "\u2016", "\u00b6")
+SIGNS = ("*", "\u2020", "\u2021", "\u00a7", "\u00b6", "#")
 _EDGE, _BETWEEN, _HIGH = 16.0, 34.0, 430.0
 _RADAR, _BARS = 544.0, (320.0, 400.0)
 
@@ -37,7 +37,7 @@ def panel_size(panel: Panel, series: int) -> tuple[float, float]:
     """Width and height of a panel; bars take more room the more there are."""
     if panel.kind == "radar":
         return _RADAR, _HIGH
-    wide = 34.0 + len(panel.axes) * max(96.0, 22.0 * series / 0.84)
+    wide = 34.0 + len(panel.axes) * max(96.0, (38.0 if series <= 4 else 22.0) * series / 0.84)
     return max(_BARS[len(panel.axes) > 2], wide), _HIGH
 
 
@@ -57,28 +57,28 @@ def draw_figure(
     """
     theme = PAPER if standalone else INLINE
     looks = _looks(series)
+    hatches = [f"{ident}-hatch-{i}" for i in range(len(series))]
     notes = _notes(series)
 
-    def symbols(point: Point) -> str:
-        return "".join(sign(notes.index(n)) for n in point.notes)
+    def symbols(points: Sequence[Point]) -> str:
+        return "".join(sign(i) for i, n in enumerate(notes) if any(n in p.notes for p in points))
 
     sizes = [panel_size(p, len(series)) for p in spec.panels]
     total = 2 * _EDGE + sum(w for w, _ in sizes) + _BETWEEN * (len(sizes) - 1)
-    body = [el("defs", *(pattern(f"{ident}-fill-{i}", look) for i, look in enumerate(looks)))]
-    fills = [f"url(#{ident}-fill-{i})" for i in range(len(series))]
+    body = [el("defs", *(pattern(h, look) for h, look in zip(hatches, looks, strict=True)))]
     x = _EDGE
     for k, (panel, size) in enumerate(zip(spec.panels, sizes, strict=True)):
         if panel.kind == "bars":
-            drawn = bars.draw(panel.axes, series, k, looks, fills, theme, size, symbols)
+            drawn = bars.draw(panel.axes, series, k, looks, hatches, theme, size, symbols)
         else:
             drawn = radar.draw(panel.axes, series, k, looks, theme, size)
         name = text(0, 16, panel.title, size=14, font_weight="600", room=size[0])
         body.append(el("g", name, *drawn, transform=f"translate({x:g} {_EDGE:g})", class_=panel.kind))
         x += size[0] + _BETWEEN
     y = _EDGE + max(h for _, h in sizes) + 18
-    legend, y = _legend(spec, series, looks, fills, theme, total, y, symbols)
+    legend, y = _legend(spec, series, looks, hatches, theme, total, y, symbols)
     body += legend
-    for words in [w for n in _remarks(spec, series, notes) for w in wrap(n, total - 2 * _EDGE, 11, 4)]:
+    for words in [w for n in _remarks(spec, series, notes) for w in wrap(n, total - 2 * _EDGE, 11, 99)]:
         body.append(text(_EDGE, y, words, size=11, fill_opacity=theme.soft))
         y += 15
     return document(
@@ -107,7 +107,7 @@ def _legend(
     spec: FigureSpec,
     series: Sequence[Series],
     looks: Sequence[Style],
-    fills: Sequence[str],
+    hatches: Sequence[str],
     theme: Theme,
     total: float,
     y: float,
@@ -118,15 +118,15 @@ def _legend(
     axes = len(spec.axes)
     out = []
     x = _EDGE
-    for s, look, fill in zip(series, looks, fills, strict=True):
-        signs = "".join(dict.fromkeys(c for panel in s.points for p in panel for c in [symbols(p)] if c))
+    for s, look, hatch in zip(series, looks, hatches, strict=True):
+        signs = symbols([p for panel in s.points for p in panel])
         some = "" if s.filled == axes else f" ({s.filled} of {axes})"
         label = s.label + signs + some
         swatch = 64.0 if len(kinds) > 1 else 34.0
         room = min(width(label, 12), 420.0)
         if x > _EDGE and x + swatch + room > total - _EDGE:
             x, y = _EDGE, y + 22
-        parts = _swatch(x, y, s.ours, look, fill, kinds, theme)
+        parts = _swatch(x, y, s.ours, look, hatch, kinds, theme)
         parts.append(text(x + swatch, y, label, room=room + 2, font_weight="600" if s.ours else None))
         out.append(el("g", el("title", escape(s.label)), *parts))
         x += swatch + room + 26
@@ -134,15 +134,13 @@ def _legend(
 
 
 def _swatch(
-    x: float, y: float, ours: bool, look: Style, fill: str, kinds: set[Kind], theme: Theme
+    x: float, y: float, ours: bool, look: Style, hatch: str, kinds: set[Kind], theme: Theme
 ) -> list[str]:
     """A piece of bar, a piece of line with its marker, or both."""
     parts = []
     if "bars" in kinds:
         edge, thick = (theme.ink, 1.6) if ours else (look.stroke, 1.0)
-        parts.append(
-            el("rect", x=x, y=y - 10, width=24, height=13, fill=fill, stroke=edge, stroke_width=thick)
-        )
+        parts.append(painted(hatch, look, x, y - 10, 24, 13, stroke=edge, stroke_width=thick))
         x += 30
     if "radar" in kinds:
         y -= 3.5
@@ -180,8 +178,20 @@ def _remarks(spec: FigureSpec, series: Sequence[Series], notes: Sequence[str]) -
         )
     lines = [" ".join(said)] if said else []
     if notes:
-        lines.append(" ".join(f"{sign(i)} {n}." for i, n in enumerate(notes)))
+        lines.append(" ".join(f"{sign(i)} {n}{_where(spec, series, n)}." for i, n in enumerate(notes)))
     return lines
+
+
+def _where(spec: FigureSpec, series: Sequence[Series], note: str) -> str:
+    """What a note is about, where its points say more than the note ("MMAU 3 of 4")."""
+    found = [
+        f"{s.label}, {axis.label} {point.detail}"
+        for s in series
+        for panel, points in zip(spec.panels, s.points, strict=True)
+        for axis, point in zip(panel.axes, points, strict=True)
+        if point.detail and note in point.notes and note == point.notes[-1]
+    ]
+    return f" ({'; '.join(found)})" if found else ""
 
 
 def _about(spec: FigureSpec, series: Sequence[Series]) -> str:

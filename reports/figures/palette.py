@@ -51,24 +51,41 @@ def style(i: int) -> Style:
 
 
 def pattern(ident: str, look: Style) -> str:
-    """The fill of a style as a pattern element."""
+    """The hatch of a style as a pattern element; "" for a solid one."""
     size = 7.0
     marks: Attributes = {"stroke": look.stroke, "stroke_width": 1.6}
     rising = "M-1,8 L8,-1 M-1,1 L1,-1 M6,8 L8,6"
     falling = "M-1,-1 L8,8 M6,-1 L8,1 M-1,6 L1,8"
+    level, upright = line(0, 3.5, size, 3.5, **marks), line(3.5, 0, 3.5, size, **marks)
     drawn = {
         "solid": "",
         "rising": el("path", d=rising, fill="none", **marks),
         "falling": el("path", d=falling, fill="none", **marks),
         "cross": el("path", d=f"{rising} {falling}", fill="none", **marks),
         "dots": el("circle", cx=3.5, cy=3.5, r=1.5, fill=look.stroke),
-        "level": line(0, 3.5, size, 3.5, **marks),
-        "upright": line(3.5, 0, 3.5, size, **marks),
-        "grid": line(0, 3.5, size, 3.5, **marks) + line(3.5, 0, 3.5, size, **marks),
+        "level": level,
+        "upright": upright,
+        "grid": level + upright,
     }[look.hatch]
-    pale = look.hatch != "solid"
-    ground = el("rect", width=size, height=size, fill=look.fill, fill_opacity=0.42 if pale else None)
-    return el("pattern", ground, drawn, id=ident, width=size, height=size, patternUnits="userSpaceOnUse")
+    return (
+        el("pattern", drawn, id=ident, width=size, height=size, patternUnits="userSpaceOnUse")
+        if drawn
+        else ""
+    )
+
+
+def painted(
+    ident: str, look: Style, x: float, y: float, wide: float, high: float, **attributes: str | float | None
+) -> str:
+    """A rectangle in a style: its colour, pale under a hatch, and the hatch of `pattern(ident, look)` over it.
+
+    The colour is no part of the pattern: tiles of a filled pattern show their seams.
+    """
+    box: Attributes = {"x": x, "y": y, "width": wide, "height": high}
+    if look.hatch == "solid":
+        return el("rect", fill=look.fill, **box, **attributes)
+    ground = el("rect", fill=look.fill, fill_opacity=0.42, **box)
+    return ground + el("rect", fill=f"url(#{ident})", **box, **attributes)
 
 
 def marker(name: str, x: float, y: float, size: float, **attributes: str | float | None) -> str:

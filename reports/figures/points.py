@@ -24,6 +24,8 @@ WORDS = {
 }
 """What a reader has to know beside a value, by the mark of its cell."""
 
+NO_VALUE = "no value while samples have no score; dotted, between what it must lie"
+
 
 @dataclass(frozen=True)
 class Point:
@@ -34,7 +36,7 @@ class Point:
         at: its place; None is a gap.
         ci: places of the 95 % interval, the lower one first.
         bounds: for a gap: places between which the value must lie, where a run knows them.
-        notes: what has to stand beside it.
+        notes: what has to stand beside it; `detail` belongs to the last of them ("518 of 520").
     """
 
     text: str
@@ -42,6 +44,7 @@ class Point:
     ci: tuple[float, float] | None = None
     bounds: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    detail: str = ""
 
 
 GAP = Point("\u2013", None)
@@ -142,17 +145,24 @@ def point_of(cell: Cell | None, axis: Axis) -> Point:
     """A cell on an axis. A cell without a value is a gap, never zero."""
     if cell is None:
         return GAP
-    notes = [WORDS[m] for m in cell.marks if m in WORDS]
     if cell.value is None:
-        if "withheld" in cell.marks:
-            notes.append("value withheld while samples have no score: dotted, what it can be")
-        return Point(GAP.text, None, None, _places(cell.bounds, axis), tuple(dict.fromkeys(notes)))
-    if cell.coverage:
-        missing = "not every sample has a score"
-        notes.append(missing if cell.n is None else f"{missing} ({cell.n_scored} of {cell.n})")
+        bounds = _places(cell.bounds, axis)
+        if bounds is None or bounds[1] - bounds[0] > 99.9:  # they say nothing
+            return GAP
+        return Point(GAP.text, None, None, bounds, (NO_VALUE,), _scored(cell))
+    notes = [WORDS[m] for m in cell.marks if m in WORDS]
     if axis.invert and cell.value > 100:
         notes.append("above 100: drawn at 0")
-    return Point(cell.text, axis.share(cell.value), _places(cell.ci, axis), None, tuple(dict.fromkeys(notes)))
+    if cell.coverage:
+        notes.append("not every sample has a score")
+    detail = _scored(cell) if cell.coverage else ""
+    return Point(
+        cell.text, axis.share(cell.value), _places(cell.ci, axis), None, tuple(dict.fromkeys(notes)), detail
+    )
+
+
+def _scored(cell: Cell) -> str:
+    return "" if cell.n is None else f"{cell.n_scored:,} of {cell.n:,}"
 
 
 def _places(pair: tuple[float, float] | None, axis: Axis) -> tuple[float, float] | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reports.figures.palette import Style, marker
 from reports.figures.points import Point, Series
 from reports.figures.spec import Axis
-from reports.figures.svg import Anchor, Theme, el, escape, line, number, text, wrap
+from reports.figures.svg import Anchor, Attributes, Theme, el, escape, line, number, text, wrap
 
 RINGS = (25.0, 50.0, 75.0, 100.0)
 _SIDE, _TOP, _BOTTOM = 110.0, 60.0, 46.0
@@ -84,7 +84,7 @@ def _name(axis: Axis, k: int, spokes: Spokes) -> list[str]:
     side, up = math.sin(a), math.cos(a)
     anchor: Anchor = "middle" if abs(side) < 0.12 else "start" if side > 0 else "end"
     room = _SIDE - 14 if anchor != "middle" else spokes.wide * 0.6
-    lines = wrap(axis.label, room, 12)
+    lines = wrap(axis.label, room, 12, 3)
     lines += [f"({axis.scale_note})"] if axis.scale_note else []
     first = y + 4 - (len(lines) - 1) * 14 * (1 + up) / 2
     return [text(x, first + 14 * i, words, anchor=anchor) for i, words in enumerate(lines)]
@@ -116,13 +116,21 @@ def _series(
                         stroke_dasharray=look.dash or None,
                     )
                 )  # fmt: skip
+    for k, p in enumerate(points):
+        if p.bounds is not None:
+            (x1, y1), (x2, y2) = (spokes.at(k, v) for v in p.bounds)
+            stroke: Attributes = {"stroke": look.stroke, "stroke_width": 2.2, "stroke_dasharray": "1.5 3"}
+            said = f"{s.label}, {axes[k].label}: no value; {p.detail}".rstrip("; ")
+            out.append(el("g", el("title", escape(said)), line(x1, y1, x2, y2, class_="bounds", **stroke)))
     for k in there:
         point = points[k]
         if point.ci is not None:
             (x1, y1), (x2, y2) = (spokes.at(k, v) for v in point.ci)
             out.append(line(x1, y1, x2, y2, class_="ci", stroke=theme.ink, stroke_width=1.6))
             out += [_cap(k, v, spokes, theme) for v in point.ci]
-        said = f"{s.label}, {axes[k].label}: {point.text}" + "".join(f"; {n}" for n in point.notes)
+        said = f"{s.label}, {axes[k].label}: {point.text}" + "".join(
+            f"; {n}" for n in (*point.notes, point.detail) if n
+        )
         hollow = bool(point.notes)
         mark = marker(
             look.marker, *spots[k], 9, class_="point", stroke=look.stroke, stroke_width=1.6,
@@ -135,5 +143,5 @@ def _series(
 def _cap(k: int, share: float, spokes: Spokes, theme: Theme) -> str:
     x, y = spokes.at(k, share)
     a = spokes.angle(k)
-    dx, dy = 4 * math.cos(a), 4 * math.sin(a)
+    dx, dy = 7 * math.cos(a), 7 * math.sin(a)
     return line(x - dx, y - dy, x + dx, y + dy, stroke=theme.ink, stroke_width=1.6)

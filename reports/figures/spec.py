@@ -133,7 +133,7 @@ def figure_1() -> FigureSpec:
         _axis("MMAU", "Audio Understanding", "MMAU"),
         _axis("MMAU-Pro", "Audio Understanding", "MMAU-Pro"),
         _axis("MMSU", "Audio Understanding", "MMSU"),
-        _axis("Speech function calling", "Speech Function Calling", "Overall"),
+        _axis("Function calling", "Speech Function Calling", "Overall"),
         _axis("Instruction following", inner, "Speech Instruction-Following"),
         _axis("Empathy, semantic", inner, "Semantics-based Empathy"),
         _axis("Empathy, paralinguistic", inner, "Paralinguistic-Cue-based Empathy"),

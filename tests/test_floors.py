@@ -33,6 +33,7 @@ FLOORS = {
             *("evalkit.published", "evalkit.wording", "evalkit.frames", "evalkit.audit"),
             *("evalkit.usage", "evalkit.prices", "evalkit.ledger"),
             *("evalkit.inference", "evalkit.segmentfile", "evalkit.pairs", "evalkit.overalls"),
+            "evalkit.sizing",
         ),
         2,
     ),

@@ -26,6 +26,7 @@ def add_all(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         _score,
         _report,
         _compare,
+        _plan,
         _reproduce,
         _export,
         _judge_audit,
@@ -180,6 +181,15 @@ def _compare(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
     p = _add(sub, "compare", "compare runs sample by sample: what differs, by how much, how sure that is")
     compare_args.add(p)
+
+
+def _plan(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from evalkit.cli import plan_args
+
+    p = _add(
+        sub, "plan", "say how many samples each task needs, and what difference the existing sets can detect"
+    )
+    plan_args.add(p)
 
 
 def _judge_audit(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -382,7 +382,5 @@ def _times_log(k: Counts, p: float) -> Array:
     """k * log p, with 0 * log 0 = 0."""
     import numpy as np
 
-    if p > 0:
-        out: Array = k * math.log(p)
-        return out
-    return np.where(k == 0, 0.0, -np.inf)
+    out: Array = np.where(k == 0, 0.0, k * math.log(p) if p > 0 else -np.inf).astype(np.float64)
+    return out

@@ -3,10 +3,104 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from reports.cells import Table
+    from reports.papertables.assemble import Wishes
+
+DEFAULT = "html,csv,md,latex"
 
 
 def write(args: argparse.Namespace) -> int:
     """Write the tables and say where they are, or print them."""
-    raise UsageError("tables are not there yet")
+    from evalkit.cli.report import formats_of
+    from reports.renderers import FORMATS, text_of, write_table
+    from reports.renderers.tidy import json_object
+    from reports.safe import plain
+
+    printing = args.stdout or args.out == "-"
+    formats = formats_of(args, "md" if printing else DEFAULT, FORMATS)
+    tables = build(args)
+    if args.json:
+        found = [json_object(t) for t in tables]
+        print(json.dumps(plain(found if len(found) > 1 else found[0]), indent=1, ensure_ascii=False))
+        return 0
+    if printing:
+        if len(formats) > 1 or formats == ["xlsx"]:
+            raise UsageError(
+                "to standard output goes one text format: --format md (or csv, latex, html, json)."
+            )
+        print("\n".join(text_of(t, formats[0]).rstrip("\n") for t in tables))
+        return 0
+    if "xlsx" in formats:
+        from reports.renderers.xlsx import library
+
+        library()  # told before any file is written
+    folder = Path(args.out) if args.out else Path(args.runs[0] if args.runs else ".")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"--out {folder}: is a file; tables are written into a folder, as table-2.html and so on."
+        )
+    for table in tables:
+        for name in formats:
+            print(write_table(table, name, folder))
+    return 0
+
+
+def build(args: argparse.Namespace) -> list[Table]:
+    """The tables asked for. What was merged, and what could not be, is told on standard error."""
+    from reports.papertables.build import paper_table
+    from reports.papertables.models import grouped
+
+    wanted = numbers_and_files(args.table)
+    ours, told = grouped(args.runs, _named(args.column), merge=not args.no_merge)
+    for sentence in told:
+        print(f"note: {sentence}", file=sys.stderr)
+    wishes = _wishes(args, [w for w in wanted if not _is_file(w)])
+    return [paper_table(w, ours, wishes) for w in wanted]
+
+
+def numbers_and_files(given: Sequence[str]) -> list[str]:
+    """`["1,3", "all"]` as numbers and files, each once, in order."""
+    from reports.papertables.layouts import NUMBERS
+
+    words = [
+        w.strip() for text in given for w in ([text] if _is_file(text) else text.split(",")) if w.strip()
+    ]
+    out: dict[str, None] = {}
+    for word in words:
+        out.update(dict.fromkeys(NUMBERS if word.casefold() == "all" else (word,)))
+    if not out:
+        raise UsageError("--table names no table: write --table 2, --table all, or --table FILE.yaml.")
+    return list(out)
+
+
+def _is_file(word: str) -> bool:
+    return word.endswith((".yaml", ".yml"))
+
+
+def _named(given: Sequence[str] | None) -> list[tuple[str, list[str]]]:
+    out = []
+    for word in given or ():
+        label, equals, runs = word.partition("=")
+        paths = [r.strip() for r in runs.split(",") if r.strip()]
+        if not equals or not label.strip() or not paths:
+            raise UsageError(f"--column {word!r}: write --column LABEL=RUN or LABEL=RUN,RUN")
+        out.append((label.strip(), paths))
+    return out
+
+
+def _wishes(args: argparse.Namespace, numbers: Sequence[str]) -> Wishes:
+    from reports.papertables.assemble import Wishes
+
+    names = [n.strip() for n in (args.baselines or "all").split(",") if n.strip()]
+    word = names[0].casefold() if len(names) == 1 else ""
+    baselines = None if word == "all" else () if word == "none" or not names else tuple(names)
+    return Wishes(baselines, args.second, args.intervals, args.delta or "", tuple(numbers))

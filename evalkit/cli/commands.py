@@ -26,6 +26,7 @@ def add_all(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         _score,
         _report,
         _compare,
+        _gate,
         _plan,
         _reproduce,
         _export,
@@ -190,6 +191,13 @@ def _plan(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         sub, "plan", "say how many samples each task needs, and what difference the existing sets can detect"
     )
     plan_args.add(p)
+
+
+def _gate(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from evalkit.cli import gate_args
+
+    p = _add(sub, "gate", "hold a candidate's run against a baseline's by a policy; the exit code is the verdict")
+    gate_args.add(p)
 
 
 def _judge_audit(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

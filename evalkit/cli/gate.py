@@ -1,0 +1,133 @@
+"""`gate`: hold a candidate's run against a baseline's; the exit code is the verdict."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from evalkit.gate import Outcome, Policy
+
+
+def call(args: argparse.Namespace) -> int:
+    """Judge, print, write; the exit code says which verdict it is (docs/gates.md)."""
+    if args.write_policy:
+        return _write_policy(args)
+    if not args.candidate:
+        raise UsageError("say which run has to pass: --candidate RUN.")
+    from evalkit.gate import gate
+
+    policy = _policy(args)
+    outcome = gate(
+        args.baseline,
+        args.candidate,
+        policy,
+        policy_file=Path(args.policy).name if args.policy else "",
+        tasks=args.task or (),
+    )
+    explained = _explained(outcome, args.explain) if args.explain else None
+    written = list(_write(outcome, args))
+    if args.json:
+        from evalkit.gate.asjson import as_json
+
+        sys.stdout.write(as_json(outcome))
+    elif explained is not None:
+        from evalkit.gate.console import write
+
+        write(explained, sys.stdout)
+    else:
+        _print(outcome, written)
+    return outcome.code
+
+
+def _policy(args: argparse.Namespace) -> Policy:
+    """The policy of --policy, with what other arguments say in place of its defaults."""
+    from evalkit.gate import Policy, read_policy
+    from evalkit.gate.policy import PARTS
+
+    policy = read_policy(args.policy) if args.policy else Policy()
+    said: dict[str, object] = {}
+    if args.margin is not None:
+        said["margin"] = args.margin
+    if args.on_inconclusive:
+        said["on_inconclusive"] = args.on_inconclusive
+    if args.allow:
+        parts = [p.strip() for given in args.allow for p in given.split(",") if p.strip()]
+        if unknown := [p for p in parts if p not in (*PARTS, "all")]:
+            known = ", ".join((*PARTS, "all"))
+            raise UsageError(
+                f"a signature has no part {unknown[0]!r} to allow; there are: {known}. Check --allow."
+            )
+        said["allow"] = PARTS if "all" in parts else tuple(parts)
+    return policy.model_copy(update={"defaults": policy.defaults.model_copy(update=said)}) if said else policy
+
+
+def _print(outcome: Outcome, written: list[Path]) -> None:
+    from evalkit.gate import words
+    from evalkit.gate.console import print_table, write
+
+    print_table(outcome, sys.stdout)
+    files = [
+        f"{'diff report' if p.suffix == '.html' else p.suffix.lstrip('.') or 'file'}: {p}" for p in written
+    ]
+    write(" \u00b7 ".join([words.counts(outcome), f"exit {outcome.code}", *files]), sys.stdout)
+
+
+def _explained(outcome: Outcome, task: str) -> str:
+    from evalkit.gate.explain import explain
+    from evalkit.registry import suggestion
+
+    rows = outcome.find(task)
+    if not rows:
+        names = list(dict.fromkeys(r.name for r in outcome.rows))
+        raise UsageError(
+            f"nothing called {task!r} is gated here.{suggestion(task, names)} There are: {', '.join(names)}."
+        )
+    return "\n\n".join(explain(outcome, r) for r in rows)
+
+
+def _write(outcome: Outcome, args: argparse.Namespace) -> Iterator[Path]:
+    """Write what was asked for; the page is optional where nobody named it."""
+    from evalkit.gate.asjson import as_json
+    from evalkit.gate.junit import junit
+    from evalkit.gate.markdown import markdown
+
+    for given, make in ((args.junit, junit), (args.markdown, markdown), (args.json_out, as_json)):
+        if given:
+            yield _put(Path(given), make(outcome))
+    if args.summary:
+        yield _append(Path(args.summary), markdown(outcome))
+
+
+def _put(path: Path, text: str) -> Path:
+    from evalkit.store import write_atomically
+
+    write_atomically(path, text)
+    return path
+
+
+def _append(path: Path, text: str) -> Path:
+    """Add to a file that others write to as well, each in a block of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", errors="replace") as file:
+        file.write(f"\n{text}" if file.tell() else text)
+    return path
+
+
+def _write_policy(args: argparse.Namespace) -> int:
+    from evalkit.gate.starter import starting_policy
+    from evalkit.store import Run
+
+    path = Path(args.write_policy)
+    if path.exists() and not args.force:
+        raise UsageError(f"{path} is there already; name another file, or say --force.")
+    _put(path, starting_policy(Run(args.baseline).results()))
+    print(
+        f"{path}: a policy to start from; read it, then `gate --baseline ... --candidate ... --policy {path}`"
+    )
+    return 0

@@ -1,0 +1,331 @@
+"""From two runs and a policy to a verdict: which numbers are gated, and each of them checked."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import UsageError
+from evalkit.gate.checks import (
+    bound_check,
+    coverage_checks,
+    difference_check,
+    lost_samples,
+    needed_of,
+    signature_check,
+    without_value,
+)
+from evalkit.gate.model import Check, Outcome, Row, first_ids
+from evalkit.gate.overall import combined, declared
+from evalkit.gate.policy import Policy
+from evalkit.gate.terms import Terms, extra_metrics, of_group, of_overall, of_task, unused
+from evalkit.gate.timing import latency_check, timing_of
+from evalkit.inference import Difference, NothingToCompare, compare
+from evalkit.pairs import Group, Paired, RunSegments, metric_of, pairs_of
+
+
+@dataclass
+class Pair:
+    """Two runs under one policy, read once."""
+
+    a: RunSegments
+    b: RunSegments
+    policy: Policy
+    found: dict[tuple[str, ...], Difference] = field(default_factory=dict)
+
+    def paired(self, task: str, metric: str, group: Group | None = None) -> Paired:
+        return pairs_of(self.a, self.b, task, metric, group)
+
+    def difference(self, paired: Paired, level: float | None = None) -> Difference:
+        """The paired difference, at the policy's level or another one. Raises NothingToCompare."""
+        names = (paired.task, paired.metric, *(paired.group or ()))
+        at = level if level is not None else self.policy.level
+        key = (*names, repr(at))
+        if key not in self.found:
+            # The seed that `compare` gives the same line: both commands print the same interval.
+            seed = zlib.crc32("|".join((str(self.policy.seed), *names)).encode())
+            self.found[key] = compare(paired.rows, seed=seed, draws=self.policy.draws, level=at)
+        return self.found[key]
+
+
+def gate(
+    baseline: Path | str,
+    candidate: Path | str,
+    policy: Policy,
+    *,
+    policy_file: str = "",
+    tasks: Sequence[str] = (),
+) -> Outcome:
+    """Hold a candidate's run against a baseline's.
+
+    Args:
+        baseline, candidate: run directories; nothing in them is changed.
+        policy_file: name of the policy's file, for the outputs; "" for the built-in policy.
+        tasks: globs: only these tasks (and no overalls); none takes everything.
+
+    Raises:
+        UsageError: a folder that is no finished run, a policy that asks for what can't be, a glob that fits nothing.
+    """
+    from evalkit.gate.holm import corrected
+
+    pair = Pair(RunSegments.open(baseline), RunSegments.open(candidate), policy)
+    names = [t for t in pair.a.tasks if not tasks or any(fnmatchcase(t, g) for g in tasks)]
+    for glob in tasks:
+        if not any(fnmatchcase(t, glob) for t in pair.a.tasks):
+            have = ", ".join(pair.a.tasks) or "none"
+            raise UsageError(f"the baseline has no task that fits {glob!r}; it has: {have}. Check --task.")
+    rows = [row for task in names for row in _of_task(pair, task)]
+    rows += _required(pair, names) if not tasks else []
+    rows += _overalls(pair) if not tasks else []
+    rows = corrected(rows, policy, pair.difference)
+    only = tuple(t for t in pair.b.tasks if t not in pair.a.tasks) if not tasks else ()
+    labels = [_label(run) for run in (pair.a, pair.b)]
+    if labels[0] == labels[1]:
+        labels = [f"{x} ({r.run.root.resolve().name})" for x, r in zip(labels, (pair.a, pair.b), strict=True)]
+    return Outcome(
+        *labels,
+        str(baseline),
+        str(candidate),
+        policy,
+        policy_file,
+        tuple(rows),
+        tuple(_notes(pair, only)),
+        only,
+    )
+
+
+def _label(run: RunSegments) -> str:
+    return str((run.results.get("model") or {}).get("label") or run.run.root.name)
+
+
+def _notes(pair: Pair, only: Sequence[str]) -> Iterator[str]:
+    if only:
+        yield f"only the candidate has {first_ids(only)}: not gated"
+    if pair.a.run.root.resolve() == pair.b.run.root.resolve():
+        yield "baseline and candidate are the same run"
+    groups = {
+        t: {
+            x
+            for key, members in (e.get("groups") or {}).items()
+            for x in (key, *(f"{key}={m}" for m in members))
+        }
+        for t, e in pair.a.tasks.items()
+    }
+    overalls = pair.a.results.get("overall") or {}
+    for key in unused(pair.policy, dict.fromkeys([*pair.a.tasks, *pair.b.tasks]), overalls, groups):
+        yield f"the policy's {key} fits nothing in the baseline"
+
+
+# --- numbers of a task ------------------------------------------------------------------------------
+
+
+def _of_task(pair: Pair, task: str) -> Iterator[Row]:
+    """The headline, the other metrics that the policy names, and the subsets that it names."""
+    entry = pair.a.tasks[task]
+    headline = str(entry["headline"])
+    yield _row(pair, task, headline, None, of_task(pair.policy, task, headline, entry))
+    for metric in extra_metrics(pair.policy, task):
+        if metric == headline:
+            continue
+        if metric in entry["metrics"]:
+            yield _row(pair, task, metric, None, of_task(pair.policy, task, metric, entry))
+        elif task in pair.policy.tasks and metric in pair.policy.tasks[task].metrics:
+            known = ", ".join(entry["metrics"])
+            raise UsageError(f"tasks.{task}.metrics.{metric}: {task} has no such metric; it has: {known}.")
+    for key, members in (entry.get("groups") or {}).items():
+        for name in members:
+            if (terms := of_group(pair.policy, task, (key, name), entry)) is not None:
+                yield _row(pair, task, headline, (key, name), terms)
+
+
+def _row(pair: Pair, task: str, metric: str, group: Group | None, terms: Terms) -> Row:
+    entry = pair.a.tasks[task]
+    found = metric_of(entry, metric, group)
+    name = task if metric == entry["headline"] else f"{task} ({metric})"
+    row = Row(
+        name=f"{name} [{group[0]}={group[1]}]" if group else name,
+        kind="group" if group else "task" if metric == entry["headline"] else "metric",
+        task=task,
+        metric=metric,
+        label=str(found["label"]),
+        unit=str(found["unit"]),
+        decimals=int(found["decimals"]),
+        higher_is_better=bool(found["higher_is_better"]),
+        terms=terms,
+        checks=(),
+        group=group,
+        a=found["value"],
+        whole_a=found["value"],
+    )
+    if terms.skip:
+        return replace(row, checks=(Check("present", "skipped", "skipped by the policy"),))
+    other = _other(pair, task, metric, group)
+    if isinstance(other, str):
+        return replace(row, checks=(_absent(terms, other),))
+    row = replace(row, b=other["value"], whole_b=other["value"])
+    refused, allowed = signature_check(pair.a.tasks[task], pair.b.tasks[task], metric, group, terms.allow)
+    if refused is not None:
+        return replace(row, checks=(refused,))
+    return _checked(pair, replace(row, notes=tuple(allowed)), found, other)
+
+
+def _other(pair: Pair, task: str, metric: str, group: Group | None) -> Mapping[str, Any] | str:
+    """The candidate's side of a number, or what it lacks, in words."""
+    if task not in pair.b.tasks:
+        return "the candidate has no results for this task"
+    entry = pair.b.tasks[task]
+    try:
+        return metric_of(entry, metric, group)
+    except UsageError:
+        what = f"subset {group[0]}={group[1]}" if group else f"metric {metric}"
+        return f"the candidate has no {what} here (its protocol: {entry['protocol']})"
+
+
+def _absent(terms: Terms, what: str) -> Check:
+    if terms.required:
+        return Check("present", "regression", f"{what}, and the policy requires it")
+    if terms.required is False:
+        return Check("present", "skipped", f"{what}; the policy does not require it")
+    return Check("present", "not comparable", what)
+
+
+def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any]) -> Row:
+    """A number that both runs have and that may be compared, with all its checks."""
+    terms = row.terms
+    paired = pair.paired(row.task, row.metric, row.group)
+    lost = lost_samples(pair.a.segments(row.task), pair.b.segments(row.task), paired, terms.allow)
+    checks = coverage_checks(terms, paired, lost, two)
+    found: Difference | None = None
+    needed = None
+    same = False
+    missing = without_value(one, two)
+    if not missing:
+        try:
+            found = pair.difference(paired)
+        except NothingToCompare as exc:
+            missing = str(exc).rstrip(".") if paired.ids else "no sample has a score in both runs"
+    if found is not None:
+        same = found.wins == found.losses == 0 and _same_answers(pair, paired)
+        check = difference_check(found, terms, same)
+        if (check.found or check.verdict) == "inconclusive":
+            needed = needed_of(found, terms, pair.policy.power)
+            check = difference_check(found, terms, same, needed=needed, power=pair.policy.power)
+        row = replace(row, a=found.a, b=found.b)
+    else:
+        check = difference_check(None, terms, False, why=missing)
+    checks = [check, *checks, *bound_check(terms, two)]
+    if row.kind == "task" and terms.latency is not None:
+        times = [timing_of(run.run.task(row.task)) for run in (pair.a, pair.b)]
+        checks.append(latency_check(terms.latency, *times))
+    return replace(
+        row,
+        difference=found,
+        identical=same,
+        needed=needed,
+        lost=lost,
+        checks=tuple(_as_policy_has_it(c, terms) for c in checks),
+        notes=(*row.notes, *_said(one, two, paired)),
+        paired=paired,
+    )
+
+
+def _as_policy_has_it(check: Check, terms: Terms) -> Check:
+    """A check that could not tell, as the policy counts it."""
+    if check.verdict != "inconclusive" or terms.on_inconclusive == "inconclusive":
+        return check
+    verdict, word = ("regression", "fail") if terms.on_inconclusive == "fail" else ("pass", "pass")
+    reason = f"inconclusive, and on_inconclusive is {word}: {check.reason}"
+    return replace(check, verdict=verdict, found="inconclusive", reason=reason)
+
+
+def _said(one: Mapping[str, Any], two: Mapping[str, Any], paired: Paired) -> Iterator[str]:
+    """What limits trust in a comparison."""
+    if not (one["meaningful"] and two["meaningful"]):
+        yield "a stand-in judge gave these verdicts: they mean nothing"
+    if paired.missing_a:
+        kept = f"{len(paired.missing_a)} samples without a score in the baseline are left out"
+        yield f"{kept}: {first_ids(paired.missing_a)}"
+    if paired.only_b:
+        yield f"{len(paired.only_b)} samples are in the candidate alone, and left out: {first_ids(paired.only_b)}"
+
+
+def _same_answers(pair: Pair, paired: Paired) -> bool:
+    """Did both runs give the very same answer to every compared sample?"""
+    import numpy as np
+
+    if not np.array_equal(paired.rows.a, paired.rows.b):
+        return False
+    left, right = (run.run.task(paired.task).marks() for run in (pair.a, pair.b))
+    return all(i in left and i in right and left[i].answer == right[i].answer for i in paired.ids)
+
+
+# --- what isn't a task of the baseline --------------------------------------------------------------
+
+
+def _required(pair: Pair, names: Sequence[str]) -> Iterator[Row]:
+    """Tasks that the policy requires by name, and that the baseline hasn't: then only the candidate's side is held."""
+    for task, rules in pair.policy.tasks.items():
+        if task in names or not rules.required or any(c in task for c in "*?["):
+            continue
+        has = task in pair.b.tasks
+        reason = "the policy requires this task, and the baseline has no results for it"
+        checks = (Check("present", "not comparable" if has else "regression", reason),)
+        terms = Terms(required=True, source={"required": f"tasks.{task}"})
+        yield Row(task, "task", task, "", "", "", 2, True, terms, checks)
+
+
+def _overalls(pair: Pair) -> Iterator[Row]:
+    """The benchmarks' overalls that the policy gates."""
+    theirs = pair.b.results.get("overall") or {}
+    for name, one in (pair.a.results.get("overall") or {}).items():
+        terms = of_overall(pair.policy, name)
+        if terms is None:
+            continue
+        row = Row(
+            f"{name} overall", "overall", name, "overall", str(one["label"]), "", int(one["decimals"]), True,
+            terms, (), a=one["value"], whole_a=one["value"],
+        )  # fmt: skip
+        if terms.skip:
+            yield replace(row, checks=(Check("present", "skipped", "skipped by the policy"),))
+        elif name not in theirs:
+            yield replace(row, checks=(_absent(terms, "the candidate has no such overall"),))
+        else:
+            yield _overall_checked(pair, row, one, theirs[name])
+
+
+def _overall_checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any]) -> Row:
+    row = replace(row, b=two["value"], whole_b=two["value"])
+    terms, found, why = row.terms, None, ""
+    overall = declared(row.task)
+    if overall is None:
+        why = "no installed benchmark declares this overall"
+    elif one["value"] is None or two["value"] is None:
+        lacking = "candidate" if two["value"] is None else "baseline"
+        parts = (two if lacking == "candidate" else one)["missing"]
+        why = f"the {lacking} has no value: it lacks {first_ids(parts)}"
+    else:
+        for part in overall.parts:
+            metric = part.metric or str(pair.a.tasks[part.task]["headline"])
+            refused, _ = signature_check(
+                pair.a.tasks[part.task], pair.b.tasks[part.task], metric, None, terms.allow
+            )
+            if refused is not None:
+                return replace(row, checks=(replace(refused, reason=f"{part.task}: {refused.reason}"),))
+        try:
+            found = combined(
+                overall,
+                one,
+                two,
+                lambda task: str(pair.a.tasks[task]["headline"]),
+                lambda task, metric: pair.difference(pair.paired(task, metric)),
+                pair.policy.level,
+            )
+        except UsageError as exc:
+            why = str(exc).rstrip(".")
+    check = difference_check(found, terms, False, why=why)
+    checks = [check, *bound_check(terms, two)]
+    return replace(row, difference=found, checks=tuple(_as_policy_has_it(c, terms) for c in checks))

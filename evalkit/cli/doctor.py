@@ -72,6 +72,7 @@ ADDS = {
     "speech": "DNSMOS, faster-whisper, voice activity",
     "asr": "sacreBLEU tokenisers for UltraEval's and Kimi's WER",
     "stats": "SciPy, statsmodels, krippendorff: how far to trust a judge (judge-audit)",
+    "png": "figures as PNG (report --figure 1 --format png)",
     "whisper": "openai-whisper, the reference ASR",
     "utmos": "UTMOS (torch)",
     "distillmos": "DistillMOS, a learned quality score with its weights (torch)",

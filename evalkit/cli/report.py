@@ -13,6 +13,10 @@ from evalkit.store import Run
 
 def call(args: argparse.Namespace) -> int:
     """Write what was asked for and say where it is. Another kind of output adds its line here."""
+    if args.figure:
+        from evalkit.cli.report_figure import write as draw
+
+        return draw(args)
     if args.table:
         from evalkit.cli.report_tables import write
 

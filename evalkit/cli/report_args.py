@@ -27,6 +27,7 @@ def add(p: argparse.ArgumentParser) -> None:
     )
     add_page(p)
     add_tables(p)
+    add_figures(p)
 
 
 def add_page(p: argparse.ArgumentParser) -> None:
@@ -71,3 +72,19 @@ def add_tables(p: argparse.ArgumentParser) -> None:
         help="a column per run, also where runs of one model hold different tasks",
     )
     group.add_argument("--stdout", action="store_true", help="print instead of writing files (as --out -)")
+
+
+def add_figures(p: argparse.ArgumentParser) -> None:
+    """Pictures: the report's Figure 1, or one of yours."""
+    group = p.add_argument_group("figures")
+    group.add_argument(
+        "--figure",
+        action="append",
+        metavar="1|FILE.yaml",
+        help="bars and radar of Figure 1, or a figure that a YAML file describes; --format svg (default), png",
+    )
+    group.add_argument(
+        "--models",
+        metavar="MODEL,...",
+        help="printed models in the figure: names, or the sets 8B (default), large, all, none",
+    )

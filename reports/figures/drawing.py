@@ -13,6 +13,7 @@ from reports.figures.svg import (
     PAPER,
     Attributes,
     Theme,
+    cut,
     document,
     el,
     escape,
@@ -25,6 +26,8 @@ from reports.runs import RunView
 
 SIGNS = ("*", "\u2020", "\u2021", "\u00a7", "\u00b6", "#")
 _EDGE, _BETWEEN, _HIGH = 16.0, 34.0, 430.0
+_NAME = 320.0
+"""Room of a series' name; the whole stands in its title."""
 _RADAR, _BARS = 544.0, (320.0, 400.0)
 
 
@@ -121,13 +124,13 @@ def _legend(
     for s, look, hatch in zip(series, looks, hatches, strict=True):
         signs = symbols([p for panel in s.points for p in panel])
         some = "" if s.filled == axes else f" ({s.filled} of {axes})"
-        label = s.label + signs + some
+        label = cut(s.label, _NAME, 12) + signs + some
         swatch = 64.0 if len(kinds) > 1 else 34.0
-        room = min(width(label, 12), 420.0)
+        room = width(label, 12)
         if x > _EDGE and x + swatch + room > total - _EDGE:
             x, y = _EDGE, y + 22
         parts = _swatch(x, y, s.ours, look, hatch, kinds, theme)
-        parts.append(text(x + swatch, y, label, room=room + 2, font_weight="600" if s.ours else None))
+        parts.append(text(x + swatch, y, label, font_weight="600" if s.ours else None))
         out.append(el("g", el("title", escape(s.label)), *parts))
         x += swatch + room + 26
     return out, y + 26
@@ -185,7 +188,7 @@ def _remarks(spec: FigureSpec, series: Sequence[Series], notes: Sequence[str]) -
 def _where(spec: FigureSpec, series: Sequence[Series], note: str) -> str:
     """What a note is about, where its points say more than the note ("MMAU 3 of 4")."""
     found = [
-        f"{s.label}, {axis.label} {point.detail}"
+        f"{cut(s.label, _NAME, 12)}, {axis.label} {point.detail}"
         for s in series
         for panel, points in zip(spec.panels, s.points, strict=True)
         for axis, point in zip(panel.axes, points, strict=True)
@@ -209,7 +212,7 @@ def _about(spec: FigureSpec, series: Sequence[Series]) -> str:
 
 
 def figure_svg(
-    views: Sequence[RunView],
+    views: Sequence[RunView] | Sequence[Column],
     *,
     spec: FigureSpec | None = None,
     models: str | None = None,
@@ -222,7 +225,7 @@ def figure_svg(
     Plain `str`: in a Jinja template pass `Markup(figure_svg(...))`. On narrow screens let it scroll.
 
     Args:
-        views: our runs; may be empty.
+        views: our runs, or columns that were put together of them; may be empty.
         models: printed models, "A,B", "8B", "large", "all", "none"; default: the figure's own, or 8B.
         merge: runs of one model that share no task become one series.
 
@@ -230,13 +233,24 @@ def figure_svg(
         UsageError: a model that the report doesn't print.
     """
     spec = spec or figure_1()
-    names = chosen_models(models, spec)
-    series = series_of(spec, names, columns_of(views, merge=merge))
+    series = figure_series(views, spec, models, merge=merge)
     return draw_figure(spec, series, ident=ident, standalone=standalone)
+
+
+def figure_series(
+    views: Sequence[RunView] | Sequence[Column],
+    spec: FigureSpec,
+    models: str | None = None,
+    *,
+    merge: bool = True,
+) -> list[Series]:
+    """The series that `figure_svg` draws, with the same arguments."""
+    runs = [v for v in views if isinstance(v, RunView)]
+    columns = [v for v in views if isinstance(v, Column)] + columns_of(runs, merge=merge)
+    return series_of(spec, chosen_models(models, spec), columns)
 
 
 def axes_filled(views: Sequence[RunView], spec: FigureSpec | None = None) -> int:
     """The most axes that one model's runs fill: a page shows the picture from 3 on."""
     spec = spec or figure_1()
-    columns: list[Column] = columns_of(views)
-    return max((s.filled for s in series_of(spec, (), columns)), default=0)
+    return max((s.filled for s in series_of(spec, (), columns_of(views))), default=0)

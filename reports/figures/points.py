@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from evalkit import published as paper
 from reports.cells import Cell
 from reports.figures.spec import Axis, FigureSpec
-from reports.makers import metric_cell, overall_cell, printed_cell
+from reports.fills import Fill, cell_of, fill_of
+from reports.makers import printed_cell
+from reports.papertables.assemble import united
+from reports.papertables.models import plain_label, shared_tasks
 from reports.runs import RunView
 
 WORDS = {
@@ -72,73 +73,37 @@ class Column:
 
 
 def columns_of(runs: Sequence[RunView], *, merge: bool = True) -> list[Column]:
-    """A column per run; runs of one model that share no task become one column.
-
-    What one model is: the same label and the same runner with its settings, as the results say.
-    """
-    groups: dict[tuple[str, str, str], list[RunView]] = {}
+    """A column per run; runs whose model has the same label, and that share no task, become one, as in tables."""
+    families: dict[str, list[RunView]] = {}
     for run in runs:
-        model = run.results.get("model") or {}
-        key = (str(model.get("label") or run.label), str(model.get("runner")), repr(model.get("generation")))
-        groups.setdefault(key if merge else (run.key, "", ""), []).append(run)
+        families.setdefault(plain_label(run) if merge else run.key, []).append(run)
     columns = []
-    for key, group in groups.items():
-        tasks = [t for r in group for t in r.tasks]
-        if len(group) > 1 and len(set(tasks)) == len(tasks):
-            columns.append(Column(key[0], tuple(group)))
+    for label, members in families.items():
+        if len(members) > 1 and not shared_tasks(members):
+            columns.append(Column(label, tuple(members)))
         else:
-            columns += [Column(r.label, (r,)) for r in group]
+            columns += [Column(r.label, (r,)) for r in members]
     return columns
 
 
-def _answers(entry: Mapping[str, Any], cell: Mapping[str, Any], row: paper.PublishedRow) -> bool:
-    return bool(
-        cell["section"] == row.section
-        and row.called(cell["row"])
-        and cell.get("language") in (None, "", row.language)
-        and cell.get("printed") in (None, "", row.metric)
-        and _holds(entry, cell)
-    )
-
-
-def _holds(entry: Mapping[str, Any], cell: Mapping[str, Any]) -> bool:
-    if (metric := cell.get("metric")) and metric not in entry.get("metrics", {}):
-        return False
-    key, name = cell.get("group") or (None, None)
-    return key is None or name in (entry.get("groups") or {}).get(key, {})
-
-
-def _printed_row_cells(run: RunView, axis: Axis) -> list[Cell]:
-    found = []
-    for row in axis.rows[:1]:
-        for name, entry in run.tasks.items():
-            for c in entry.get("cells") or ():
-                if _answers(entry, c, row):
-                    group = c.get("group")
-                    pair = (group[0], group[1]) if group else None
-                    metric = c.get("metric") or entry["headline"]
-                    found.append(metric_cell(run, name, entry, metric, pair))
-        for name, o in run.overalls.items():
-            if any(_answers(o, c, row) for c in o.get("cells") or ()):
-                found.append(overall_cell(run, name))
-    return found
-
-
 def run_cell(runs: Sequence[RunView], axis: Axis) -> Cell | None:
-    """What fills an axis in runs of one model: the first value, else the first cell without one, else None."""
-    found: list[Cell] = []
-    for run in runs:
-        if axis.task:
-            entry = run.tasks.get(axis.task)
-            metric = axis.metric or (entry["headline"] if entry else "")
-            if entry and metric in entry["metrics"]:
-                found.append(metric_cell(run, axis.task, entry, metric))
-        elif axis.overall:
-            if axis.overall in run.overalls:
-                found.append(overall_cell(run, axis.overall))
-        else:
-            found += _printed_row_cells(run, axis)
-    return next((c for c in found if c.value is not None), found[0] if found else None)
+    """What fills an axis in runs of one model: a number if one of them has it; None where nothing fills it."""
+    found = [(run, fill) for run in runs if (fill := _fill(run, axis))]
+    cells = [cell_of(run, fill) for run, fill in found]
+    valued = next((c for c in cells if c.value is not None), None)
+    if valued is None and len(runs) > 1 and found and found[0][1].kind == "overall":
+        valued = united(runs, found[0][1].name)  # its parts lie in several runs
+    return valued or (cells[0] if cells else None)
+
+
+def _fill(run: RunView, axis: Axis) -> Fill | None:
+    if axis.rows:
+        return fill_of(run, axis.rows[0])
+    if axis.overall:
+        return Fill("overall", axis.overall) if axis.overall in run.overalls else None
+    entry = run.tasks.get(axis.task)
+    there = entry is not None and (axis.metric or entry["headline"]) in entry["metrics"]
+    return Fill("task", axis.task, axis.metric or None) if there else None
 
 
 def point_of(cell: Cell | None, axis: Axis) -> Point:

@@ -85,9 +85,8 @@ def _explained(outcome: Outcome, task: str) -> str:
     rows = outcome.find(task)
     if not rows:
         names = list(dict.fromkeys(r.name for r in outcome.rows))
-        raise UsageError(
-            f"nothing called {task!r} is gated here.{suggestion(task, names)} There are: {', '.join(names)}."
-        )
+        there = f"{suggestion(task, names)} There are: {', '.join(names)}."
+        raise UsageError(f"nothing called {task!r} is gated here.{there}")
     return "\n\n".join(explain(outcome, r) for r in rows)
 
 

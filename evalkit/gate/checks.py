@@ -113,13 +113,14 @@ def _needs(needed: int | None, found: Difference, terms: Terms, power: float) ->
     about = _rounded(needed)
     if needed <= found.n:
         # Enough for an equal candidate: this one looks worse than that, or chance was against it.
-        return f"the interval holds the margin although {found.n:,} samples are enough for {power:.0%} power; {evidence(found)}"
+        enough = f"the margin lies in the interval, although {found.n:,} samples have {power:.0%} power"
+        return f"{enough}; {evidence(found)}"
     return f"needs \u2248 {about:,} samples for {power:.0%} power, has {found.n:,}"
 
 
 def _rounded(n: int) -> int:
     """Two leading digits, up."""
-    step = 10 ** max(0, len(str(n)) - 2)
+    step = int(10 ** max(0, len(str(n)) - 2))
     return -(-n // step) * step
 
 
@@ -156,8 +157,8 @@ def coverage_checks(
     if terms.min_scored is not None:
         share = two["n_scored"] / two["n"] if two["n"] else 0.0
         words = f"{two['n_scored']:,} of {two['n']:,} samples are scored ({share:.1%}, at least {terms.min_scored:.1%})"
-        verdict = "pass" if share >= terms.min_scored else "regression"
-        out.append(Check("min_scored", verdict, words, share, terms.min_scored))
+        short = share < terms.min_scored
+        out.append(Check("min_scored", "regression" if short else "pass", words, share, terms.min_scored))
     if terms.max_errors is not None:
         over = two["n_errors"] > terms.max_errors
         words = f"{two['n_errors']:,} requests failed (at most {terms.max_errors:,})"

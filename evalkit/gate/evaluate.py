@@ -24,6 +24,7 @@ from evalkit.gate.overall import combined, declared
 from evalkit.gate.policy import Policy
 from evalkit.gate.terms import Terms, extra_metrics, of_group, of_overall, of_task, unused
 from evalkit.gate.timing import latency_check, timing_of
+from evalkit.gate.verdicts import Verdict
 from evalkit.inference import Difference, NothingToCompare, compare
 from evalkit.pairs import Group, Paired, RunSegments, metric_of, pairs_of
 
@@ -83,11 +84,10 @@ def gate(
     rows += _overalls(pair) if not tasks else []
     rows = corrected(rows, policy, pair.difference)
     only = tuple(t for t in pair.b.tasks if t not in pair.a.tasks) if not tasks else ()
-    labels = [_label(run) for run in (pair.a, pair.b)]
-    if labels[0] == labels[1]:
-        labels = [f"{x} ({r.run.root.resolve().name})" for x, r in zip(labels, (pair.a, pair.b), strict=True)]
+    mine, theirs = _labels(pair)
     return Outcome(
-        *labels,
+        mine,
+        theirs,
         str(baseline),
         str(candidate),
         policy,
@@ -98,8 +98,13 @@ def gate(
     )
 
 
-def _label(run: RunSegments) -> str:
-    return str((run.results.get("model") or {}).get("label") or run.run.root.name)
+def _labels(pair: Pair) -> tuple[str, str]:
+    """What the runs' models are called; with the folders where that is the same."""
+    runs = (pair.a, pair.b)
+    names = [str((r.results.get("model") or {}).get("label") or r.run.root.name) for r in runs]
+    if names[0] == names[1]:
+        names = [f"{x} ({r.run.root.resolve().name})" for x, r in zip(names, runs, strict=True)]
+    return names[0], names[1]
 
 
 def _notes(pair: Pair, only: Sequence[str]) -> Iterator[str]:
@@ -237,8 +242,8 @@ def _as_policy_has_it(check: Check, terms: Terms) -> Check:
     """A check that could not tell, as the policy counts it."""
     if check.verdict != "inconclusive" or terms.on_inconclusive == "inconclusive":
         return check
-    verdict, word = ("regression", "fail") if terms.on_inconclusive == "fail" else ("pass", "pass")
-    reason = f"inconclusive, and on_inconclusive is {word}: {check.reason}"
+    verdict: Verdict = "regression" if terms.on_inconclusive == "fail" else "pass"
+    reason = f"inconclusive, and on_inconclusive is {terms.on_inconclusive}: {check.reason}"
     return replace(check, verdict=verdict, found="inconclusive", reason=reason)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit.gate import words
 from evalkit.gate.checks import p_text
@@ -75,7 +75,8 @@ def _difference(outcome: Outcome, row: Row) -> Iterator[str]:
         if row.paired and found.clusters != found.n
         else ""
     )
-    yield f"  samples          {found.n:,}{clustered}: {found.wins:,} better, {found.losses:,} worse, {found.ties:,} alike"
+    counts = f"{found.wins:,} better, {found.losses:,} worse, {found.ties:,} alike"
+    yield f"  samples          {found.n:,}{clustered}: {counts}"
     if found.effect is not None:
         yield f"  effect           {found.effect_name} {found.effect:.3g}"
     if _shown(row.whole_a, d) != _shown(row.a, d) or _shown(row.whole_b, d) != _shown(row.b, d):
@@ -151,30 +152,31 @@ def _flat(text: object) -> str:
 
 def _samples(outcome: Outcome, row: Row) -> Iterator[str]:
     found = sorted((g, i) for i, g in gaps(row).items() if g < 0)
-    if not found:
-        return
-    yield f"got worse ({len(found):,} samples{', the first ' + str(SAMPLES) if len(found) > SAMPLES else ''})"
-    ids = [i for _, i in found[:SAMPLES]]
-    yield from _both(outcome, row, ids, {i: words.signed(g, row.decimals) for g, i in found[:SAMPLES]})
+    if found:
+        yield f"got worse ({_listed(len(found))})"
+        first = {i: words.signed(g, row.decimals) for g, i in found[:SAMPLES]}
+        yield from _both(outcome, row, first)
 
 
 def _lost(outcome: Outcome, row: Row) -> Iterator[str]:
-    ids = list(row.lost)[:SAMPLES]
-    yield f"without a score in the candidate ({len(row.lost):,} samples{', the first ' + str(SAMPLES) if len(row.lost) > SAMPLES else ''})"
-    yield from _both(outcome, row, ids, row.lost)
+    yield f"without a score in the candidate ({_listed(len(row.lost))})"
+    yield from _both(outcome, row, dict(list(row.lost.items())[:SAMPLES]))
 
 
-def _both(outcome: Outcome, row: Row, ids: Sequence[str], remarks: object) -> Iterator[str]:
+def _listed(n: int) -> str:
+    return f"{n:,} samples, the first {SAMPLES}" if n > SAMPLES else f"{n:,} samples"
+
+
+def _both(outcome: Outcome, row: Row, remarks: Mapping[str, str]) -> Iterator[str]:
     """What was asked and what both runs said, of these samples."""
-    assert isinstance(remarks, dict)
-    one, two = (_answers(run, row.task, ids) for run in (outcome.baseline_dir, outcome.candidate_dir))
-    for i in ids:
-        yield f"  {_flat(i)}  {remarks[i]}"
-        for name, text in (
-            ("asked", one.get(i, ("", ""))[0]),
-            ("baseline", one.get(i, ("", ""))[1]),
-            ("candidate", two.get(i, ("", "not on record"))[1]),
-        ):
+    one, two = (
+        _answers(run, row.task, list(remarks)) for run in (outcome.baseline_dir, outcome.candidate_dir)
+    )
+    for i, remark in remarks.items():
+        yield f"  {_flat(i)}  {remark}"
+        asked, before = one.get(i, ("", "not on record"))
+        after = two.get(i, ("", "not on record"))[1]
+        for name, text in (("asked", asked), ("baseline", before), ("candidate", after)):
             if text:
                 yield f"    {name:<9} {shorten(_flat(text), TEXT)}"
 

@@ -123,7 +123,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 continue  # PyYAML says so itself
             if key in seen:
@@ -147,7 +147,7 @@ def read_policy(path: Path | str) -> Policy:
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"{where} can't be read: {exc}") from exc
     try:
-        held = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        held = yaml.load(text, _Loader)
     except yaml.YAMLError as exc:
         raise UsageError(f"{where} is not YAML: {' '.join(str(exc).split())}") from exc
     except (RecursionError, ValueError, TypeError) as exc:
@@ -210,7 +210,7 @@ def _contradictions(policy: Policy) -> list[str]:
     """What each field may say alone, but not so."""
     said = []
     for name, rules in _entries(policy):
-        if rules.floor is not None and rules.ceiling is not None and not name == "defaults":
+        if rules.floor is not None and rules.ceiling is not None and name != "defaults":
             said.append(f"{name}: a number has a floor (higher is better) or a ceiling, not both")
         if isinstance(rules, TaskRules):
             said += [

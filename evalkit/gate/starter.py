@@ -63,7 +63,7 @@ def _task(task: str, entry: Mapping[str, Any]) -> str:
     ci = found.get("ci")
     spread = f" [{ci[0]:.{decimals}f}, {ci[1]:.{decimals}f}]" if ci and None not in ci else ""
     lines = [
-        f"  {_key(task)}:  # {_comment(found['label'])}: {now}{spread}, {found['n_scored']} of {found['n']} samples scored",
+        f"  {_key(task)}:  # {_comment(found['label'])}: {now}{spread}, {found['n_scored']} of {found['n']} scored",
         f"    margin: {margin:g}",
     ]
     if value is not None:
@@ -71,9 +71,8 @@ def _task(task: str, entry: Mapping[str, Any]) -> str:
         lines.append(f"    # {bound}: {value:.{decimals}f}")
     others = [m for m in entry["metrics"] if m != entry["headline"]]
     if others:
-        lines.append(
-            f"    # metrics: {{{_key(others[0])}: {{margin: ...}}}}  # also: {_comment(', '.join(others[1:]) or 'none')}"
-        )
+        more = f"  # also: {_comment(', '.join(others[1:]))}" if others[1:] else ""
+        lines.append(f"    # metrics: {{{_key(others[0])}: {{margin: ...}}}}{more}")
     for key, members in (entry.get("groups") or {}).items():
         if 1 < len(members) <= 50:
             lines.append(f"    # groups: {{{_key(key)}: {{margin: ...}}}}  # {len(members)} of them")

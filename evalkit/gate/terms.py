@@ -179,7 +179,7 @@ def _one_sided(terms: Terms, name: str, found: Mapping[str, Any]) -> Terms:
     source = terms.source[wrong]
     # `defaults` and globs speak of numbers of both directions.
     if source == "defaults" or GLOB.search(source) or source.startswith("benchmarks."):
-        return replace(terms, **{wrong: None})
+        return replace(terms, ceiling=None) if found["higher_is_better"] else replace(terms, floor=None)
     better = "higher" if found["higher_is_better"] else "lower"
     raise UsageError(f"{source}.{wrong}: of {name} ({found['label']}), {better} is better; write {right}.")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Verdict = Literal["pass", "regression", "inconclusive", "not comparable", "skipped"]
 
 ORDER: tuple[Verdict, ...] = ("skipped", "pass", "inconclusive", "not comparable", "regression")
-"""From the mildest to the gravest; the gravest of a number's checks is the number's, the gravest of all is the gate's."""
+"""From the mildest to the gravest. The gravest of its checks is a number's, the gravest of its numbers the gate's."""
 
 PASS, REGRESSION, USAGE, INTERNAL, INCONCLUSIVE, NOT_COMPARABLE = 0, 1, 2, 3, 4, 5
 CODES: dict[Verdict, int] = {

@@ -61,10 +61,10 @@ def reason(row: Row) -> str:
     if row.verdict == "pass":
         return "; ".join(_beside(row))
     said = list(dict.fromkeys(row.reasons))
-    if row.verdict == "regression" and (found := row.difference) is not None:
+    broken = [c.name for c in row.checks if c.verdict == "regression"]
+    if broken and row.difference is not None and "difference" not in broken:
         # A limit that broke beside a difference that didn't: say what the difference did.
-        if all(c.name != "difference" for c in row.checks if c.verdict == "regression"):
-            said.append(f"the difference itself: {found_verdict(row)}")
+        said.append(f"the difference itself: {found_verdict(row)}")
     return "; ".join(said)
 
 
@@ -73,9 +73,7 @@ def _beside(row: Row) -> Iterator[str]:
         if check.name == "difference":
             if row.identical:
                 yield "same answers"
-            elif check.found is not None:
-                yield check.reason
-            elif "within the margin" in check.reason:
+            elif check.found is not None or "within the margin" in check.reason:
                 yield check.reason
     if row.lost:
         yield f"{len(row.lost)} lost, within the limit"

@@ -110,7 +110,7 @@ def _bar(
     inset = min(1.5, wide * 0.08)
     out = [
         painted(
-            hatch, look, x + inset, top, wide - 2 * inset, places.floor - top, class_="bar",
+            hatch, look, x + inset, top, wide - 2 * inset, places.floor - top, data_part="bar",
             stroke=theme.ink if ours else look.stroke, stroke_width=1.6 if ours else 1,
         )
     ]  # fmt: skip
@@ -152,7 +152,7 @@ def _gap(places: BarPlaces, x: float, point: Point, look: Style, theme: Theme, s
                 lo,
                 middle,
                 hi,
-                class_="bounds",
+                data_part="bounds",
                 stroke=look.stroke,
                 stroke_width=2,
                 stroke_dasharray="1.5 3",
@@ -166,7 +166,7 @@ def _gap(places: BarPlaces, x: float, point: Point, look: Style, theme: Theme, s
             "\u2013" + signs,
             size=11,
             anchor="middle",
-            class_="gap",
+            data_part="gap",
             fill_opacity=theme.soft,
         )
     )

@@ -76,7 +76,7 @@ def draw_figure(
         else:
             drawn = radar.draw(panel.axes, series, k, looks, theme, size)
         name = text(0, 16, panel.title, size=14, font_weight="600", room=size[0])
-        body.append(el("g", name, *drawn, transform=f"translate({x:g} {_EDGE:g})", class_=panel.kind))
+        body.append(el("g", name, *drawn, transform=f"translate({x:g} {_EDGE:g})", data_part=panel.kind))
         x += size[0] + _BETWEEN
     y = _EDGE + max(h for _, h in sizes) + 18
     legend, y = _legend(spec, series, looks, hatches, theme, total, y, symbols)
@@ -91,7 +91,7 @@ def draw_figure(
         title=spec.title,
         about=_about(spec, series),
         theme=theme,
-        class_="figure",
+        class_="picture",
     )
 
 
@@ -248,6 +248,11 @@ def figure_series(
     runs = [v for v in views if isinstance(v, RunView)]
     columns = [v for v in views if isinstance(v, Column)] + columns_of(runs, merge=merge)
     return series_of(spec, chosen_models(models, spec), columns)
+
+
+def inline_figure(views: Sequence[RunView]) -> str:
+    """Figure 1 for a page on these runs; "" where no model of theirs fills 3 axes."""
+    return figure_svg(views) if axes_filled(views) >= 3 else ""
 
 
 def axes_filled(views: Sequence[RunView], spec: FigureSpec | None = None) -> int:

@@ -196,7 +196,7 @@ def _margin(row: ForestRow, x: Place, y: float) -> list[str]:
     at = x(-abs(100.0 * row.margin / row.width))
     return [
         line(at, y - _ROW / 2, at, y + _ROW / 2, stroke=BAD, stroke_width=1.4, stroke_dasharray="4 3",
-             class_="margin")
+             data_part="margin")
     ]  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def _bar(row: ForestRow, x: Place, y: float, theme: Theme, ends: tuple[float, fl
         lo, hi = sorted(row.place(v) for v in row.ci)
         at = [x(v) if math.isfinite(v) else ends[v > 0] for v in (lo, hi)]
         stroke: Attributes = {"stroke": colour, "stroke_width": 2.0}
-        out.append(line(at[0], y, at[1], y, class_="ci", **stroke))
+        out.append(line(at[0], y, at[1], y, data_part="ci", **stroke))
         for value, place, turn in ((lo, at[0], 1), (hi, at[1], -1)):
             if math.isfinite(value):
                 out.append(line(place, y - 5, place, y + 5, **stroke))
@@ -222,7 +222,7 @@ def _bar(row: ForestRow, x: Place, y: float, theme: Theme, ends: tuple[float, fl
                 out.append(el("path", d=head, fill="none", **stroke))
     out.append(
         marker(
-            name, x(row.place(row.delta)), y, 10, class_="point", stroke=colour, stroke_width=1.8,
+            name, x(row.place(row.delta)), y, 10, data_part="point", stroke=colour, stroke_width=1.8,
             fill=colour,
         )
     )  # fmt: skip

@@ -84,7 +84,7 @@ def painted(
     box: Attributes = {"x": x, "y": y, "width": wide, "height": high}
     if look.hatch == "solid":
         return el("rect", fill=look.fill, **box, **attributes)
-    ground = el("rect", fill=look.fill, fill_opacity=0.42, **box)
+    ground = el("rect", fill=look.fill, fill_opacity=0.34, **box)
     return ground + el("rect", fill=f"url(#{ident})", **box, **attributes)
 
 

@@ -101,7 +101,7 @@ def _series(
         corners = " ".join(f"{number(x)},{number(y)}" for x, y in spots.values())
         out.append(
             el(
-                "polygon", class_="line", points=corners, fill=look.fill, fill_opacity=0.12 if s.ours else 0.0,
+                "polygon", data_part="line", points=corners, fill=look.fill, fill_opacity=0.12 if s.ours else 0.0,
                 stroke=look.stroke, stroke_width=thick, stroke_dasharray=look.dash or None, stroke_linejoin="round",
             )
         )  # fmt: skip
@@ -112,7 +112,7 @@ def _series(
                 (x1, y1), (x2, y2) = spots[k], spots[nearby]
                 out.append(
                     line(
-                        x1, y1, x2, y2, class_="line", stroke=look.stroke, stroke_width=thick,
+                        x1, y1, x2, y2, data_part="line", stroke=look.stroke, stroke_width=thick,
                         stroke_dasharray=look.dash or None,
                     )
                 )  # fmt: skip
@@ -121,19 +121,19 @@ def _series(
             (x1, y1), (x2, y2) = (spokes.at(k, v) for v in p.bounds)
             stroke: Attributes = {"stroke": look.stroke, "stroke_width": 2.2, "stroke_dasharray": "1.5 3"}
             said = f"{s.label}, {axes[k].label}: no value; {p.detail}".rstrip("; ")
-            out.append(el("g", el("title", escape(said)), line(x1, y1, x2, y2, class_="bounds", **stroke)))
+            out.append(el("g", el("title", escape(said)), line(x1, y1, x2, y2, data_part="bounds", **stroke)))
     for k in there:
         point = points[k]
         if point.ci is not None:
             (x1, y1), (x2, y2) = (spokes.at(k, v) for v in point.ci)
-            out.append(line(x1, y1, x2, y2, class_="ci", stroke=theme.ink, stroke_width=1.6))
+            out.append(line(x1, y1, x2, y2, data_part="ci", stroke=theme.ink, stroke_width=1.6))
             out += [_cap(k, v, spokes, theme) for v in point.ci]
         said = f"{s.label}, {axes[k].label}: {point.text}" + "".join(
             f"; {n}" for n in (*point.notes, point.detail) if n
         )
         hollow = bool(point.notes)
         mark = marker(
-            look.marker, *spots[k], 9, class_="point", stroke=look.stroke, stroke_width=1.6,
+            look.marker, *spots[k], 9, data_part="point", stroke=look.stroke, stroke_width=1.6,
             fill=(theme.paper or "none") if hollow else look.fill,
         )  # fmt: skip
         out.append(el("g", el("title", escape(said)), mark))

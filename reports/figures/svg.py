@@ -69,7 +69,8 @@ def number(value: float, decimals: int = 2) -> str:
 def el(tag: str, *children: str, **attributes: str | float | None) -> str:
     """An element. Children are markup; attributes are escaped here, and left out where None.
 
-    Underscores in names become hyphens (`stroke_width`); a trailing one is dropped (`class_`).
+    Underscores in names become hyphens (`stroke_width`); a trailing one is dropped (`class_`). Inner elements are
+    named by `data_part`, not by a class: a page's own style for a class would reach into the picture.
     """
     parts = [tag]
     for name, value in attributes.items():

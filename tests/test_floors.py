@@ -43,6 +43,7 @@ FLOORS = {
     "evalkit.engine": 5,
     "reports": 6,
     "evalkit.gate": 6,
+    "evalkit.exports": 6,
     "evalkit.cli": 7,
     "run_eval": 7,
 }
@@ -50,6 +51,8 @@ APART = {
     *(("judges", "evalkit.runners"), ("evalkit.runners", "judges"), ("evalkit.engine", "benchmarks")),
     *(("reports", p) for p in ("judges", "evalkit.runners", "benchmarks", "evalkit.engine")),
     *(("evalkit.gate", p) for p in ("judges", "evalkit.runners", "benchmarks", "evalkit.engine")),
+    *(("evalkit.exports", p) for p in ("judges", "evalkit.runners", "benchmarks", "evalkit.engine")),
+    *((p, "evalkit.exports") for p in ("reports", "evalkit.gate")),
 }
 """Packages that may not import each other although their floors would allow it: (who, whom)."""
 

@@ -73,6 +73,8 @@ ADDS = {
     "asr": "sacreBLEU tokenisers for UltraEval's and Kimi's WER",
     "stats": "SciPy, statsmodels, krippendorff: how far to trust a judge (judge-audit)",
     "png": "figures as PNG (report --figure 1 --format png)",
+    "mlflow": "exports to MLflow (local SQLite store or a server)",
+    "wandb": "exports to Weights & Biases",
     "whisper": "openai-whisper, the reference ASR",
     "utmos": "UTMOS (torch)",
     "distillmos": "DistillMOS, a learned quality score with its weights (torch)",

@@ -37,12 +37,8 @@ def add(p: argparse.ArgumentParser) -> None:
     )
     group = p.add_argument_group("trackers")
     group.add_argument("--tracking-uri", metavar="URI", help="mlflow: its store (default: as MLflow has it)")
-    group.add_argument(
-        "--experiment", metavar="NAME", default="evalkit", help="mlflow: experiment (default evalkit)"
-    )
-    group.add_argument(
-        "--project", metavar="NAME", default="evalkit", help="wandb: project (default evalkit)"
-    )
+    group.add_argument("--experiment", metavar="NAME", help="mlflow: experiment (default evalkit)")
+    group.add_argument("--project", metavar="NAME", help="wandb: project (default evalkit)")
     group.add_argument("--entity", metavar="NAME", help="wandb: team or user")
     group.add_argument(
         "--no-artifacts", action="store_true", help="send numbers only: neither results.json nor the report"

@@ -1,0 +1,108 @@
+"""A run as a run of MLflow: numbers, parameters, signatures, files. The same results are never logged twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from evalkit.errors import UsageError
+from evalkit.exports.flat import artifacts, metrics, parameters, signatures
+from evalkit.exports.numbers import needed, numbers, run_digest
+from reports.runs import RunView
+
+DIGEST = "evalkit.results"
+"""Tag that names the results: a run of the experiment that has it is this one."""
+_KEY, _VALUE, _PARAM, _BATCH = 250, 5000, 6000, 900
+"""Characters of a tag's or metric's name, of a tag, of a parameter; numbers sent at once. MLflow refuses more."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Where the results are, and whether this call put them there."""
+
+    experiment_id: str
+    run_id: str
+    new: bool
+
+
+def to_mlflow(
+    run: RunView, tracking_uri: str | None = None, experiment: str = "evalkit", *, files: bool = True
+) -> Logged:
+    """Log a run's results, unless the experiment has them already.
+
+    Args:
+        tracking_uri: MLflow's store ("sqlite:///mlflow.db", "http://..."); None: as MLflow has it.
+        files: results.json, run.json and the report as artifacts, too.
+
+    Raises:
+        UsageError: MLflow is not installed, or refuses.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    mlflow = needed("mlflow", "mlflow")
+    try:
+        client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+        return _log(client, mlflow.entities, run, experiment, files)
+    except mlflow.exceptions.MlflowException as exc:
+        raise UsageError(f"MLflow: {' '.join(str(exc).split())}") from exc
+    except ModuleNotFoundError as exc:  # a store's own needs: sqlalchemy, alembic
+        raise UsageError(f'MLflow\'s store needs {exc.name}: pip install "evalkit[mlflow]"') from exc
+
+
+def _log(client: Any, entities: Any, run: RunView, experiment: str, files: bool) -> Logged:
+    found = client.get_experiment_by_name(experiment)
+    home = found.experiment_id if found else client.create_experiment(experiment)
+    digest = run_digest(run)
+    for old in client.search_runs([home], filter_string=f"tags.`{DIGEST}` = '{digest}'"):
+        if old.info.status == "FINISHED":
+            return Logged(home, old.info.run_id, False)
+        client.delete_run(old.info.run_id)  # what a kill left half logged
+    began, ended = _times(run)
+    tags = {
+        DIGEST: digest,
+        "mlflow.runName": run.label[:_KEY],
+        "mlflow.source.name": "evalkit",
+        "evalkit.version": str(run.results.get("evalkit") or ""),
+        "evalkit.git": str(run.manifest.get("git") or ""),
+        "evalkit.partial": "; ".join(dict.fromkeys(w for n in numbers(run) for w in n.why)),
+        **{f"evalkit.signature.{k}": v for k, v in signatures(run).items()},
+    }
+    made = client.create_run(home, start_time=began, tags=dict(_fitting(tags, _VALUE))).info.run_id
+    try:
+        known = [entities.Metric(k[:_KEY], v, ended, 0) for k, v in metrics(run).items()]
+        given = [entities.Param(k, v) for k, v in _fitting(parameters(run), _PARAM)]
+        for at in range(0, len(given), 90):
+            client.log_batch(made, params=given[at : at + 90])
+        for at in range(0, len(known), _BATCH):
+            client.log_batch(made, metrics=known[at : at + _BATCH])
+        for path in artifacts(run) if files else ():
+            client.log_artifact(made, str(path))
+    except BaseException:
+        client.set_terminated(made, "FAILED")
+        raise
+    client.set_terminated(made, "FINISHED", end_time=ended)
+    return Logged(home, made, True)
+
+
+def _fitting(values: Mapping[str, str], most: int) -> Iterator[tuple[str, str]]:
+    """Those that say something, cut to what MLflow takes; a cut is marked."""
+    for key, value in values.items():
+        if value:
+            yield key[:_KEY], value if len(value) <= most else value[: most - 1] + "\u2026"
+
+
+def _times(run: RunView) -> tuple[int, int]:
+    """When the run began and ended, ms since 1970; 0 where it isn't on record."""
+    at = [str(s[k]) for s in run.sessions for k in ("started", "ended") if s.get(k)]
+
+    def stamp(text: str) -> int:
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            return 0
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+
+    times = [t for t in map(stamp, at) if t]
+    return (min(times), max(times)) if times else (0, 0)

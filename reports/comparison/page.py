@@ -61,6 +61,8 @@ def write_page(
     max_samples: int = 5000,
     max_audio_mb: float = 24.0,
     max_audio_samples: int = 24,
+    template: str = "compare.html.j2",
+    more: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page.
 
@@ -69,11 +71,18 @@ def write_page(
         max_samples: samples per line in the page: those that flipped first.
         max_audio_mb: MB of audio in the page, over all lines.
         max_audio_samples: samples per line that carry audio.
+        template: one that extends compare.html.j2, and `more` of what it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
         for piece in render(
-            c, title=title, max_samples=max_samples, max_audio_mb=max_audio_mb, max_audio_samples=max_audio_samples
+            c,
+            title=title,
+            max_samples=max_samples,
+            max_audio_mb=max_audio_mb,
+            max_audio_samples=max_audio_samples,
+            template=template,
+            more=more,
         ):
             file.write(piece)
     return path
@@ -86,6 +95,8 @@ def render(
     max_samples: int = 5000,
     max_audio_mb: float = 24.0,
     max_audio_samples: int = 24,
+    template: str = "compare.html.j2",
+    more: Mapping[str, Any] | None = None,
 ) -> Iterator[str]:
     """The page in pieces; see `write_page`."""
     from markupsafe import Markup
@@ -112,7 +123,7 @@ def render(
     data += _waves(box)
     yield from pieces(
         title or _title(c),
-        "compare.html.j2",
+        template,
         data,
         box.clips,
         styles=("compare.css",),
@@ -128,6 +139,7 @@ def render(
         words=words,
         audio_budget=max_audio_mb,
         version=__version__,
+        **(more or {}),
     )
 
 
@@ -156,7 +168,14 @@ def _view(line: Line, c: Comparison, views: tuple[Mapping[str, SampleView], ...]
         if x.kind == "group" and (x.a, x.b, x.task, x.metric) == (line.a, line.b, line.task, line.metric)
     ]
     return LineView(
-        line, c.by_key[line.a], c.by_key[line.b], route, key, flips(line, c, views, limit, f"{key}-a"), groups, 0
+        line,
+        c.by_key[line.a],
+        c.by_key[line.b],
+        route,
+        key,
+        flips(line, c, views, limit, f"{key}-a"),
+        groups,
+        0,
     )
 
 
@@ -222,7 +241,10 @@ def _caveats(c: Comparison) -> list[Caveat]:
     out = []
     for mark, tasks in found.items():
         short = words.MARKS.get(mark, f"{mark.removeprefix('allowed ')} differs, by leave")
-        sentence = notes[mark] or "The signatures differ in this part; the numbers are compared because --allow says so."
+        sentence = (
+            notes[mark]
+            or "The signatures differ in this part; the numbers are compared because --allow says so."
+        )
         out.append(Caveat(mark, short, sentence, tuple(tasks)))
     return out
 

@@ -196,7 +196,9 @@ def _plan(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _gate(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from evalkit.cli import gate_args
 
-    p = _add(sub, "gate", "hold a candidate's run against a baseline's by a policy; the exit code is the verdict")
+    p = _add(
+        sub, "gate", "hold a candidate's run against a baseline's by a policy; the exit code is the verdict"
+    )
     gate_args.add(p)
 
 

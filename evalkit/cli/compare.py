@@ -45,7 +45,7 @@ def call(args: argparse.Namespace) -> int:
     if not found.lines:
         raise UsageError(_nothing_shared(found))
     refused = words.refusals(found)
-    shown = any(not x.refused for x in found.lines)
+    shown = found.shown
     written: list[Path] = []
     if args.json or args.out == "-":
         from reports.comparison.formats import text_of

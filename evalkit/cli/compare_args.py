@@ -18,7 +18,9 @@ def add(p: argparse.ArgumentParser) -> None:
     p.formatter_class = argparse.RawDescriptionHelpFormatter
     p.epilog = EXIT_CODES
     p.add_argument("runs", nargs="+", metavar="RUN", help="run directories; the first is the baseline")
-    p.add_argument("--all-pairs", action="store_true", help="every pair of runs, not just each with the first")
+    p.add_argument(
+        "--all-pairs", action="store_true", help="every pair of runs, not just each with the first"
+    )
     p.add_argument(
         "--published",
         action="append",
@@ -55,12 +57,16 @@ def add(p: argparse.ArgumentParser) -> None:
         help="list N lost and N won samples per task with both values (default: names a few; 0: none)",
     )
     group.add_argument(
-        "--out", metavar="DIR", help="write compare.html, compare.md, compare.json and csv/; - prints one text format"
+        "--out",
+        metavar="DIR",
+        help="write compare.html, .md, .json, .csv and compare_pairs.csv; - prints one text format",
     )
     group.add_argument(
         "--format", metavar="NAME[,NAME]", help="html, csv, md, json (default with --out: all of them)"
     )
-    group.add_argument("--max-audio-mb", type=float, metavar="MB", help="audio embedded in the page (default 24)")
+    group.add_argument(
+        "--max-audio-mb", type=float, metavar="MB", help="audio embedded in the page (default 24)"
+    )
 
 
 def _count(text: str) -> int:

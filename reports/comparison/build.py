@@ -122,7 +122,9 @@ def _settings(
         raise UsageError(f"--draws is the number of resamples, at least 100, not {draws}.")
     if unknown := [p for p in allow if p not in (*ALLOWABLE, ALL)]:
         known = ", ".join((*ALLOWABLE, ALL))
-        raise UsageError(f"a signature has no part {unknown[0]!r} to allow; there are: {known}. Check --allow.")
+        raise UsageError(
+            f"a signature has no part {unknown[0]!r} to allow; there are: {known}. Check --allow."
+        )
     allowed = ALLOWABLE if ALL in allow else tuple(p for p in ALLOWABLE if p in allow)
     return Settings(tuple(tasks), tuple(metrics) or (HEADLINE,), groups, level, draws, seed, allowed)
 
@@ -132,8 +134,9 @@ def _check(views: Sequence[RunView], chosen: Settings) -> None:
     known = list(dict.fromkeys(t for v in views for t in v.tasks))
     for glob in chosen.tasks:
         if not any(fnmatchcase(t, glob) for t in known):
+            have = ", ".join(known) or "none"
             raise UsageError(
-                f"no task of these runs fits {glob!r}.{suggestion(glob, known)} They have: {', '.join(known) or 'none'}."
+                f"no task of these runs fits {glob!r}.{suggestion(glob, known)} They have: {have}."
             )
     names = {m for v in views for t, e in v.tasks.items() if chosen.wants(t) for m in e["metrics"]}
     for name in chosen.metrics:
@@ -182,7 +185,9 @@ def wanted_metrics(entry: Mapping[str, Any], chosen: Settings) -> list[str]:
     names = [entry["headline"], *(m for m in entry["metrics"] if m != entry["headline"])]
     if ALL in chosen.metrics:
         return names
-    return [m for m in names if m in chosen.metrics or (m == entry["headline"] and HEADLINE in chosen.metrics)]
+    return [
+        m for m in names if m in chosen.metrics or (m == entry["headline"] and HEADLINE in chosen.metrics)
+    ]
 
 
 def _corrected(lines: Sequence[Line]) -> list[Line]:

@@ -32,6 +32,8 @@ def console(
         colour: ANSI emphasis.
         columns: width of the terminal; None: no limit.
     """
+    if not c.shown:
+        return ""
     blocks = []
     shared = words.shared_marks(c)
     for a, b in c.pairs:
@@ -56,7 +58,9 @@ def _name(side: Side) -> str:
 
 def _cells(line: Line, c: Comparison) -> list[str]:
     d = line.difference
-    task = f"  {line.group[1]}" if line.group else f"{line.task} overall" if line.kind == "overall" else line.task
+    task = f"{line.task} overall" if line.kind == "overall" else line.task
+    if line.group:
+        task = f"  {line.group[0]}: {line.group[1]}"
     out = [visible(task), visible(line.label)]
     if d is None:
         values = [number(v, line.decimals) for v in (line.whole_a, line.whole_b)]
@@ -116,7 +120,9 @@ def _left_out(rows: Sequence[Sequence[str]], columns: int | None) -> set[int]:
     return out
 
 
-def _paint(row: Sequence[str], kept: Sequence[int], widths: Sequence[int], all_: str, tone: str | None) -> str:
+def _paint(
+    row: Sequence[str], kept: Sequence[int], widths: Sequence[int], all_: str, tone: str | None
+) -> str:
     cells = []
     for i in kept:
         pad = " " * (widths[i] - width(row[i]))

@@ -15,8 +15,31 @@ from reports.safe import as_text, guard, shorten
 from reports.samples import SampleView, read_samples
 
 COLUMNS = (
-    *("a", "b", "label_a", "label_b", "kind", "benchmark", "task", "metric", "label", "unit", "group_key", "group"),
-    *("higher_is_better", "paired", "verdict", "value_a", "value_b", "delta", "ci_low", "ci_high", "ci_method"),
+    *(
+        "a",
+        "b",
+        "label_a",
+        "label_b",
+        "kind",
+        "benchmark",
+        "task",
+        "metric",
+        "label",
+        "unit",
+        "group_key",
+        "group",
+    ),
+    *(
+        "higher_is_better",
+        "paired",
+        "verdict",
+        "value_a",
+        "value_b",
+        "delta",
+        "ci_low",
+        "ci_high",
+        "ci_method",
+    ),
     *("p", "p_holm", "family", "test", "n", "clusters", "clustered_by", "wins", "losses", "ties", "effect"),
     *("effect_name", "se", "whole_a", "whole_b", "bound_low", "bound_high", "n_a", "scored_a", "unscored_a"),
     *("errored_a", "pending_a", "only_a", "unpaired_a", "n_b", "scored_b", "unscored_b", "errored_b"),

@@ -116,7 +116,12 @@ def _sample(
 def _absent(view: SampleView | None, i: str, place: int) -> dict[str, Any]:
     """A sample that only the baseline has, where the other run's would stand."""
     asked: Mapping[str, Any] = view.asked if view is not None else {}
-    return {"i": i, "b": place, "q": str(asked.get("question") or ""), "r": "absent: this run has no such sample"}
+    return {
+        "i": i,
+        "b": place,
+        "q": str(asked.get("question") or ""),
+        "r": "absent: this run has no such sample",
+    }
 
 
 def _valued(
@@ -160,7 +165,10 @@ def _block(
 ) -> dict[str, Any]:
     entry = side.view.tasks[line.task] if side.view is not None else {}
     signature = entry["metrics"][line.metric]["signature"] if entry else ""
-    bins = [{"label": label, "tone": tone, "n": n} for (label, tone), n in zip(BINS, counts or (0,) * 4, strict=True)]
+    bins = [
+        {"label": label, "tone": tone, "n": n}
+        for (label, tone), n in zip(BINS, counts or (0,) * 4, strict=True)
+    ]
     return {
         "task": line.task,
         "run": side.label,

@@ -65,7 +65,9 @@ def write_comparison(
     for form in ("md", "json"):
         if form in formats:
             path = out / f"{name}.{form}"
-            path.write_text(text_of(c, form, samples=samples), encoding="utf-8", errors="replace", newline="\n")
+            path.write_text(
+                text_of(c, form, samples=samples), encoding="utf-8", errors="replace", newline="\n"
+            )
             written.append(path)
     if "csv" in formats:
         from reports.comparison.csvout import write_lines, write_pairs

@@ -85,9 +85,7 @@ def _empty(both: _Both, metric: str, group: Group | None, kind: Kind, family: st
     )  # fmt: skip
 
 
-def _line(
-    both: _Both, metric: str, group: Group | None, kind: Kind, family: str, chosen: Settings
-) -> Line:
+def _line(both: _Both, metric: str, group: Group | None, kind: Kind, family: str, chosen: Settings) -> Line:
     line = _empty(both, metric, group, kind, family)
     if metric not in both.two["metrics"]:
         return _lacking(both, line)
@@ -149,7 +147,9 @@ def _marked(both: _Both, line: Line, one: Mapping[str, Any], two: Mapping[str, A
         marks.append("decoding")
         notes.append(f"Decoding differs: {gen[0]} against {gen[1]}.")
     for part in line.allowed:
-        notes.append(f"Compared by leave: {part.name} differs, {part.a or 'none'} against {part.b or 'none'}.")
+        notes.append(
+            f"Compared by leave: {part.name} differs, {part.a or 'none'} against {part.b or 'none'}."
+        )
     return replace(line, marks=tuple(marks), notes=tuple(notes))
 
 
@@ -159,7 +159,7 @@ def _compared(
     segments = both.segments  # says so loudly when they aren't there
     for side, m in ((both.a, one), (both.b, two)):
         if m.get("withheld"):
-            why = f"{side.label} withholds its value: being unscored depends on the verdict, so no fair samples are left"
+            why = f"{side.label} withholds its value: being unscored depends on the verdict, so what is left is unfair"
             return replace(line, why=why, marks=(*line.marks, "withheld"), bound=_bound(line, one, two))
         if m["value"] is None and m["n_scored"]:
             why = f"{side.label} has no value: a defect of the public scorer spoils it"
@@ -173,9 +173,7 @@ def _compared(
         return replace(line, why=_nothing(both, paired), bound=_bound(line, one, two))
     names = (line.task, line.metric, *(line.group or ()))
     try:
-        found = compare(
-            paired.rows, seed=chosen.seed_of(*names), draws=chosen.draws, level=chosen.level
-        )
+        found = compare(paired.rows, seed=chosen.seed_of(*names), draws=chosen.draws, level=chosen.level)
     except NothingToCompare as exc:
         return replace(line, why=str(exc).rstrip("."))
     return replace(

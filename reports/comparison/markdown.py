@@ -46,14 +46,26 @@ def markdown(c: Comparison, *, samples: int | None = None) -> str:
             blocks += _lists(lines, limit)
     if refused := words.refusals(c):
         remedy = [escaped(words.remedy(c))] if words.remedy(c) else []
-        blocks.append("\n".join(["**Not compared**", "", *(f"- {escaped(r)}" for r in refused), "", *remedy]).rstrip())
+        blocks.append(
+            "\n".join(["**Not compared**", "", *(f"- {escaped(r)}" for r in refused), "", *remedy]).rstrip()
+        )
     blocks += [escaped(f"Only in {key}: {task}.") for _, _, task, key in c.alone]
     blocks += [escaped(said) for said in words.tests_said(c)]
     return "\n\n".join(blocks) + "\n"
 
 
 def _table(lines: Sequence[Line], c: Comparison) -> str:
-    head = ["task", "metric", lines[0].a, lines[0].b, "\u0394", f"{100 * c.level:g} % CI", "p", "Holm", "verdict"]
+    head = [
+        "task",
+        "metric",
+        lines[0].a,
+        lines[0].b,
+        "\u0394",
+        f"{100 * c.level:g} % CI",
+        "p",
+        "Holm",
+        "verdict",
+    ]
     head += ["n", "won/lost/tied", "test", "effect", "remarks"]
     rule = "|" + "|".join("---:" if i in (2, 3, 4, 6, 7, 9, 10) else "---" for i in range(len(head))) + "|"
     out = ["| " + " | ".join(head) + " |", rule]

@@ -163,6 +163,7 @@ class Line:
         bound: what the difference could be if every missing sample of either run were as bad, or as good, as can be;
             None when nothing is missing, or nothing bounds it.
         clustered: what samples are clustered by ("speaker"), or "".
+        printed_n: samples that a printed number is taken to be of; None where that isn't known, or nothing is printed.
         marks: "not-meaningful", "demo", "smoke", "limited", "own-data", "withheld", "misprint", "footnote",
             "decoding".
         notes: sentences for the reader.
@@ -194,6 +195,7 @@ class Line:
     whole_b: float | None = None
     bound: tuple[float, float] | None = None
     clustered: str = ""
+    printed_n: int | None = None
     marks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     pairs: Pairs | None = field(default=None, repr=False, compare=False)
@@ -256,6 +258,11 @@ class Comparison:
         return [x for x in self.lines if x.refused]
 
     @property
+    def shown(self) -> bool:
+        """Is there more to show than refusals? An overall without its parts is nothing of its own."""
+        return any(not x.refused and (x.kind != "overall" or x.difference is not None) for x in self.lines)
+
+    @property
     def compared(self) -> list[Line]:
         """Lines with a difference."""
         return [x for x in self.lines if x.difference is not None]
@@ -263,7 +270,7 @@ class Comparison:
     def find(self, task: str, metric: str | None = None, *, b: str | None = None) -> Line | None:
         """The line of a task's headline, or of one of its metrics; `b` picks the side where there are several."""
         for x in self.lines:
-            if x.task == task and x.group is None and b in (None, x.b):
-                if metric == x.metric or (metric is None and x.kind in ("task", "overall")):
-                    return x
+            wanted = metric == x.metric or (metric is None and x.kind in ("task", "overall"))
+            if wanted and x.task == task and x.group is None and b in (None, x.b):
+                return x
         return None

@@ -1,4 +1,4 @@
-"""compare.html: the verdict, the table with its forest plot, and every sample that flipped, both answers side by side."""
+"""compare.html: the verdict, the table with its forest plot, and the samples that flipped, both answers side by side."""
 
 from __future__ import annotations
 
@@ -241,10 +241,7 @@ def _caveats(c: Comparison) -> list[Caveat]:
     out = []
     for mark, tasks in found.items():
         short = words.MARKS.get(mark, f"{mark.removeprefix('allowed ')} differs, by leave")
-        sentence = (
-            notes[mark]
-            or "The signatures differ in this part; the numbers are compared because --allow says so."
-        )
+        sentence = notes[mark] or "The signatures differ in this part; compared because --allow says so."
         out.append(Caveat(mark, short, sentence, tuple(tasks)))
     return out
 

@@ -109,14 +109,16 @@ def remarks(line: Line, shared: Iterable[str] = ()) -> list[str]:
     """Short remarks beside a line; `shared` are marks told once for all."""
     out = []
     if not line.paired and line.difference is not None and line.kind != "overall":
-        out.append("unpaired")
+        out.append("unpaired" + (f", printed of {line.printed_n:,}" if line.printed_n else ""))
     if said := clusters(line):
         out.append(said)
     out += missing(line)
     if line.bound is not None:
-        out.append(f"with the missing {signed_pair(line.bound, line.decimals)}")
+        out.append(f"bounds {signed_pair(line.bound, line.decimals)}")
     if line.allowed:
-        out.append(f"{', '.join(p.name for p in line.allowed)} differ by leave")
+        out.append(
+            f"{', '.join(p.name for p in line.allowed)} {'differs' if len(line.allowed) == 1 else 'differ'}, allowed"
+        )
     out += [MARKS[m] for m in line.marks if m in MARKS and m not in shared]
     if line.why and line.difference is None:
         out.append(line.why)
@@ -190,7 +192,9 @@ def _limits(c: Comparison, line: Line) -> str:
         if entry.get("limited"):
             said.append(f"{visible(side.label)} has {coverage.n:,} samples, by --limit")
         elif coverage.pending:
-            said.append(f"{visible(side.label)} isn't finished: {coverage.pending:,} of {coverage.n:,} samples are not run")
+            said.append(
+                f"{visible(side.label)} isn't finished: {coverage.pending:,} of {coverage.n:,} samples are not run"
+            )
     return f" {'; '.join(said)}." if said else ""
 
 
@@ -205,8 +209,11 @@ def verdict_sentence(c: Comparison, a: Side, b: Side) -> str:
         return f"{name} and {other} have nothing in common to compare."
     if all(v == "refused" for v in told):
         return f"{name} and {other} are not comparable: their numbers were made in different ways."
-    if all(x.difference is not None and x.difference.delta == 0 and x.difference.wins == 0 for x in heads):
-        return f"{name} and {other} are alike in all {_several(len(heads), what)}: no sample differs."
+    if all(_alike(x) for x in heads):
+        where = heads[0].name if len(heads) == 1 else f"all {_several(len(heads), what)}"
+        return f"{name} and {other} are alike in {where}: no sample differs."
+    if len(heads) == 1:
+        return _single(heads[0], told[0], name, other)
     said = []
     for verdict, word in (("worse", "worse"), ("better", "better")):
         found = [x for x, v in zip(heads, told, strict=True) if v == verdict]
@@ -220,6 +227,24 @@ def verdict_sentence(c: Comparison, a: Side, b: Side) -> str:
     tail += [f"{told.count('refused')} not comparable"] if "refused" in told else []
     text = f"Of {_several(len(heads), what)}, {name} is {' and '.join(said)} against {other}"
     return f"{text}{'; ' + ', '.join(tail) if tail and (undecided or rest) else ''}."
+
+
+def _alike(line: Line) -> bool:
+    d = line.difference
+    return d is not None and line.paired and d.wins == d.losses == 0 and d.delta == 0
+
+
+def _single(line: Line, verdict: str, name: str, other: str) -> str:
+    """The sentence where there is one line."""
+    d = line.difference
+    if d is None:
+        return f"{name} and {other} can't be compared on {line.name}: {line.why}."
+    gap = f"{signed(d.delta, line.decimals)} {signed_pair(d.ci, line.decimals)}".rstrip()
+    if verdict in ("better", "worse"):
+        return f"{name} is {verdict} than {other} on {line.name}: {gap}."
+    if verdict == "untested":
+        return f"{name} differs from {other} on {line.name} by {gap}, untested."
+    return f"Whether {name} is better or worse than {other} on {line.name} is undecided: {gap}."
 
 
 def _most(found: Sequence[Line]) -> str:

@@ -1,0 +1,206 @@
+"""Lines against printed numbers: no samples there, so an unpaired test from n, where n is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from evalkit import published as paper
+from evalkit.errors import UsageError
+from evalkit.inference import Difference
+from evalkit.registry import suggestion
+from reports.comparison.model import GROUPS, HEADLINES, OTHERS, OVERALLS, Coverage, Kind, Line, Part, Side
+from reports.comparison.unpaired import Whole, unpaired
+from reports.runs import own_data, smoke
+
+if TYPE_CHECKING:
+    from reports.comparison.build import Settings
+
+AS_PRINTED = "as the report has it"
+
+
+@dataclass(frozen=True)
+class _Print:
+    """A printed number of a model: its row of the report, and what of a run is held against it."""
+
+    row: paper.PublishedRow
+    value: float
+    metric: str
+    group: tuple[str, str] | None
+
+
+def printed_sides(models: Sequence[str], first: int, key: Callable[[int], str]) -> list[Side]:
+    """The printed models as sides. Raises UsageError for a model that the report doesn't have."""
+    known = {m: m for s in paper.sections() for m in s.models}
+    folded = {m.casefold(): m for m in known}
+    out = []
+    for i, given in enumerate(models):
+        name = folded.get(given.casefold())
+        if name is None:
+            raise UsageError(
+                f"the report prints nothing of {given!r}.{suggestion(given, list(known))} "
+                f"Its models: {', '.join(known)}. Check --published."
+            )
+        out.append(Side(key(first + i), name, "published"))
+    return out
+
+
+def printed_lines(model: Side, run: Side, chosen: Settings) -> Iterator[Line]:
+    """A line per number of the run that the report prints for the model; overalls after their benchmark's tasks."""
+    assert run.view is not None
+    tasks = {t: e for t, e in run.view.tasks.items() if chosen.wants(t)}
+    for benchmark in dict.fromkeys(e["benchmark"] for e in tasks.values()):
+        for task, entry in tasks.items():
+            if entry["benchmark"] == benchmark:
+                for found in _prints(entry, entry["headline"], model.label):
+                    yield _line(model, run, task, entry, found, chosen)
+        for name, overall in run.view.overalls.items():
+            if overall["parts"] and overall["parts"][0].partition("/")[0] == benchmark:
+                for found in _prints(overall, "overall", model.label)[:1]:
+                    yield _overall(model, run, name, overall, found)
+
+
+def _prints(entry: Mapping[str, Any], headline: str, model: str) -> list[_Print]:
+    """The model's printed numbers that an entry of results.json fills, each number of the entry once."""
+    out: dict[tuple[str, Any], _Print] = {}
+    for cell in entry.get("cells") or ():
+        section = paper.find(str(cell["table"]), cell["section"])
+        row = (
+            section.row(cell["row"], cell.get("language") or "", cell.get("printed") or "")
+            if section
+            else None
+        )
+        value = row.value(model) if row is not None else None
+        if row is None or value is None:
+            continue
+        metric, group = cell.get("metric") or headline, cell.get("group")
+        at = (group[0], group[1]) if group else None
+        out.setdefault((metric, at), _Print(row, value, metric, at))
+    return list(out.values())
+
+
+def _held(entry: Mapping[str, Any], found: _Print) -> Mapping[str, Any] | None:
+    """The run's number; None where it has no such metric or group."""
+    at = entry["metrics"]
+    if found.group is not None:
+        at = (entry.get("groups") or {}).get(found.group[0], {}).get(found.group[1], {})
+    held: Mapping[str, Any] | None = at.get(found.metric)
+    return held
+
+
+def _line(
+    model: Side, run: Side, task: str, entry: Mapping[str, Any], found: _Print, chosen: Settings
+) -> Line:
+    m = _held(entry, found)
+    shown = m or entry["metrics"][entry["headline"]]
+    head = found.group is None and found.metric == entry["headline"]
+    kind: Kind = "task" if head else "group" if found.group else "metric"
+    line = Line(
+        a=model.key, b=run.key, kind=kind, task=task, benchmark=entry["benchmark"], title=entry["title"],
+        metric=found.metric, label=shown["label"], unit=shown["unit"], decimals=shown["decimals"],
+        higher_is_better=shown["higher_is_better"], group=found.group, paired=False, whole_a=found.value,
+        family=HEADLINES if head else GROUPS if found.group else OTHERS,
+    )  # fmt: skip
+    if m is None:
+        return replace(line, why=f"{run.label} has no {found.metric} here")
+    parts = tuple(_differing(task, entry, m, found))
+    free = (*chosen.allow, "n") if "data" in chosen.allow else chosen.allow
+    refused = any(p.name not in free for p in parts)
+    line = replace(
+        line,
+        whole_b=m["value"],
+        coverage_b=Coverage(m["n"], m["n_scored"], m["n_unscored"], m["n_errors"], m["n_pending"]),
+        refused=parts if refused else (),
+        allowed=() if refused else parts,
+    )
+    return (
+        line
+        if refused
+        else _tested(_marked(line, run, entry, m, found, model), task, entry, m, found, chosen)
+    )
+
+
+def _differing(task: str, entry: Mapping[str, Any], m: Mapping[str, Any], found: _Print) -> Iterator[Part]:
+    """In what the run's number was made in another way than the printed one, as far as the report says."""
+    if entry["protocol"] != entry.get("default_protocol", entry["protocol"]):
+        yield Part("protocol", entry["default_protocol"], entry["protocol"])
+    data = entry.get("data") or {}
+    if smoke(entry):
+        yield Part("data", AS_PRINTED, "the smoke data")
+    elif own_data(entry):
+        yield Part("data", AS_PRINTED, "data of your own")
+    elif found.group is None and (n := expected(task, entry)) not in (None, m["n"]):
+        cut = ", by --limit" if entry.get("limited") else ""
+        yield Part("n", f"{n:,} samples", f"{m['n']:,} samples{cut}")
+    elif entry.get("limited"):
+        yield Part("data", AS_PRINTED, f"{m['n']:,} samples of {data.get('repo') or 'it'}, by --limit")
+
+
+def expected(task: str, entry: Mapping[str, Any]) -> int | None:
+    """Samples of a task as published; None where that isn't known."""
+    if entry.get("n_expected") is not None:
+        return int(entry["n_expected"])
+    from evalkit.registry import catalogue
+
+    known = catalogue().tasks.get(task)
+    return known.expected if known is not None else None
+
+
+def _marked(
+    line: Line, run: Side, entry: Mapping[str, Any], m: Mapping[str, Any], found: _Print, model: Side
+) -> Line:
+    assert run.view is not None
+    row = found.row
+    marks, notes = (
+        [],
+        [f"Printed: arXiv 2512.20156, Table {row.table}, {row.section}. Unpaired: its samples aren't known."],
+    )
+    for mark, holds, said in (
+        ("demo", run.view.demo, "The embedded demo is no baseline of anything."),
+        ("not-meaningful", not m["meaningful"], "A stand-in judge gave the run's verdicts."),
+        ("smoke", smoke(entry), "Smoke data: our own few questions, not the benchmark."),
+        ("own-data", own_data(entry), "Data of your own, not the set of the printed number."),
+    ):
+        if holds:
+            marks.append(mark)
+            notes.append(said)
+    for footnote in paper.footnotes(row.table, row.section, row.name, model.label):
+        marks.append("misprint" if footnote.wrong else "footnote")
+        notes.append(footnote.text)
+    notes += [f"Compared by leave: {p.name}: {p.a} against {p.b}." for p in line.allowed]
+    return replace(line, marks=tuple(dict.fromkeys(marks)), notes=tuple(notes))
+
+
+def _tested(
+    line: Line, task: str, entry: Mapping[str, Any], m: Mapping[str, Any], found: _Print, chosen: Settings
+) -> Line:
+    if m["value"] is None:
+        why = "the value is withheld while samples are unscored" if m.get("withheld") else "nothing is scored"
+        return replace(line, why=why)
+    n = expected(task, entry) if found.group is None else None
+    ours = Whole.of(m)
+    if n is None or ours is None:
+        reason = "n of the printed number isn't known" if n is None else "too few samples for an interval"
+        return replace(line, difference=_point(line, m, chosen), notes=(*line.notes, f"No test: {reason}."))
+    return replace(line, difference=unpaired(found.value, n, ours, level=chosen.level), printed_n=n)
+
+
+def _point(line: Line, m: Mapping[str, Any], chosen: Settings) -> Difference:
+    """The difference alone, where nothing tells how sure it is."""
+    a, b = float(line.whole_a or 0.0), float(m["value"])
+    return Difference(
+        a, b, b - a, None, "none", None, "none", m["n_scored"], m["n_scored"], 0, 0, 0, line.higher_is_better,
+        chosen.level,
+    )  # fmt: skip
+
+
+def _overall(model: Side, run: Side, name: str, overall: Mapping[str, Any], found: _Print) -> Line:
+    line = Line(
+        a=model.key, b=run.key, kind="overall", task=name, benchmark=overall["parts"][0].partition("/")[0],
+        title=overall["label"], metric="overall", label="Mean", unit="0-100", decimals=overall["decimals"],
+        higher_is_better=True, paired=False, whole_a=found.value, whole_b=overall["value"], family=OVERALLS,
+    )  # fmt: skip
+    if overall["value"] is None:
+        return replace(line, why=f"{run.label} has no value without {', '.join(overall['missing'])}")
+    return replace(line, why="no test: an overall has no n, and its printed parts no samples")

@@ -17,11 +17,12 @@ def write_report(
     *,
     published: Sequence[str] | None = None,
     title: str | None = None,
-    max_samples_per_task: int = 5000,
-    max_audio_mb: float = 24.0,
-    max_audio_samples: int = 24,
+    max_samples_per_task: int | None = None,
+    max_audio_mb: float | None = None,
+    max_audio_samples: int | None = None,
     reference: str = "Fun-Audio-Chat-8B",
     sample_csv: bool = True,
+    bundle: bool = False,
 ) -> list[Path]:
     """Write a report on one or more runs.
 
@@ -32,17 +33,19 @@ def write_report(
         published: numbers of the report's tables to print beside ours ("1", "2"); None takes those the tasks
             fill, and Table 2 rather than 1.
         title: heading of the page.
-        max_samples_per_task: samples shown per task in the page, the worst first; CSV has all.
-        max_audio_mb: MB of audio in the page; 0 leaves audio out.
-        max_audio_samples: samples per task that carry audio.
+        max_samples_per_task: samples shown per task in the page, the worst first; None shows all, as CSV does.
+        max_audio_mb: MB of audio over all tasks; 0 leaves audio out; None takes 24 in one file, 500 in a bundle.
+        max_audio_samples: samples per task that carry audio; None takes 24 in one file, all in a bundle.
         reference: the printed model the verdict compares with.
         sample_csv: with "csv", also a file of samples per task, beside the results.
+        bundle: the page is `index.html` in the folder `out`, with the audio as files in `audio/` beside it; the
+            folder can be moved, packed and hosted as it is.
 
     Returns:
         The files written, the page first.
 
     Raises:
-        UsageError: no run given, a folder that is no run, or an unknown format.
+        UsageError: no run given, a folder that is no run, an unknown format, or a bundle into a run directory.
     """
     if unknown := [f for f in formats if f not in FORMATS]:
         raise UsageError(f"no report format {unknown[0]!r}; there are: {', '.join(FORMATS)}. Check --format.")
@@ -52,12 +55,14 @@ def write_report(
     views = load_runs([Path(r) for r in runs])
     tables = build_tables(views, published)
     target = Path(out)
-    page = target if target.suffix in (".html", ".htm") else target / "report.html"
+    page = (
+        target if target.suffix in (".html", ".htm") else target / ("index.html" if bundle else "report.html")
+    )
     written: list[Path] = []
     if "html" in formats:
         from reports.html import PageOptions, write_page
 
-        options = PageOptions(title, max_samples_per_task, max_audio_mb, max_audio_samples, reference)
+        options = PageOptions(title, max_samples_per_task, max_audio_mb, max_audio_samples, reference, bundle)
         written.append(write_page(views, tables, page, options))
     if "md" in formats:
         from reports.plaintext import markdown

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from evalkit.records import JSON
 from reports.anatomy import Bin
 from reports.cells import Cell, Row, Table, number, pair
 from reports.errors import Pick
+from reports.page.blocks import WORTH_PACKING, Data, packed_block
 from reports.runs import RunView, headline
-from reports.safe import as_text, plain, shorten
+from reports.safe import as_text, plain, script_json, shorten
 from reports.samples import SampleView
 from reports.sound import Clip, clips_of
+from reports.timing import STAGE
 
 MAX_TEXT = 20_000
 MAX_DETAIL = 6_000
 MAX_OPTION, MAX_OPTIONS = 2_000, 60
 MAX_ALIGNMENT = 30_000
 """A verdict's detail with an alignment: its judge has cut it already, and the page draws it."""
+
+
+FAILED = ("unscored", "error")
+CHUNKED, CHUNK = 600, 250
+LATER = ("s", "o", "bf", "au", "os", "tm", "us", "x", "meta", "r", "calls", "hn")
+"""Fields that only an opened sample needs; of a task with more than CHUNKED samples they stand CHUNK by CHUNK."""
+
+
+@dataclass(frozen=True)
+class Other:
+    """The same task in another run of the report: the run's key and label, and the block its samples are in."""
+
+    run: str
+    label: str
+    block: str
 
 
 def _detail(value: Mapping[str, Any]) -> JSON:
@@ -63,9 +81,22 @@ def _before(asked: Mapping[str, Any]) -> JSON:
 
 
 def sample_json(
-    view: SampleView, place: int, run: RunView, judges: dict[str, int], picks: Sequence[Pick] = ()
+    view: SampleView,
+    place: int,
+    run: RunView,
+    judges: dict[str, int],
+    picks: Sequence[Pick] | Sequence[int] = (),
 ) -> dict[str, JSON]:
-    """One sample; short keys, absent when empty. `judges` collects signatures and gives them numbers."""
+    """One sample, as the card in the page takes it; short keys, absent when empty.
+
+    Keys: `i` id, `b` bar of the anatomy, `v` value, `q` question, `t` expected, `o` options, `bf` earlier turns,
+    `k` picks it is in, `a` answer, `h` and `hn` words heard in it and by whom, `s` verdicts, `e` error, `r` reason,
+    `g` groups, `au` audio, `w` seconds it took, `tm` and `us` timing and usage, `x` response, `meta`.
+
+    Args:
+        judges: collects signatures and gives them numbers; the block needs `"judges": list(judges)`.
+        picks: sets of samples, or the places of those it is in.
+    """
     line, asked = view.line, view.asked
     sent = line.get("sent") or []
     scores = [
@@ -89,7 +120,7 @@ def sample_json(
         "t": shorten(as_text(asked.get("target")), MAX_TEXT),
         "o": _options(asked),
         "bf": _before(asked),
-        "k": [i for i, pick in enumerate(picks) if view.id in pick.samples],
+        "k": [p if isinstance(p, int) else i for i, p in enumerate(picks) if _holds(p, view.id)],
         "a": shorten(as_text(line.get("text")), MAX_TEXT),
         "h": shorten(view.transcript.text, MAX_TEXT) if view.transcript else None,
         "hn": view.transcript.asr if view.transcript else None,
@@ -99,12 +130,42 @@ def sample_json(
         "g": asked.get("groups"),
         "au": [_clip(c, sent, i) for i, c in enumerate(clips_of(view, run.root))],
         "os": audio.get("seconds"),
+        "w": None if line.get("error") else (line.get("timing") or {}).get(STAGE),
         "calls": line.get("tool_calls"),
         "tm": line.get("timing"),
+        "us": line.get("usage"),
         "x": line.get("response"),
         "meta": {k: v for k, v in (line.get("meta") or {}).items() if k != "recorded" or not scores},
     }
     return {k: v for k, v in out.items() if v not in (None, "", [], {})}
+
+
+def _holds(picked: Pick | int, sample_id: str) -> bool:
+    return isinstance(picked, int) or sample_id in picked.samples
+
+
+def binary(bins: Sequence[Bin]) -> bool:
+    """Is a value right or wrong, and nothing between?"""
+    return [b.label for b in bins if b.tone not in FAILED] in (["wrong", "right"], ["right", "wrong"])
+
+
+def _head(
+    run: RunView, task: str, bins: Sequence[Bin], picks: Sequence[Pick], others: Sequence[Other]
+) -> dict[str, JSON]:
+    metric = headline(run.tasks[task])
+    return {
+        "task": task,
+        "run": run.label,
+        "signature": metric["signature"],
+        "metric": metric["label"],
+        "higher": bool(metric["higher_is_better"]),
+        "binary": binary(bins),
+        "bins": [{"label": b.label, "tone": b.tone, "n": b.n} for b in bins],
+        "picks": [{"group": p.group, "label": p.label, "n": len(p.samples)} for p in picks],
+        **(
+            {"others": [{"run": o.run, "label": o.label, "block": o.block} for o in others]} if others else {}
+        ),
+    }
 
 
 def task_json(
@@ -115,25 +176,80 @@ def task_json(
     bins: Sequence[Bin],
     picks: Sequence[Pick] = (),
 ) -> dict[str, JSON]:
-    """The block of one task page. A question that is the same for all samples (an instruction) stands there once."""
-    entry = run.tasks[task]
-    metric = headline(entry)
+    """The block of one list of samples, whole. A question that is the same for all of them stands there once.
+
+    Args:
+        views: the samples, in the order in which they are to stand.
+        places: for each the bar of `bins` it is in (`reports.anatomy.anatomy` gives both).
+    """
     judges: dict[str, int] = {}
     samples = [sample_json(v, p, run, judges, picks) for v, p in zip(views, places, strict=True)]
-    asked = {s.get("q") for s in samples}
-    same = asked.pop() if len(asked) == 1 and len({s.get("t") for s in samples}) > 1 else None
+    same = _same_question(views)
     for sample in samples if same else ():
-        del sample["q"]
+        sample.pop("q", None)
     return {
-        "task": task,
-        "signature": metric["signature"],
-        "metric": metric["label"],
-        "bins": [{"label": b.label, "tone": b.tone, "n": b.n} for b in bins],
-        "picks": [{"group": p.group, "label": p.label, "n": len(p.samples)} for p in picks],
+        **_head(run, task, bins, picks, ()),
         "question": same,
         "judges": list(judges),
-        "samples": samples,
+        "samples": cast(JSON, samples),
     }
+
+
+def task_blocks(
+    key: str,
+    run: RunView,
+    task: str,
+    views: Sequence[SampleView],
+    places: Sequence[int],
+    bins: Sequence[Bin],
+    picks: Sequence[Pick] = (),
+    others: Sequence[Other] = (),
+) -> list[Data]:
+    """The same for any number of samples: one block, or one for the list and one per `CHUNK` samples for the cards.
+
+    What the list needs (ids, words, values, groups) is unpacked when its page is opened, the rest (verdicts' details,
+    timing, audio) when a sample is. JSON is made sample by sample, so that no second copy of all of them is held.
+    """
+    judges: dict[str, int] = {}
+    same = _same_question(views)
+    picked: dict[str, list[int]] = {}
+    for i, pick in enumerate(picks):
+        for sample_id in pick.samples:
+            picked.setdefault(sample_id, []).append(i)
+    chunked = len(views) > CHUNKED
+    listed: list[str] = []
+    chunks: list[Data] = []
+    rest: list[str] = []
+    for view, place in zip(views, places, strict=True):
+        sample = sample_json(view, place, run, judges, picked.get(view.id, ()))
+        if same:
+            sample.pop("q", None)
+        if chunked:
+            later = {k: sample.pop(k) for k in LATER if k in sample}
+            if isinstance(found := later.get("s"), list) and any(
+                "calls" in (s.get("d") or {}) for s in found
+            ):
+                sample["s"] = later.pop("s")  # the list says which functions were called
+            rest.append(script_json(later))
+            if len(rest) == CHUNK:
+                chunks.append(packed_block(f"{key}-{len(chunks)}", f"[{','.join(rest)}]"))
+                rest = []
+        listed.append(script_json(sample))
+    if rest:
+        chunks.append(packed_block(f"{key}-{len(chunks)}", f"[{','.join(rest)}]"))
+    head = _head(run, task, bins, picks, others) | {"question": same, "judges": list(judges)}
+    if chunked:
+        head["chunk"] = CHUNK
+    text = f'{script_json(head)[:-1]},"samples":[{",".join(listed)}]}}'
+    return [Data(key, text) if len(text) <= WORTH_PACKING else packed_block(key, text), *chunks]
+
+
+def _same_question(views: Sequence[SampleView]) -> str | None:
+    """An instruction that all samples share, where something else tells them apart."""
+    asked = {as_text(v.asked.get("question")) for v in views}
+    if len(asked) != 1 or len({as_text(v.asked.get("target")) for v in views}) < 2:
+        return None
+    return shorten(asked.pop(), MAX_TEXT) or None
 
 
 def cell_json(table: Table, row: Row, cell: Cell, column: int) -> dict[str, JSON]:

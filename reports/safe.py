@@ -16,6 +16,9 @@ from evalkit.records import JSON
 # C0 and C1 controls but tab and line feed, lone surrogates, direction overrides, and the code points that
 # no interchange may hold.
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
+# The same in JSON text, where the encoder has spelled some out. A backslash that stands there for another reason
+# ("\\\\rho") only costs time.
+_ODD_IN_JSON = re.compile(_ODD.pattern[:-1] + r"]|\\(?:u00[01]|[rbf])")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MAX_DEPTH = 40
 
@@ -58,9 +61,20 @@ def plain(value: Any, depth: int = 0) -> JSON:
     return visible(str(value))
 
 
+def _json(value: Any) -> str:
+    """Strict JSON with texts made visible. What needs no change, which is nearly everything, is not copied first."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        if not _ODD_IN_JSON.search(text):
+            return text
+    except (TypeError, ValueError, RecursionError):
+        pass  # NaN, or no JSON at all
+    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def script_json(value: Any) -> str:
     """JSON that can stand inside a script element: nothing in it can end the element or the line."""
-    text = json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _json(value)
     for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(character, escape)
     return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -65,6 +65,12 @@ function alignedNode(score) {
 
 const isAligned = (score) => score.d && Array.isArray(score.d.alignment) && typeof score.d.reference === 'string';
 
+// What a judge said, vote by vote.
+function repliesNode(replies, votes) {
+  return el('ol', { class: 'replies' }, replies.map((reply, i) => el('li', {},
+    votes && votes[i] !== undefined && votes[i] !== null ? el('b', {}, `${textOf(votes[i])}: `) : null, el('span', { class: 'words' }, textOf(reply)))));
+}
+
 const hundredths = (p) => `${p > 0 && p < 0.01 ? '< 1' : Math.round(100 * p)}\u202f%`;
 
 // "G-Eval 4.31: 3 2 %, 4 65 %, 5 33 %; captured 98 %": the ratings a judge might have given, and how much of them was seen.
@@ -101,6 +107,13 @@ function voteNode(whole, judges, drawn) {
     const { distribution, mass, plain, ...left } = geval;
     score = { ...score, d: { ...rest, geval: left } };
   }
+  let replies = null;
+  if (isObject(score.d) && Array.isArray(score.d.replies) && score.d.replies.length) {
+    const { replies: told, votes, ...rest } = score.d;
+    const paired = Array.isArray(votes) && votes.length === told.length;
+    replies = repliesNode(told, paired ? votes : null);
+    score = { ...score, d: paired || votes === undefined ? rest : { ...rest, votes } };
+  }
   const facts = { ...(score.c || {}), ...(score.d && typeof score.d === 'object' && !Array.isArray(score.d) ? score.d : score.d ? { detail: score.d } : {}) };
   if (score.t) facts['decided by a defect'] = score.t;
   const rows = Object.entries(facts).map(([k, v]) => [
@@ -112,6 +125,8 @@ function voteNode(whole, judges, drawn) {
     score.r ? el('div', { class: 'err' }, score.r) : null,
     aligned,
     weighed,
+    replies ? el('div', { class: 'quiet' }, 'The judge, vote by vote:') : null,
+    replies,
     rows.length ? el('dl', {}, rows) : null);
 }
 
@@ -125,34 +140,43 @@ function sentNode(clip, which) {
   return el('div', { class: 'quiet' }, facts.join(' · '));
 }
 
-function sampleBody(sample, data, link) {
-  const out = el('dl', { class: 'body' });
-  const add = (name, ...nodes) => out.append(el('dt', {}, name), el('dd', {}, nodes));
-  const clips = sample.au || [];
-  const ins = clips.filter((c) => c.role === 'in');
-  const outs = clips.filter((c) => c.role === 'out');
+const rowNode = ([name, ...nodes]) => [el('dt', {}, name), el('dd', {}, nodes)];
+
+// What a model said to a question, and what became of it.
+function answerRows(sample, data) {
+  const out = [];
+  const outs = (sample.au || []).filter((c) => c.role === 'out');
+  const calls = callsNode(sample, data.judges);
+  if (sample.e) out.push(['Error', el('div', { class: 'err' }, `${sample.e.kind}: ${sample.e.message}`), el('div', { class: 'quiet' }, `after ${sample.e.attempts || 1} attempt(s)`)]);
+  else out.push(['Answer', el('div', { class: 'words' }, sample.a || '(nothing)'), outs.map((c) => clipNode(c, 'Spoken answer'))]);
+  if (sample.h !== undefined) out.push(['Heard', diffNode(sample.a || '', sample.h), el('div', { class: 'quiet' }, sample.hn || '')]);
+  if (calls) out.push(['Calls', calls]);
+  if (sample.calls) out.push(['Tool calls', el('div', { class: 'quiet' }, 'as the endpoint gave them'), el('pre', {}, JSON.stringify(sample.calls, null, 1))]);
+  if (sample.s) out.push(['Verdict', sample.s.map((s) => voteNode(s, data.judges, calls))]);
+  else if (sample.r && !sample.e) out.push(['Verdict', el('div', { class: 'err' }, sample.r)]);
+  const timing = Object.entries(sample.tm || {}).filter(([, v]) => typeof v === 'number').map(([k, v]) => `${k} ${plainNumber(v)} s`);
+  const facts = [...timing, ...Object.entries(sample.us || {}).filter(([, v]) => typeof v === 'number').map(([k, v]) => `${v} ${k.replaceAll('_', ' ')}`)];
+  if (sample.x) facts.push(`response ${sample.x}`);
+  if (sample.meta) facts.push(JSON.stringify(sample.meta));
+  out.push(['Record', el('div', { class: 'quiet' }, facts.join(' · ')), el('div', { class: 'quiet mono' }, data.signature)]);
+  return out;
+}
+
+// `sides`: the same sample in several runs, this one first; their answers stand beside each other.
+function sampleBody(sample, data, link, sides = []) {
+  const ins = (sample.au || []).filter((c) => c.role === 'in');
   const button = el('button', { class: 'plainbutton', type: 'button' }, 'Copy link');
   button.addEventListener('click', () => copy(location.href.split('#')[0] + link, button));
   const question = sample.q || data.question || '(no words on record)';
-  const calls = callsNode(sample, data.judges);
   const name = (i) => (ins.length > 1 ? `Audio ${i + 1} of ${ins.length} as sent` : 'Question as sent');
-  if (sample.bf) add('Before', sample.bf.map(([role, said]) => el('div', { class: 'words' }, el('b', {}, role), `  ${said}`)));
-  add('Question', button, el('div', { class: 'words' }, question),
-    ins.map((c, i) => [clipNode(c, name(i)), sentNode(c, ins.length > 1 ? `${i + 1} of ${ins.length}` : '')]));
-  if (sample.o) add('Options', optionsNode(sample));
-  if (sample.t && !calls) add('Expected', el('div', { class: 'words' }, sample.t));
-  if (sample.e) add('Error', el('div', { class: 'err' }, `${sample.e.kind}: ${sample.e.message}`),
-    el('div', { class: 'quiet' }, `after ${sample.e.attempts || 1} attempt(s)`));
-  else add('Answer', el('div', { class: 'words' }, sample.a || '(nothing)'), outs.map((c) => clipNode(c, 'Spoken answer')));
-  if (sample.h !== undefined) add('Heard', diffNode(sample.a || '', sample.h), el('div', { class: 'quiet' }, sample.hn || ''));
-  if (calls) add('Calls', calls);
-  if (sample.calls) add('Tool calls', el('div', { class: 'quiet' }, 'as the endpoint gave them'), el('pre', {}, JSON.stringify(sample.calls, null, 1)));
-  if (sample.s) add('Verdict', sample.s.map((s) => voteNode(s, data.judges, calls)));
-  else if (sample.r && !sample.e) add('Verdict', el('div', { class: 'err' }, sample.r));
-  if (sample.g) add('Groups', el('div', { class: 'quiet' }, Object.entries(sample.g).map(([k, v]) => `${k}: ${textOf(v)}`).join(' · ')));
-  const facts = Object.entries(sample.tm || {}).map(([k, v]) => `${k} ${plainNumber(v)} s`);
-  if (sample.x) facts.push(`response ${sample.x}`);
-  if (sample.meta) facts.push(JSON.stringify(sample.meta));
-  add('Record', el('div', { class: 'quiet' }, facts.join(' · ')), el('div', { class: 'quiet mono' }, data.signature));
-  return out;
+  const rows = [];
+  if (sample.bf) rows.push(['Before', sample.bf.map(([role, said]) => el('div', { class: 'words' }, el('b', {}, role), `  ${said}`))]);
+  rows.push(['Question', button, el('div', { class: 'words' }, question),
+    ins.map((c, i) => [clipNode(c, name(i)), sentNode(c, ins.length > 1 ? `${i + 1} of ${ins.length}` : '')])]);
+  if (sample.o) rows.push(['Options', optionsNode(sample)]);
+  if (sample.t && !callsNode(sample, data.judges)) rows.push(['Expected', el('div', { class: 'words' }, sample.t)]);
+  if (sides.length < 2) rows.push(...answerRows(sample, data));
+  if (sample.g) rows.push(['Groups', el('div', { class: 'quiet' }, Object.entries(sample.g).map(([k, v]) => `${k}: ${textOf(v)}`).join(' · '))]);
+  const body = el('dl', { class: 'body' }, rows.map(rowNode));
+  return sides.length < 2 ? body : el('div', {}, body, sidesNode(sides));
 }

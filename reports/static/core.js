@@ -16,12 +16,39 @@ function el(tag, attributes, ...children) {
 }
 
 const parsed = new Map();
+
+// A block that stands in the page as plain JSON.
 function block(id) {
   if (!parsed.has(id)) {
     const node = byId(id);
     parsed.set(id, node ? JSON.parse(node.textContent) : null);
   }
   return parsed.get(id);
+}
+
+function bytesOf(base64) {
+  const raw = atob(base64);
+  const bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i += 1) bytes[i] = raw.charCodeAt(i);
+  return bytes;
+}
+
+// Any block, compressed or not: a promise. It is opened once, when it is first asked for.
+const unpacked = new Map();
+const isPacked = (id) => Boolean(byId(id) && byId(id).dataset.gzip !== undefined);
+
+function unpack(id) {
+  const node = byId(id);
+  if (!isPacked(id)) return Promise.resolve(block(id));
+  if (!unpacked.has(id)) {
+    const opened = async () => {
+      if (!window.DecompressionStream) throw new Error('This browser cannot open compressed data; one of 2023 or later can.');
+      const stream = new Blob([bytesOf(node.textContent)]).stream().pipeThrough(new DecompressionStream('gzip'));
+      return new Response(stream).json();
+    };
+    unpacked.set(id, opened());
+  }
+  return unpacked.get(id);
 }
 
 function say(text) {
@@ -45,9 +72,13 @@ async function copy(text, button) {
   setTimeout(() => { button.textContent = before; }, 1400);
 }
 
-// "#/r1/voicebench/sd-qa/~/q-17" is the sample q-17 of a task; "#/tables/voicebench" is a place in a view.
+// "#/r1/voicebench/sd-qa/~/q-17" is the sample q-17 of a task, "?..." behind it filters its list;
+// "#/tables/voicebench" is a place in a view.
 function route() {
-  let path = location.hash.replace(/^#\/?/, '');
+  const whole = location.hash.replace(/^#\/?/, '');
+  const mark = whole.indexOf('?');
+  const query = new URLSearchParams(mark < 0 ? '' : whole.slice(mark + 1));
+  let path = mark < 0 ? whole : whole.slice(0, mark);
   let sample = null;
   const cut = path.indexOf('/~/');
   if (cut >= 0) {
@@ -55,41 +86,55 @@ function route() {
     path = path.slice(0, cut);
   }
   try { path = decodeURI(path); } catch { /* not ours; shows the overview */ }
-  return { path, sample };
+  return { path: path.replace(/\/$/, ''), sample, query };
 }
+
+// The view of a path, and what of the path is left: a place in it.
+function viewOf(path) {
+  const views = [...document.querySelectorAll('.view')];
+  const whole = views.find((v) => v.dataset.route === path);
+  if (whole) return [whole, ''];
+  const part = views.find((v) => v.dataset.route && path.startsWith(`${v.dataset.route}/`));
+  return part ? [part, path.slice(part.dataset.route.length + 1)] : [views[0], ''];
+}
+
+let current = null;
 
 function show(first) {
   if (location.hash && !location.hash.startsWith('#/')) return;
-  const { path, sample } = route();
-  const views = [...document.querySelectorAll('.view')];
-  const inTables = path.startsWith('tables');
-  const view = views.find((v) => v.dataset.route === (inTables ? 'tables' : path)) || views[0];
-  for (const v of views) v.classList.toggle('on', v === view);
+  const { path, sample, query } = route();
+  const [view, rest] = viewOf(path);
+  const moved = view !== current;
+  current = view;
+  for (const v of document.querySelectorAll('.view')) v.classList.toggle('on', v === view);
   document.title = `${view.dataset.title} · evalkit report`;
   for (const link of document.querySelectorAll('[data-nav]')) {
-    const here = link.dataset.nav === (inTables ? 'tables' : path === '' ? 'overview' : path);
-    if (here) link.setAttribute('aria-current', 'page');
+    if (link.dataset.nav === view.dataset.route) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   const jump = byId('jump');
-  jump.value = [...jump.options].some((o) => o.value === path) ? path : '';
+  if (jump) jump.value = [...jump.options].some((o) => o.value === path) ? path : '';
   closeCard();
-  stopSound();
-  const list = view.querySelector('.samples');
-  if (list) openSamples(list, sample);
-  const place = inTables && path.length > 7 ? byId(`t-${path.slice(7)}`) : null;
+  if (moved) stopSound();
+  view.querySelectorAll('.samples').forEach((list, i) => openSamples(list, i ? null : sample, i ? new URLSearchParams() : query));
+  const place = rest ? byId(`t-${rest}`) : null;
   if (place) place.scrollIntoView();
-  else if (!sample && !first) window.scrollTo({ top: 0, behavior: 'instant' });
-  if (!first && !sample) view.querySelector('h1').focus({ preventScroll: true });
+  else if (!sample && !first && moved) window.scrollTo({ top: 0, behavior: 'instant' });
+  if (!first && !sample && moved) view.querySelector('h1').focus({ preventScroll: true });
 }
+
+// What scripts of other pages want done at the start.
+const starters = [];
 
 function start() {
   document.documentElement.classList.add('js');
+  startTheme();
   startTables();
   startGrids();
-  byId('jump').addEventListener('change', (event) => {
-    if (event.target.value) location.hash = `#/${event.target.value}`;
-  });
+  startKeys();
+  starters.forEach((begin) => begin());
+  const jump = byId('jump');
+  if (jump) jump.addEventListener('change', () => { if (jump.value) location.hash = `#/${jump.value}`; });
   window.addEventListener('hashchange', () => show(false));
   show(true);
 }

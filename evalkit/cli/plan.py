@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from evalkit.cli import plan_text
 from evalkit.errors import UsageError
@@ -32,6 +31,8 @@ def call(args: argparse.Namespace) -> int:
     if args.metric and not any(_has(t, args.metric, runs, known) for t in tasks):
         raise UsageError(f"none of these tasks has a metric {args.metric!r}.")
     tasks = [t for t in tasks if not args.metric or _has(t, args.metric, runs, known)]
+    if args.policy:
+        asked, tasks = _by_policy(args, asked, tasks, runs, known)
     found = [size(t, runs, _declared(t, known), asked, args.metric) for t in tasks]
     plan = plan_text.Plan(asked, tuple(args.runs), tuple(found), tuple(_overalls(found, runs, asked, known)))
     if args.json:
@@ -87,6 +88,21 @@ def _question(args: argparse.Namespace) -> Question:
     return replace(asked, **given)
 
 
+def _by_policy(
+    args: argparse.Namespace, asked: Question, tasks: list[str], runs: Sequence[RunSegments], known: Catalogue
+) -> tuple[Question, list[str]]:
+    """What the policy asks; what is said on the command line wins."""
+    from evalkit.cli.plan_policy import asked_by
+
+    if args.margin or args.margin_rating or args.margin_wer or args.rule:
+        raise UsageError(
+            "--policy says margins and rules; leave --margin, --margin-rating, --margin-wer, --rule out."
+        )
+    found, kept = asked_by(args.policy, asked, tasks, runs, known, args.metric)
+    said = {k: getattr(args, k) for k in ("power", "alpha") if getattr(args, k) is not None}
+    return replace(found, **said), kept
+
+
 def _declared(name: str, known: Catalogue) -> Task | None:
     return known.select([name])[0] if name.endswith((".yaml", ".yml", ".json")) else known.tasks.get(name)
 
@@ -133,6 +149,3 @@ def _overalls(
         if (held := size_overall(overall, sized, asked)) is not None:
             out.append(held)
     return out
-
-
-__all__: list[Any] = ["call"]

@@ -52,7 +52,9 @@ def intro(plan: Plan) -> str:
         f"{100 * (1 - asked.alpha):g} % intervals" if asked.rule != "two-sided" else f"alpha {asked.alpha:g}"
     )
     sets = "different samples in the two runs" if asked.unpaired else "the same samples in both runs"
-    return f"{asked.rule}: {WORDS[asked.rule]}, with {100 * asked.power:g} % power ({level}, {sets})."
+    how = f"with {100 * asked.power:g} % power ({level}, {sets})"
+    rules = sorted({asked.rule_for(s.number) for s in plan.tasks}) or [asked.rule]
+    return "; ".join(f"{rule}: {WORDS[rule]}" for rule in rules) + f", {how}."
 
 
 def advice(plan: Plan) -> list[str]:
@@ -135,7 +137,7 @@ def rows(plan: Plan) -> list[tuple[str, ...]]:
                 "-",
                 "-",
                 _points(o.margin, ""),
-                f"{o.factor:.2g} x" if o.factor < 100 else f"{o.factor:,.0f} x",
+                f"{math.ceil(o.factor * 10) / 10:,.1f} x",
                 _enough(o.enough),
                 _points(o.mde, ""),
                 f"{len(o.tasks)} tasks, all of them x times as large",
@@ -196,7 +198,7 @@ def csv_text(plan: Plan) -> str:
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """Everything, for machines."""
-    asked = {k: v for k, v in asdict(plan.asked).items() if v is not None and k != "margins"}
+    asked = {k: v for k, v in asdict(plan.asked).items() if v is not None and k not in ("margins", "rules")}
     return {
         **asked,
         "runs": list(plan.runs),
@@ -237,6 +239,7 @@ def _record(s: Sizing, plan: Plan) -> dict[str, Any]:
         "design_effect": _float(s.noise.design_effect if s.noise else None),
         "source": s.basis.source,
         "from": s.basis.told,
+        "rule": plan.asked.rule_for(s.number),
         "margin": s.margin,
         "needed": s.needed,
         "enough": s.enough,

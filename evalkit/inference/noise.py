@@ -184,11 +184,12 @@ def clustered(values: Array, codes: Codes | None) -> Clusters | None:
 
 def _unpaired(values: list[Array], codes: Codes | None) -> Noise:
     """Two sets of samples, each with its own variance and its own clusters."""
-    total = 0.0
+    alone = clustered_sum = 0.0
     for each in values:
-        found = clustered(each, codes)
-        total += float(each.var(ddof=1)) * (found.effect if found else 1.0)
-    return Noise(total)
+        variance, found = float(each.var(ddof=1)), clustered(each, codes)
+        alone += variance
+        clustered_sum += variance * (found.effect if found else 1.0)
+    return Noise(alone, None, clustered_sum / alone if alone else 1.0)
 
 
 def _binary(pool: Pool, lo: float, hi: float, *tables: Array) -> bool:

@@ -11,8 +11,8 @@ Rules (what `difference` means to each):
 - "superiority": that lower end lies above 0, for a candidate that is better by `difference`.
 - "two-sided": a test at alpha finds a true `difference` of either sign.
 
-Sources: Connor 1987 (McNemar); Tango 1998, Nam 1997 (non-inferiority of paired proportions); Kish 1965
-(design effect). Formulas are written from those rules; tests/test_power.py holds them against simulation.
+Sources: Connor 1987 (McNemar); Tango 1998, Nam 1997 (non-inferiority of paired proportions); Kish 1965 (design
+effect); Guenther 1981 (unknown variance). Written from those rules; tests/test_power.py holds them against simulation.
 """
 
 from __future__ import annotations
@@ -308,7 +308,9 @@ def _approximate(noise: Noise, n: int, difference: float, alpha: float, rule: st
         psi, share, limit = _shares(noise, difference, rule, true)
         null = (psi if rule != "non-inferiority" else _restricted(psi, share, limit)) * noise.step**2
         alternative = max(0.0, psi - share**2) * noise.step**2
-    se0, se1 = (math.sqrt(v * noise.design_effect / n + noise.fixed) for v in (null, alternative))
+    # Where the variance is estimated, t stands in the place of z: as if z^2 / 2 samples fewer (Guenther).
+    worth = n if noise.step is not None else max(n - z * z / 2, 1e-9)
+    se0, se1 = (math.sqrt(v * noise.design_effect / worth + noise.fixed) for v in (null, alternative))
     # The exact McNemar test is one answer harder than its approximation.
     harder = noise.step / n if noise.step is not None and rule != "non-inferiority" else 0.0
 

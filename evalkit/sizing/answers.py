@@ -118,7 +118,7 @@ def size(
         whole = _mde(noise, number.expected, asked, rule)
         if whole is not None:
             notes.append(
-                f"{name}: the run holds {found.n:,} of the set's {number.expected:,} samples; "
+                f"{name}: {found.n:,} of the set's {number.expected:,} samples are here; "
                 f"all of them would detect {whole:.2g}."
             )
     return Sizing(
@@ -162,9 +162,9 @@ def size_overall(
             return None
         total += (part.factor / k * found.noise.se(found.n)) ** 2
         n += found.n
-    mde = detectable(Noise(total), 1, power=asked.power, alpha=asked.alpha, rule=asked.rule)
-    margin = asked.margin
-    if mde is None or not math.isfinite(mde):
+    mde = detectable(Noise(0.0, fixed=total), 1, power=asked.power, alpha=asked.alpha, rule=asked.rule)
+    margin = asked.margins.get(overall.name, asked.margin)
+    if mde is None or not math.isfinite(mde) or margin <= 0:
         return None
     # The variance of every part, and so of the overall, falls with the samples.
     return OverallSizing(

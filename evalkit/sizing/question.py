@@ -29,7 +29,7 @@ class Question:
         sd: assumed of ratings without samples, in points of a 1-5 scale; None: guessed from the mean.
         reference: the model whose printed numbers stand in where there is no run.
         unpaired: two sets of samples, or a printed number, instead of the same samples twice.
-        margins, rules: printed points and rule by task, before all others.
+        margins, rules: printed points (also by overall) and rule by task, before all others.
     """
 
     margin: float = MARGIN

@@ -82,7 +82,7 @@ def of_pair(number: Number, runs: Sequence[RunSegments], asked: Question) -> Bas
     differ = incomparable(one.entry(number.task), two.entry(number.task), number.metric)
     if parts := [p for p in differ if p != "n"]:
         notes.append(f"{number.task}: the two runs differ in {', '.join(parts)}, not only in the model.")
-    return _observed("pair of runs", "pair of runs", found, number, notes)
+    return _observed("pair of runs", "pair of runs", found, number, asked, notes)
 
 
 def of_single(number: Number, runs: Sequence[RunSegments], asked: Question) -> Basis:
@@ -96,17 +96,25 @@ def of_single(number: Number, runs: Sequence[RunSegments], asked: Question) -> B
     )
     if found.flat:
         raise ValueError(f"all {found.n:,} samples have the same value")
-    return _observed("one run", f"one run{_assuming(asked)}", found, number, [])
+    return _observed("one run", f"one run{_assuming(asked)}", found, number, asked, [])
 
 
-def _observed(source: str, told: str, found: Observed, number: Number, notes: list[str]) -> Basis:
+def _observed(
+    source: str, told: str, found: Observed, number: Number, asked: Question, notes: list[str]
+) -> Basis:
     held = found.clusters
     if held is not None:
+        effect = found.unpaired.design_effect if asked.unpaired else held.effect
+        kind = f" ({number.cluster})" if number.cluster else ""
+        caution = (
+            "; of the run's own values, differences of two runs often have less"
+            if source == "one run"
+            else ""
+        )
         notes = [
             *notes,
-            f"{number.task}: {found.n:,} samples in {held.count:,} clusters"
-            f"{f' ({number.cluster})' if number.cluster else ''}, intraclass correlation {held.icc:.2f}: "
-            f"design effect {held.effect:.2f}.",
+            f"{number.task}: {found.n:,} samples in {held.count:,} clusters{kind}: design effect {effect:.2f}"
+            f"{'' if asked.unpaired else caution}.",
         ]
     return Basis(
         source,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,24 @@ def _write(outcome: Outcome, args: argparse.Namespace) -> Iterator[Path]:
             yield _put(Path(given), make(outcome))
     if args.summary:
         yield _append(Path(args.summary), markdown(outcome))
+    if not args.no_html:
+        yield from _page(outcome, args)
+
+
+def _page(outcome: Outcome, args: argparse.Namespace) -> Iterator[Path]:
+    """The page. Where nobody named its place, a candidate's directory that can't be written is no failure."""
+    from evalkit.gate.page import write_gate_page
+
+    path = Path(args.html) if args.html else Path(args.candidate) / "gate.html"
+    try:
+        yield write_gate_page(outcome, path)
+    except OSError as exc:
+        if args.html or exc.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        print(
+            f"note: no page is written, {path.parent} is read-only; name a place with --html.",
+            file=sys.stderr,
+        )
 
 
 def _put(path: Path, text: str) -> Path:

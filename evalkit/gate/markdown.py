@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from evalkit.gate import words
@@ -22,7 +23,11 @@ _MARKS: dict[Verdict, str] = {
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: no markup, no HTML, no cell or line ends."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", " ".join(visible(text).split()))
+    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", _flat(text))
+
+
+def _flat(text: str) -> str:
+    return " ".join(visible(text).split())
 
 
 def markdown(outcome: Outcome) -> str:
@@ -70,7 +75,8 @@ def _lost(outcome: Outcome) -> list[str]:
             continue
         listed = ", ".join(escaped(shorten(i, 80)) for i in ids[:LOST])
         more = f" and {len(ids) - LOST:,} more" if len(ids) > LOST else ""
-        title = f"{escaped(row.name)}: {len(ids):,} samples got worse"
+        # Inside the element it is HTML, in which nothing of Markdown is read.
+        title = html.escape(f"{_flat(row.name)}: {len(ids):,} samples got worse")
         blocks.append(f"<details><summary>{title}</summary>\n\n{listed}{more}\n\n</details>")
     return blocks
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
@@ -60,7 +60,8 @@ def basis(number: Number, runs: Sequence[RunSegments], asked: Question) -> Basis
     ways = [of_pair, of_single] if len(runs) > 1 else [of_single] if runs else []
     for way in ways:
         try:
-            return way(number, runs, asked)
+            found = way(number, runs, asked)
+            return replace(found, notes=(*notes, *found.notes))
         except (UsageError, ValueError) as exc:
             notes.append(f"{number.task}: {str(exc).removeprefix(number.task + ': ').rstrip('.')}.")
     return of_none(number, asked, tuple(dict.fromkeys(notes)))

@@ -1,4 +1,4 @@
-"""compare.html: the verdict, the table with its forest plot, and the samples that flipped, both answers side by side."""
+"""compare.html: the verdict, the table with its forest plot, and the samples that flipped, answers side by side."""
 
 from __future__ import annotations
 

@@ -197,6 +197,7 @@ class SampleList {
   }
 
   verdict(s) {
+    if (s.f !== undefined) return s.f; // a comparison: of both runs
     const rival = this.chosen && this.rivals[Number(this.versus.split(':')[0])];
     const other = rival && rival.byId.get(s.i);
     const mine = verdictOf(this.data, s);

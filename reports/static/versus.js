@@ -56,7 +56,9 @@ function sidesNode(sides) {
     sample ? el('dl', { class: 'answer' }, answerRows(sample, data).map(rowNode)) : el('p', { class: 'quiet' }, 'No such sample in this run.'))));
 }
 
+// `l`: what a comparison says of the sample in this run.
 function verdictOf(data, s) {
+  if (s.l !== undefined) return s.l;
   const bin = data.bins[s.b];
   if (s.v === undefined) return bin.tone === 'error' ? 'error' : 'unscored';
   return data.binary ? bin.label : plainNumber(s.v);

@@ -59,16 +59,23 @@ def fill_of(
     for kind, name, entry in kinds:
         for c in entry.get("cells") or ():
             if (
-                c["section"] == row.section
-                and table in (None, str(c["table"]))
-                and row.called(c["row"])
-                and c.get("language") in (None, row.language)
-                and c.get("printed") in (None, row.metric)
+                table in (None, str(c["table"]))
+                and names_row(c, row)
                 and (kind == "overall" or _holds(entry, c))
             ):
                 group = c.get("group")
                 return Fill(kind, name, c.get("metric"), (group[0], group[1]) if group else None)
     return None
+
+
+def names_row(cell: Mapping[str, Any], row: paper.PublishedRow) -> bool:
+    """Is it this row, in whichever table, that a task's cell names?"""
+    return (
+        cell["section"] == row.section
+        and row.called(cell["row"])
+        and cell.get("language") in (None, row.language)
+        and cell.get("printed") in (None, row.metric)
+    )
 
 
 def _holds(entry: Mapping[str, Any], cell: Mapping[str, Any]) -> bool:

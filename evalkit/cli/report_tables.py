@@ -21,7 +21,7 @@ DEFAULT = "html,csv,md,latex"
 def write(args: argparse.Namespace) -> int:
     """Write the tables and say where they are, or print them."""
     from evalkit.cli.report import formats_of
-    from reports.renderers import FORMATS, text_of, write_table
+    from reports.renderers import FORMATS, write_table
     from reports.renderers.tidy import json_object
     from reports.safe import plain
 
@@ -37,7 +37,7 @@ def write(args: argparse.Namespace) -> int:
             raise UsageError(
                 "to standard output goes one text format: --format md (or csv, latex, html, json)."
             )
-        print("\n".join(text_of(t, formats[0]).rstrip("\n") for t in tables))
+        print(_printed(tables, formats[0]), end="")
         return 0
     if "xlsx" in formats:
         from reports.renderers.xlsx import library
@@ -54,9 +54,36 @@ def write(args: argparse.Namespace) -> int:
     return 0
 
 
+def _printed(tables: Sequence[Table], name: str) -> str:
+    """Tables as one text: CSV under one header, LaTeX as one file that compiles, JSON as a list.
+
+    Raises:
+        UsageError: several pages of HTML, which are no page.
+    """
+    from reports.renderers import text_of
+
+    if len(tables) == 1:
+        return text_of(tables[0], name)
+    if name == "html":
+        raise UsageError(
+            "several pages don't fit into one: name one --table, or write them into a folder (--out)."
+        )
+    if name == "latex":
+        from reports.renderers.latex import several
+
+        return several(tables, ", ".join(t.name for t in tables))
+    if name == "json":
+        return "[" + ",\n".join(text_of(t, name).strip() for t in tables) + "]\n"
+    texts = [text_of(t, name) for t in tables]
+    if name == "csv":
+        return texts[0] + "".join(t.partition("\n")[2] for t in texts[1:])
+    return "\n".join(texts)
+
+
 def build(args: argparse.Namespace) -> list[Table]:
     """The tables asked for. What was merged, and what could not be, is told on standard error."""
     from reports.papertables.build import paper_table
+    from reports.papertables.custom_build import custom_table
     from reports.papertables.models import grouped
 
     wanted = numbers_and_files(args.table)
@@ -64,7 +91,13 @@ def build(args: argparse.Namespace) -> list[Table]:
     for sentence in told:
         print(f"note: {sentence}", file=sys.stderr)
     wishes = _wishes(args, [w for w in wanted if not _is_file(w)])
-    return [paper_table(w, ours, wishes) for w in wanted]
+    tables = [
+        custom_table(Path(w), ours, wishes) if _is_file(w) else paper_table(w, ours, wishes) for w in wanted
+    ]
+    keys = [t.key for t in tables]
+    if twice := next((k for k in keys if keys.count(k) > 1), None):
+        raise UsageError(f"two tables would be written as {twice}: give one of the files a name: of its own.")
+    return tables
 
 
 def numbers_and_files(given: Sequence[str]) -> list[str]:

@@ -20,6 +20,8 @@ NEVER_BEST = frozenset(
     }
 )
 """Marks of numbers that are not measured as the printed ones are, or not on all of the data."""
+_OTHER_DATA = frozenset({"demo", "smoke", "limited", "count"})
+"""Marks that already say that a number was made in another way than its neighbours."""
 NO_DELTA = frozenset({"demo", "smoke", "own-data", "not-meaningful"})
 """Marks of numbers whose difference to a printed one says nothing."""
 
@@ -133,7 +135,7 @@ def finished(
     out = [replace(c, rivals=_may_be_best(c)) for c in cells]
     for sub in dict.fromkeys(c.sub for c in shown):
         places = [i for i, c in enumerate(shown) if c.sub == sub]
-        runs = [i for i in places if shown[i].kind == "run"]
+        runs = [i for i in places if shown[i].kind == "run" and not _OTHER_DATA.intersection(out[i].marks)]
         for i, cell in zip(
             runs, compared([out[i] for i in runs], [shown[i].label for i in runs]), strict=True
         ):
@@ -157,10 +159,7 @@ def _delta(cell: Cell, key: str, other: Cell, decimals: int) -> float | None:
     """The difference as a reader of the table finds it, between the numbers as shown; None where it says nothing."""
     if cell.value is None or other.value is None:
         return None
-    printed = not other.runs
-    if printed and NO_DELTA.intersection(cell.marks):
-        return None
-    if "not-meaningful" in (*cell.marks, *other.marks):
+    if NO_DELTA.intersection(set(cell.marks) ^ set(other.marks)) or "not-meaningful" in other.marks:
         return None
     gap = round_half_up(cell.value, decimals) - round_half_up(other.value, decimals)
     return round_half_up(gap, decimals)

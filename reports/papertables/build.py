@@ -239,13 +239,7 @@ def legend(table: Table, reference: str = "") -> tuple[str, ...]:
         per = ", per metric" if any(c.sub for c in table.columns) else ""
         best = f"Bold: best of the row{per}" + (", the lowest where the arrow points down" if worst else "")
         notes.append(
-            best
-            + ("; underlined: second best" if table.second else "")
-            + (
-                "; marked numbers that are not measured as the printed ones, or not on all data, are not ranked."
-                * unranked
-                or "."
-            )
+            best + ("; underlined: second best" if table.second else "") + (aside if unranked else ".")
         )
     if table.intervals and any(c.ci for c in cells):
         notes.append("In brackets: 95 % interval.")

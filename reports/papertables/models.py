@@ -53,7 +53,7 @@ def shared_tasks(runs: Sequence[RunView]) -> list[tuple[str, RunView, RunView]]:
 def _made_of(runs: Sequence[RunView]) -> tuple[str, ...]:
     """What to tell of a column that several runs make: nothing, or that they answered in different ways."""
     ways: Mapping[str, Mapping[str, Any]] = {r.root.name: r.results.get("model") or {} for r in runs}
-    runners = dict.fromkeys(str(m.get("runner")) for m in ways.values())
+    runners = dict.fromkeys(_runner(str(m.get("runner"))) for m in ways.values())
     settings = dict.fromkeys(str(m.get("generation")) for m in ways.values())
     if len(runners) > 1:
         return (f"One column of {len(runs)} runs whose runners differ: {listed(list(runners))}.",)
@@ -62,6 +62,11 @@ def _made_of(runs: Sequence[RunView]) -> tuple[str, ...]:
             f"One column of {len(runs)} runs whose generation settings differ: {listed(list(settings))}.",
         )
     return ()
+
+
+def _runner(said: str) -> str:
+    """The runner with its fingerprint; of predictions made elsewhere without it, which is only that of their file."""
+    return said.partition("@")[0] if said.startswith("replay/") else said
 
 
 def grouped(

@@ -12,13 +12,12 @@ from reports.renderers.latex_text import CHARACTER, escaped
 
 _HEAD = r"""% {name}
 % Compile it as it stands (pdflatex, xelatex, lualatex), or \input it: in a document it is the table alone.
-% The document's preamble needs: \usepackage{{booktabs,graphicx,textcomp}} \usepackage[T1]{{fontenc}}
+% The document's preamble needs: \usepackage{{booktabs,graphicx}}
 \providecommand{{{char}}}[2]{{\ifx\Umathchar\undefined{{\tiny[U+#1]}}\else#2\fi}}
 \expandafter\ifx\csname @classoptionslist\endcsname\relax
   \documentclass[10pt]{{article}}
   \usepackage[paperwidth={width}cm,paperheight={height}cm,margin=1cm]{{geometry}}
-  \usepackage{{booktabs,graphicx,textcomp}}
-  \ifx\Umathchar\undefined\usepackage[T1]{{fontenc}}\fi
+  \usepackage{{booktabs,graphicx}}
   \pagestyle{{empty}}{counter}
   \expandafter\setlength\csname @fptop\endcsname{{0pt}}
   \def\evalkitend{{\end{{document}}}}

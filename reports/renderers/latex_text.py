@@ -1,4 +1,4 @@
-"""Text for LaTeX: every character typesets under pdfLaTeX, and none of them is a command."""
+"""Text for LaTeX: every character typesets under pdfLaTeX in its default fonts, and none of them is a command."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "'": r"\textquotesingle{}",
-    "`": r"\textasciigrave{}",
+    '"': r"''{}",
+    "`": r"\`{}",
+    "'": "'{}",
     "-": "-{}",  # two in a row would be a dash
     "[": "{[}",  # after a line's end it would be an option
     "]": "{]}",
@@ -29,7 +29,6 @@ _KNOWN = {
     "\u201c": r"\textquotedblleft{}",
     "\u201d": r"\textquotedblright{}",
     "\u2026": r"\textellipsis{}",
-    "\u2022": r"\textbullet{}",
     "\u00a0": "~",
     "\u2191": r"$\uparrow$",
     "\u2193": r"$\downarrow$",
@@ -38,10 +37,11 @@ _KNOWN = {
     "\u00d7": r"$\times$",
     "\u00b1": r"$\pm$",
     "\u00b7": r"$\cdot$",
+    "\u2022": r"$\bullet$",
     "\u2264": r"$\leq$",
     "\u2265": r"$\geq$",
     "\u2248": r"$\approx$",
-    "\u00b0": r"\textdegree{}",
+    "\u00b0": r"$^\circ$",
     "\u00b5": r"$\mu$",
 }
 _GREEK = {

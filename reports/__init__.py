@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evalkit.errors import UsageError
 
-FORMATS = ("html", "csv", "md")
+FORMATS = ("html", "csv", "md", "latex", "xlsx")
 
 
 def write_report(
@@ -28,8 +28,8 @@ def write_report(
 
     Args:
         runs: run directories; each is a column, in this order.
-        out: a folder (report.html, report.md and csv/ go into it), or the name of the .html file.
-        formats: any of "html", "csv", "md".
+        out: a folder (report.html, report.md, report.tex, report.xlsx and csv/ go into it), or the name of the .html file.
+        formats: any of "html", "csv", "md", "latex", "xlsx".
         published: numbers of the report's tables to print beside ours ("1", "2"); None takes those the tasks
             fill, and Table 2 rather than 1.
         title: heading of the page.
@@ -71,6 +71,17 @@ def write_report(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(markdown(t) for t in tables), encoding="utf-8", errors="replace")
         written.append(path)
+    if "latex" in formats:
+        from reports.renderers.latex import several
+
+        path = page.with_suffix(".tex")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(several(tables, "Benchmark tables"), encoding="utf-8", errors="replace")
+        written.append(path)
+    if "xlsx" in formats:
+        from reports.renderers.xlsx import xlsx
+
+        written.append(xlsx(tables, page.with_suffix(".xlsx")))
     if "csv" in formats:
         from reports.csvout import write_csv
 

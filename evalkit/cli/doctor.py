@@ -75,6 +75,7 @@ ADDS = {
     "png": "figures as PNG (report --figure 1 --format png)",
     "mlflow": "exports to MLflow (local SQLite store or a server)",
     "wandb": "exports to Weights & Biases",
+    "xlsx": "tables as Excel workbooks",
     "whisper": "openai-whisper, the reference ASR",
     "utmos": "UTMOS (torch)",
     "distillmos": "DistillMOS, a learned quality score with its weights (torch)",

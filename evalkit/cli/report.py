@@ -13,6 +13,8 @@ from evalkit.store import Run
 
 def call(args: argparse.Namespace) -> int:
     """Write what was asked for and say where it is. Another kind of output adds its line here."""
+    if args.figure and args.table:
+        raise UsageError("--table and --figure are two calls: their formats differ. Leave one of them out.")
     if args.figure:
         from evalkit.cli.report_figure import write as draw
 
@@ -44,7 +46,13 @@ def page(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return 0
-    formats = formats_of(args, "html,csv", ("html", "csv", "md"))
+    formats = formats_of(args, "html,csv", ("html", "csv", "md", "latex", "xlsx"))
+    if args.stdout or args.out == "-":
+        raise UsageError("a report is several files; to standard output goes a table: --table 2 --stdout.")
+    if "xlsx" in formats:
+        from reports.renderers.xlsx import library
+
+        library()  # told before any file is written
     from reports import write_report
 
     limits: dict[str, Any] = {}

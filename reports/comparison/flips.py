@@ -152,7 +152,7 @@ def _said(value: float, right: bool, up: bool) -> str:
         return "\u2013"
     if right:
         return "right" if (value == 1.0) == up else "wrong"
-    return f"{value:.4g}"
+    return f"{value:.3g}"
 
 
 def _block(

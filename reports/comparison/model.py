@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.inference import Difference
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from reports.runs import RunView
@@ -267,6 +269,14 @@ class Comparison:
         """Lines with a difference."""
         return [x for x in self.lines if x.difference is not None]
 
+    def frame(self) -> pd.DataFrame:
+        """One row per line, with the columns of compare.csv."""
+        return _frames().frame_of(self)
+
+    def samples(self) -> pd.DataFrame:
+        """One row per sample and line, with the columns of compare_pairs.csv: outcome, both values, both answers."""
+        return _frames().pairs_of(self)
+
     def find(self, task: str, metric: str | None = None, *, b: str | None = None) -> Line | None:
         """The line of a task's headline, or of one of its metrics; `b` picks the side where there are several."""
         for x in self.lines:
@@ -274,3 +284,8 @@ class Comparison:
             if wanted and x.task == task and x.group is None and b in (None, x.b):
                 return x
         return None
+
+
+def _frames() -> Any:
+    """What makes pandas tables; it reads this file, so that it is looked up late."""
+    return import_module("reports.comparison.frames")

@@ -1,0 +1,67 @@
+"""Comparisons in notebooks: `evalkit.compare("runs/a", "runs/b").frame()`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from evalkit.errors import UsageError
+from reports.comparison.build import HEADLINE, compare_runs
+from reports.comparison.csvout import write_lines, write_pairs
+from reports.comparison.model import Comparison
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def compare(
+    *runs: Path | str,
+    all_pairs: bool = False,
+    tasks: Sequence[str] = (),
+    metrics: Sequence[str] = (HEADLINE,),
+    groups: bool = False,
+    level: float = 0.95,
+    draws: int = 10_000,
+    seed: int = 0,
+    allow: Sequence[str] = (),
+    published: Sequence[str] = (),
+) -> Comparison:
+    """Compare run directories, the baseline first: `evalkit.compare("runs/main", "runs/pr-412")`.
+
+    What the options mean, what comes back and what is raised: `reports.comparison.compare_runs`.
+    """
+    return compare_runs(
+        runs,
+        all_pairs=all_pairs,
+        tasks=tasks,
+        metrics=metrics,
+        groups=groups,
+        level=level,
+        draws=draws,
+        seed=seed,
+        allow=allow,
+        published=published,
+    )
+
+
+def frame_of(c: Comparison) -> pd.DataFrame:
+    """One row per line, with the columns of compare.csv. Raises UsageError where pandas isn't installed."""
+    return _frame(c, write_lines)
+
+
+def pairs_of(c: Comparison) -> pd.DataFrame:
+    """One row per sample and line, with the columns of compare_pairs.csv. Raises UsageError without pandas."""
+    return _frame(c, write_pairs)
+
+
+def _frame(c: Comparison, write: Callable[[Comparison, TextIO], None]) -> pd.DataFrame:
+    try:
+        import pandas as pd
+    except ImportError as exc:
+        raise UsageError("a comparison's frame needs pandas: pip install pandas") from exc
+    file = io.StringIO(newline="")
+    write(c, file)
+    file.seek(0)
+    return pd.read_csv(file)

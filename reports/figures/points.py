@@ -21,7 +21,6 @@ WORDS = {
     "count": "not the published number of samples",
     "own-data": "measured on data of one's own",
     "protocol": "another protocol than the report's",
-    "misprint": "as printed, and in doubt (see the table's footnote)",
 }
 """What a reader has to know beside a value, by the mark of its cell."""
 
@@ -116,6 +115,8 @@ def point_of(cell: Cell | None, axis: Axis) -> Point:
             return GAP
         return Point(GAP.text, None, None, bounds, (NO_VALUE,), _scored(cell))
     notes = [WORDS[m] for m in cell.marks if m in WORDS]
+    if "misprint" in cell.marks:
+        notes += [n.rstrip(".") for n in cell.footnotes]
     if axis.invert and cell.value > 100:
         notes.append("above 100: drawn at 0")
     if cell.coverage:

@@ -97,10 +97,10 @@ def text(
     **attributes: str | float | None,
 ) -> str:
     """A line of text with its base line at `y`. With `room`, cut to that width; the whole stays as its title."""
-    shown = content if room is None else cut(content, room, size)
-    tip = (el("title", escape(content)),) if shown != content else ()
+    shown = escape(content if room is None else cut(content, room, size))
+    tip = (el("title", escape(content)),) if shown != escape(content) else ()
     where = None if anchor == "start" else anchor
-    return el("text", escape(shown), *tip, x=x, y=y, font_size=size, text_anchor=where, **attributes)
+    return el("text", shown, *tip, x=x, y=y, font_size=size, text_anchor=where, **attributes)
 
 
 def width(content: str, size: float = 12) -> float:

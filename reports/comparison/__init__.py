@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reports.comparison.build import ALLOWABLE, compare_runs
+from reports.comparison.build import compare_runs
 from reports.comparison.model import Comparison, Coverage, Line, Pairs, Part, Side
+from reports.comparison.settings import ALLOWABLE
 
 __all__ = ["ALLOWABLE", "Comparison", "Coverage", "Line", "Pairs", "Part", "Side", "compare_runs"]

@@ -68,7 +68,7 @@ def _write(file: TextIO, header: Sequence[str], rows: Iterator[Sequence[Any]]) -
 
 def write_lines(c: Comparison, file: TextIO) -> None:
     """One row per line of the comparison."""
-    _write(file, COLUMNS, (_row(x, c) for x in c.lines))
+    _write(file, COLUMNS, line_rows(c))
 
 
 def _row(line: Line, c: Comparison) -> list[Any]:
@@ -88,10 +88,16 @@ def _row(line: Line, c: Comparison) -> list[Any]:
 
 def write_pairs(c: Comparison, file: TextIO) -> None:
     """One row per sample of each task and metric compared; samples without a pair have the outcome "unpaired"."""
-    _write(file, PAIR_COLUMNS, _pair_rows(c))
+    _write(file, PAIR_COLUMNS, pair_rows(c))
 
 
-def _pair_rows(c: Comparison) -> Iterator[list[Any]]:
+def line_rows(c: Comparison) -> Iterator[list[Any]]:
+    """Rows of `COLUMNS`, one per line."""
+    yield from (_row(x, c) for x in c.lines)
+
+
+def pair_rows(c: Comparison) -> Iterator[list[Any]]:
+    """Rows of `PAIR_COLUMNS`, texts as they are; a task's texts are read when its rows are asked for."""
     having = [x for x in c.lines if x.pairs is not None and x.kind in ("task", "metric")]
     for (a, b, task), lines in groupby(having, key=lambda x: (x.a, x.b, x.task)):
         one, two = _said(c.by_key[a], task), _said(c.by_key[b], task)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UsageError
-from reports.comparison.build import HEADLINE, compare_runs
-from reports.comparison.csvout import write_lines, write_pairs
+from reports.comparison.build import compare_runs
+from reports.comparison.csvout import COLUMNS, PAIR_COLUMNS, line_rows, pair_rows
 from reports.comparison.model import Comparison
+from reports.comparison.settings import HEADLINE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,20 +48,17 @@ def compare(
 
 def frame_of(c: Comparison) -> pd.DataFrame:
     """One row per line, with the columns of compare.csv. Raises UsageError where pandas isn't installed."""
-    return _frame(c, write_lines)
+    return _frame(line_rows(c), COLUMNS)
 
 
 def pairs_of(c: Comparison) -> pd.DataFrame:
     """One row per sample and line, with the columns of compare_pairs.csv. Raises UsageError without pandas."""
-    return _frame(c, write_pairs)
+    return _frame(pair_rows(c), PAIR_COLUMNS)
 
 
-def _frame(c: Comparison, write: Callable[[Comparison, TextIO], None]) -> pd.DataFrame:
+def _frame(rows: Iterator[list[Any]], columns: Sequence[str]) -> pd.DataFrame:
     try:
         import pandas as pd
     except ImportError as exc:
         raise UsageError("a comparison's frame needs pandas: pip install pandas") from exc
-    file = io.StringIO(newline="")
-    write(c, file)
-    file.seek(0)
-    return pd.read_csv(file)
+    return pd.DataFrame(list(rows), columns=list(columns))

@@ -12,11 +12,12 @@ from evalkit.pairs import Group, Paired, RunSegments, incomparable, metric_of, p
 from evalkit.signature import parse
 from evalkit.store import Run
 from reports.comparison.model import GROUPS, HEADLINES, OTHERS, Coverage, Kind, Line, Pairs, Part, Side
+from reports.comparison.settings import wanted_metrics
 from reports.runs import own_data, smoke
 
 if TYPE_CHECKING:
     from evalkit.segmentfile import TaskSegments
-    from reports.comparison.build import Settings
+    from reports.comparison.settings import Settings
 
 NAMED = 3
 """Sample ids named in a sentence."""
@@ -45,8 +46,6 @@ def task_lines(a: Side, b: Side, task: str, chosen: Settings) -> Iterator[Line]:
     Raises:
         UsageError: a run's segments aren't there, or aren't those of its results.
     """
-    from reports.comparison.build import wanted_metrics
-
     assert a.view is not None and b.view is not None
     one, two = a.view.tasks[task], b.view.tasks[task]
     first, second = (RunSegments(Run(s.view.root), s.view.results) for s in (a, b) if s.view is not None)

@@ -12,7 +12,7 @@ from evalkit.inference import Difference
 from reports.comparison.model import OVERALLS, Line, Part, Side
 
 if TYPE_CHECKING:
-    from reports.comparison.build import Settings
+    from reports.comparison.settings import Settings
 
 
 def overall_lines(

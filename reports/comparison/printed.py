@@ -15,7 +15,7 @@ from reports.comparison.unpaired import Whole, unpaired
 from reports.runs import own_data, smoke
 
 if TYPE_CHECKING:
-    from reports.comparison.build import Settings
+    from reports.comparison.settings import Settings
 
 AS_PRINTED = "as the report has it"
 

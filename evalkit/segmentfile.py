@@ -169,4 +169,16 @@ def pool_of(metric: Mapping[str, Any]) -> Pool:
         return stratified(metric["weights"])
     if name.startswith("pooled(") and len(columns) == 2:
         return pooled(columns[0], columns[1])
+    if (declared := _declared(name, columns)) is not None:
+        return declared
     raise UsageError(f"results.json pools by {name!r}, which this evalkit doesn't know. Update evalkit.")
+
+
+def _declared(name: str, columns: Sequence[str]) -> Pool | None:
+    """A pool that only a benchmark knows (IFEval's, a plug-in's), or None."""
+    from evalkit.registry import catalogue
+
+    metrics = (m for t in catalogue().tasks.values() for v in t.variants.values() for m in v.metrics)
+    return next(
+        (m.pool for m in metrics if m.pool.name == name and list(m.pool.columns) == list(columns)), None
+    )

@@ -16,6 +16,7 @@ from evalkit.gate.terms import default_margin
 from evalkit.inference.power import of_accuracy, of_sd, samples_needed
 from evalkit.published import FOOTNOTES
 from evalkit.registry import catalogue
+from evalkit.segmentfile import pool_of
 from evalkit.sizing import Question, number_of, size
 from tests.cli_fixtures import Bench, Done, bench, refused
 
@@ -243,6 +244,16 @@ def test_runs_alike_are_told_so(bench: Bench) -> None:
     assert any("same value on each of 120" in n for n in of(same, CLEAN)["notes"]), of(same, CLEAN)
     perfect = planned(bench, flat)
     assert of(perfect, CLEAN)["source"] == "unknown" and of(perfect, ADV)["needed"] is not None
+
+
+def test_every_number_of_the_catalogue_can_be_pooled_again() -> None:
+    """Also those whose pool only their benchmark knows (IFEval)."""
+    for task in catalogue().tasks.values():
+        for metric in task.variant(None)[1].metrics:
+            if metric.strata is None:
+                about = {"pool": metric.pool.name, "columns": list(metric.pool.columns)}
+                sums = np.arange(3.0, 3.0 + len(metric.pool.columns))
+                assert float(pool_of(about).formula(sums)) == float(metric.pool.formula(sums)), metric.name
 
 
 def test_formats(bench: Bench) -> None:

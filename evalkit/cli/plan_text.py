@@ -83,12 +83,15 @@ def advice(plan: Plan) -> list[str]:
 
 def notes(plan: Plan) -> list[str]:
     """What is to be told of single tasks; the same thing said of many is said once."""
+    from reports.safe import visible
+
     said = [n for s in plan.tasks for n in s.notes]
     gathered: dict[str, list[str]] = {}
     for note in said:
         task, colon, rest = note.partition(": ")
         gathered.setdefault(rest if colon else note, []).append(task)
-    return [f"{', '.join(tasks)}: {rest}" for rest, tasks in gathered.items()]
+    told = [f"{', '.join(tasks)}: {rest}" for rest, tasks in gathered.items()]
+    return [" ".join(visible(line).split()) for line in told]
 
 
 def _points(x: float | None, unit: str) -> str:
@@ -107,7 +110,13 @@ def _enough(x: bool | None) -> str:
 
 
 def rows(plan: Plan) -> list[tuple[str, ...]]:
-    """The table's lines, overalls last."""
+    """The table's lines, overalls last; what a results.json holds is shown on one line and without control characters."""
+    from reports.safe import visible
+
+    return [tuple(" ".join(visible(c).split()) for c in line) for line in _rows(plan)]
+
+
+def _rows(plan: Plan) -> list[tuple[str, ...]]:
     out: list[tuple[str, ...]] = []
     for s in plan.tasks:
         psi = s.basis.noise.discordance if s.basis.noise and not plan.asked.unpaired else None

@@ -20,6 +20,8 @@ SPREAD = 0.6
 """Where ratings have a mean but no samples: their sd, as a share of the largest that the mean leaves room for."""
 FEW = 10
 """Disagreements below which a discordance is a rough guess."""
+FEW_CLUSTERS = 30
+"""Clusters below which the normal approximation, and the intraclass correlation, are rough."""
 RATED = 4.0
 """Length of the scale that `Question.sd` is about: 1-5."""
 
@@ -115,7 +117,7 @@ def _observed(
         notes = [
             *notes,
             f"{number.task}: {found.n:,} samples in {held.count:,} clusters{kind}: design effect {effect:.2f}"
-            f"{'' if asked.unpaired else caution}.",
+            f"{'' if asked.unpaired else caution}{few}.",
         ]
     return Basis(
         source,

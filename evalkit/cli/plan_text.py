@@ -110,7 +110,7 @@ def _enough(x: bool | None) -> str:
 
 
 def rows(plan: Plan) -> list[tuple[str, ...]]:
-    """The table's lines, overalls last; what a results.json holds is shown on one line and without control characters."""
+    """The table's lines, overalls last; a run's own words on one line, without control characters."""
     from reports.safe import visible
 
     return [tuple(" ".join(visible(c).split()) for c in line) for line in _rows(plan)]

@@ -109,6 +109,7 @@ def _observed(
     if held is not None:
         effect = found.unpaired.design_effect if asked.unpaired else held.effect
         kind = f" ({number.cluster})" if number.cluster else ""
+        few = "; so few clusters make it a rough guess" if held.count < FEW_CLUSTERS else ""
         caution = (
             "; of the run's own values, differences of two runs often have less"
             if source == "one run"

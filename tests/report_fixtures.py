@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from evalkit.interfaces import Judge
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import Audio, Failure, Modality, Response, Sample, Score, SentAudio, Transcript, Verdict
 from evalkit.results import build_results
+from evalkit.segmentfile import write_segments
 from evalkit.sources import HubData, Row
 from evalkit.store import RunWriter
 from evalkit.task import Cell, Metric, Overall, Part, Task, Variant
@@ -143,7 +145,13 @@ def geval(**kwargs: Any) -> Metric:
 
 
 def make_run(
-    root: Path, *, size: int = 40, demo: bool = False, meaningful: bool = True, label: str = "my-model"
+    root: Path,
+    *,
+    size: int = 40,
+    demo: bool = False,
+    meaningful: bool = True,
+    label: str = "my-model",
+    seed: int = 7,
 ) -> Path:
     """A run with what reports have to cope with.
 
@@ -151,7 +159,7 @@ def make_run(
     alpacaeval_full (ratings, own-worded rubric), wildvoice (not in the report's table), llama-questions
     (spoken answers).
     """
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(seed)
     data = root.parent / f"{root.name}-data"
     data.mkdir(parents=True, exist_ok=True)
     sounds = [tone(0.4 + 0.05 * i, 180 + 20 * i) for i in range(8)]
@@ -175,7 +183,8 @@ def make_run(
     )
     session = {"started": "2026-11-22T15:00:00+00:00", "ended": "2026-11-22T15:12:34+00:00", "seconds": 754.2}
     writer.write_manifest({"v": 1, "suite": "table2", "sessions": [session], "model": {"name": label}})
-    writer.write_results(build_results(writer, plans, model, [overall]))
+    keep = partial(write_segments, writer)
+    writer.write_results(build_results(writer, plans, model, [overall], keep))
     writer.close()
     return root
 

@@ -284,6 +284,7 @@ def paper_table(number: str, ours: Sequence[Ours], wishes: Wishes | None = None)
         )
         for section in paper.sections(number)
     )
+    lacking = bool(wishes.delta) and reference is None
     table = Table(
         f"table-{number}",
         layout.title,
@@ -297,4 +298,5 @@ def paper_table(number: str, ours: Sequence[Ours], wishes: Wishes | None = None)
         intervals=wishes.intervals,
     )
     source = (f"Printed numbers: {SOURCE}, Table {number}, as printed.",) if models else ()
-    return replace(table, notes=(*source, *legend(table, name)))
+    without = (f"No differences: this table has no numbers of {wishes.delta}.",) if lacking else ()
+    return replace(table, notes=(*source, *legend(table, name), *without))

@@ -36,6 +36,8 @@ class Pool:
             and the mean row; None when the range is open (WER).
         sources: number of verdicts pooled side by side (see `mean_of_means`); 0 for all other pools.
         paired: a row holds "weighted" and "weight" of two verdicts on the same sample (see `DIFFERENCE`).
+        gradient: derivative of the formula by each sum, shape of the sums, where there are too many columns to find
+            it by differences.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Pool:
     worst: Callable[[float, float, Array], Sequence[float]] | None = None
     sources: int = 0
     paired: bool = False
+    gradient: Callable[[Array], Array] | None = None
 
     def row(self, value: float, counts: Mapping[str, float] | None) -> list[float]:
         """The segment statistics of one score. Raises KeyError when a count is missing."""
@@ -60,19 +63,31 @@ def _ratio(sums: Array) -> Array:
     return out
 
 
+def _ratio_gradient(sums: Array) -> Array:
+    import numpy as np
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        by_top = 1.0 / sums[..., 1]
+        out: Array = np.stack([by_top, -sums[..., 0] * by_top * by_top], axis=-1)
+    return out
+
+
 MEAN = Pool(
     "mean",
     ("value", "n"),
     _ratio,
     best=lambda lo, hi, mean: (hi, 1.0),
     worst=lambda lo, hi, mean: (lo, 1.0),
+    gradient=_ratio_gradient,
 )
 """Mean of the samples' values."""
 
 
 def pooled(numerator: str, denominator: str) -> Pool:
     """Sum of one count over sum of another: corpus WER ("errors", "length")."""
-    return Pool(f"pooled({numerator}/{denominator})", (numerator, denominator), _ratio)
+    return Pool(
+        f"pooled({numerator}/{denominator})", (numerator, denominator), _ratio, gradient=_ratio_gradient
+    )
 
 
 VOTES = Pool(
@@ -81,6 +96,7 @@ VOTES = Pool(
     _ratio,
     best=lambda lo, hi, mean: (hi * mean[1], mean[1]),
     worst=lambda lo, hi, mean: (lo * mean[1], mean[1]),
+    gradient=_ratio_gradient,
 )
 """Mean over all votes of all samples."""
 
@@ -90,6 +106,7 @@ WEIGHTED = Pool(
     _ratio,
     best=lambda lo, hi, mean: (hi * mean[1], mean[1]),
     worst=lambda lo, hi, mean: (lo * mean[1], mean[1]),
+    gradient=_ratio_gradient,
 )
 """Mean of the samples' values, each by its weight: counts "weighted" (value times weight) and "weight"."""
 
@@ -167,8 +184,19 @@ def stratified(weights: Mapping[str, float]) -> Pool:
             out: Array = (held * means).sum(axis=-1) / held.sum(axis=-1)
         return out
 
+    def gradient(sums: Array) -> Array:
+        import numpy as np
+
+        values, counts = sums[..., 0::2], sums[..., 1::2]
+        held = np.where(counts > 0, np.asarray(shares), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            by_value = np.where(counts > 0, held / counts, 0.0) / held.sum(axis=-1, keepdims=True)
+            by_count = np.where(counts > 0, -by_value * values / counts, 0.0)
+        out: Array = np.stack([by_value, by_count], axis=-1).reshape(sums.shape)
+        return out
+
     columns = tuple(f"{what}:{name}" for name in weights for what in ("value", "n"))
-    return Pool("weighted-strata", columns, formula)
+    return Pool("weighted-strata", columns, formula, gradient=gradient)
 
 
 def stratum_row(weights: Mapping[str, float], stratum: str, value: float) -> list[float] | None:

@@ -32,7 +32,7 @@ FLOORS = {
             *("evalkit.results", "evalkit.predictions", "evalkit.formats"),
             *("evalkit.published", "evalkit.wording", "evalkit.frames", "evalkit.audit"),
             *("evalkit.usage", "evalkit.prices", "evalkit.ledger"),
-            *("evalkit.inference", "evalkit.segmentfile", "evalkit.pairs", "evalkit.overalls"),
+            *("evalkit.resampling", "evalkit.inference", "evalkit.segmentfile", "evalkit.pairs", "evalkit.overalls"),
             "evalkit.sizing",
         ),
         2,

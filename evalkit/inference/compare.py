@@ -1,4 +1,7 @@
-"""The difference of two runs on the same samples: the right test and the right interval for the metric."""
+"""The difference of two runs on the same samples: the right test and the right interval for the metric.
+
+Which, why, and how well each holds its level: docs/statistics.md.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import math
 from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
-from evalkit.inference.intervals import tango
+from evalkit.inference.intervals import normal_quantile, tango
 from evalkit.inference.mcnemar import mcnemar_exact
 from evalkit.inference.rows import Difference, PairedRows
+from evalkit.inference.units import binary, correction, count, differing, gaps, shared, summed
+from evalkit.resampling import bootstrap_t, sign_flips
 
 if TYPE_CHECKING:
-    from evalkit.stats import Array, Pool
+    from evalkit.stats import Array
 
 
 class NothingToCompare(UsageError):
@@ -21,76 +26,146 @@ class NothingToCompare(UsageError):
 def compare(rows: PairedRows, *, seed: int, draws: int = 10_000, level: float = 0.95) -> Difference:
     """Test and estimate the difference b - a.
 
-    Raises NothingToCompare when either run has no number over these samples.
+    0/1 values of samples that stand alone: McNemar's exact test, Tango's score interval. Everything else: a paired
+    permutation test (each sample's two rows swapped or not, and re-pooled) and a studentised bootstrap interval of
+    the pooled difference, both over clusters where there are some.
+
+    Args:
+        seed: of the draws; the same rows and seed give the same result to the last digit.
+        draws: bootstrap draws, and permutations where there are too many to try all.
+        level: of the interval.
+
+    Raises:
+        NothingToCompare: a run has no number over these samples.
+        ValueError: the level isn't between 0 and 1, or there are fewer than 100 draws.
     """
+    if not 0 < level < 1:
+        raise ValueError(f"the level of an interval lies between 0 and 1, not at {level}")
+    if draws < 100:
+        raise ValueError(f"{draws} draws are too few for an interval: 100 at least")
+    a, b = (_number(rows, side) for side in (rows.a, rows.b))
+    if rows.clusters is None and all(binary(rows.pool, x, rows.lo, rows.hi) for x in (rows.a, rows.b)):
+        return _discordant(rows, a, b, level)
+    return _resampled(rows, a, b, seed, draws, level)
+
+
+def _number(rows: PairedRows, side: Array) -> float:
     import numpy as np
 
-    a = _number(rows.pool, rows.a, rows.scale)
-    b = _number(rows.pool, rows.b, rows.scale)
-    gaps = _gaps(rows)
-    wins, losses = int((gaps > 0).sum()), int((gaps < 0).sum())
-    n, m = rows.n, rows.n if rows.clusters is None else len(np.unique(rows.clusters))
-    binary = rows.pool.name == "mean" and (rows.lo, rows.hi) == (0.0, 1.0)
-    if binary and m == n and bool(np.isin([rows.a[:, 0], rows.b[:, 0]], (0.0, 1.0)).all()):
-        sign = 1 if rows.higher_is_better else -1
-        up, down = (wins, losses) if sign > 0 else (losses, wins)
-        low, high = tango(up, down, n, level)
-        ci = (low * rows.scale, high * rows.scale)
-        method, test, p = "tango", "mcnemar-exact", mcnemar_exact(wins, losses)
-        effect = wins / losses if losses else None
-        return Difference(
-            a, b, b - a, ci, method, p, test, n, m, wins, losses, n - wins - losses,
-            rows.higher_is_better, level, None, effect, "odds ratio",
-        )  # fmt: skip
-    first, second = (_units(x, rows.clusters) for x in (rows.a, rows.b))
-    rng = np.random.default_rng(seed)
-    values = np.empty(draws)
-    flipped = np.empty(draws)
-    apart = second - first
-    for i in range(draws):
-        pick = rng.integers(0, m, m)
-        values[i] = float(rows.pool.formula(second[pick].sum(0)) - rows.pool.formula(first[pick].sum(0)))
-        turn = (apart * rng.integers(0, 2, m)[:, None]).sum(0)
-        flipped[i] = float(rows.pool.formula(second.sum(0) - turn) - rows.pool.formula(first.sum(0) + turn))
-    finite = values[np.isfinite(values)] * rows.scale
-    se = float(finite.std(ddof=1)) if len(finite) > 1 and m > 1 else None
-    ci = (
-        tuple(float(x) for x in np.quantile(finite, [(1 - level) / 2, (1 + level) / 2]))
-        if se is not None
-        else None
-    )  # type: ignore[assignment]
-    reach = abs((b - a) / rows.scale) * (1 - 1e-9)
-    p = (1 + int((np.abs(flipped) >= reach).sum())) / (draws + 1)
-    return Difference(
-        a, b, b - a, ci, f"bootstrap-percentile({draws})", p, f"permutation({draws})", n, m, wins, losses,
-        n - wins - losses, rows.higher_is_better, level, se, None, "",
-    )  # fmt: skip
-
-
-def _number(pool: Pool, rows: Array, scale: float) -> float:
-    value = float(pool.formula(rows.sum(axis=0))) * scale if len(rows) else math.nan
+    if not rows.n:
+        raise NothingToCompare("no sample is scored in both runs, so there is nothing to compare")
+    with np.errstate(all="ignore"):
+        value = float(rows.pool.formula(side.sum(axis=0))) * rows.scale
     if not math.isfinite(value):
-        raise NothingToCompare("these samples give no number: none is scored in both runs")
+        raise NothingToCompare(
+            "the samples scored in both runs give no number (nothing to divide by), so there is nothing to compare"
+        )
     return value
 
 
-def _units(rows: Array, clusters: object) -> Array:
-    """Rows summed by cluster."""
+def _discordant(rows: PairedRows, a: float, b: float, level: float) -> Difference:
+    """0/1 values: only the samples that one run alone got right count for the test."""
+    up = int((rows.b[:, 0] > rows.a[:, 0]).sum())
+    down = int((rows.b[:, 0] < rows.a[:, 0]).sum())
+    wins, losses = (up, down) if rows.higher_is_better else (down, up)
+    n, scale = rows.n, rows.scale
+    low, high = tango(up, down, n, level)
+    return Difference(
+        a=a,
+        b=b,
+        delta=scale * (up - down) / n,
+        ci=(scale * low, scale * high),
+        ci_method="tango",
+        p=mcnemar_exact(wins, losses),
+        test="mcnemar-exact",
+        n=n,
+        clusters=n,
+        wins=wins,
+        losses=losses,
+        ties=n - wins - losses,
+        higher_is_better=rows.higher_is_better,
+        level=level,
+        se=scale * math.sqrt(up + down - (up - down) ** 2 / n) / n,
+        effect=wins / losses if losses else None,
+        effect_name="odds ratio",
+    )
+
+
+def _resampled(rows: PairedRows, a: float, b: float, seed: int, draws: int, level: float) -> Difference:
+    better = gaps(rows)
+    wins, losses = int((better > 0).sum()), int((better < 0).sum())
+    m, scale, delta = count(rows.clusters, rows.n), rows.scale, _settled(b - a)
+    first, second = (summed(x, rows.clusters) for x in (rows.a, rows.b))
+    units, statistic = shared(rows.pool, first, second)
+    if m < 2:
+        ci, method, p, test, se = None, "none", None, "none", None
+    else:
+        drawn = bootstrap_t(
+            units,
+            statistic,
+            seed=seed,
+            draws=draws,
+            level=level,
+            varies=differing(first, second),
+            correction=correction(rows.pool, rows.a, rows.clusters),
+        )
+        ends, method = drawn.ci, drawn.method
+        if ends is None:
+            ends, method = _all_alike(drawn.value, rows, m, level), "score(all alike)"
+        ci, se = _within(rows, ends), _settled(drawn.se * scale)
+        p, test = _permuted(rows, first, second, seed, draws)
+    return Difference(
+        a=a,
+        b=b,
+        delta=delta,
+        ci=ci,
+        ci_method=method,
+        p=p,
+        test=test,
+        n=rows.n,
+        clusters=m,
+        wins=wins,
+        losses=losses,
+        ties=rows.n - wins - losses,
+        higher_is_better=rows.higher_is_better,
+        level=level,
+        se=se,
+        effect=_settled(delta / (se * math.sqrt(m))) if se else None,
+        effect_name="d_z",
+    )
+
+
+def _permuted(rows: PairedRows, first: Array, second: Array, seed: int, draws: int) -> tuple[float, str]:
+    """Swap each unit's rows between the runs, or don't, and pool again."""
     import numpy as np
 
-    if clusters is None:
-        return rows
-    _, codes = np.unique(clusters, return_inverse=True)  # type: ignore[call-overload]
-    out = np.zeros((int(codes.max()) + 1, rows.shape[1]))
-    np.add.at(out, codes, rows)
-    return out
+    pool, here, there = rows.pool, first.sum(axis=0), second.sum(axis=0)
+
+    def swapped(moved: Array) -> Array:
+        with np.errstate(all="ignore"):
+            out: Array = pool.formula(there - moved) - pool.formula(here + moved)
+        return out
+
+    observed = float(swapped(np.zeros(len(here))))
+    return sign_flips(second - first, swapped, observed, seed=seed, draws=draws)
 
 
-def _gaps(rows: PairedRows) -> Array:
-    """Each sample's own difference, positive where better."""
-    import numpy as np
+def _all_alike(delta: float, rows: PairedRows, m: int, level: float) -> tuple[float, float]:
+    """No spread at all among m units (all ties, say): what Tango's interval gives for no discordant pair, times the
+    range of a value. A unit of open range is taken to be off by at most its own length (WER: all words wrong)."""
+    z2 = normal_quantile(level) ** 2
+    reach = (rows.hi - rows.lo) if math.isfinite(rows.hi - rows.lo) else 1.0
+    half = reach * z2 / (m + z2)
+    return delta - half, delta + half
 
-    own = [rows.pool.formula(x) for x in (rows.a, rows.b)]
-    gaps = np.nan_to_num(own[1] - own[0], nan=0.0)
-    gaps[np.abs(gaps) < 1e-12] = 0.0
-    return gaps if rows.higher_is_better else -gaps
+
+def _within(rows: PairedRows, ends: tuple[float, float]) -> tuple[float, float]:
+    """On the printed scale, and no further than a difference can go."""
+    reach = (rows.hi - rows.lo) * (2 if rows.pool.paired else 1)
+    low, high = (max(-reach, min(reach, x)) for x in ends)
+    return _settled(low * rows.scale), _settled(high * rows.scale)
+
+
+def _settled(value: float) -> float:
+    """To 12 digits: what a library's summation may change stays out of sight."""
+    return float(f"{value:.12g}")

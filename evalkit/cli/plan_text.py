@@ -6,7 +6,6 @@ import csv
 import io
 import math
 import re
-import statistics
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,11 +66,12 @@ def advice(plan: Plan) -> list[str]:
         )
     factors = [s.unpaired_factor for s in plan.tasks if s.unpaired_factor is not None]
     if factors:
-        middle, what = statistics.median(factors), "" if len(factors) == 1 else " (median of the tasks)"
+        low, high = f"{min(factors):.1f}", f"{max(factors):.1f}"
+        times = low if low == high else f"{low} to {high}"
         out.append(
-            f"Pairing: two different sets of samples, or a printed number, need {middle:.1f} x as many{what}."
+            f"Pairing: two different sets of samples, or a printed number, need {times} times as many."
             if not plan.asked.unpaired
-            else f"Pairing: the same samples in both runs would need {middle:.1f} x fewer{what}."
+            else f"Pairing: different sets of samples need {times} times as many as the same samples in both runs."
         )
         out.append("Samples: four times as many halve what can be detected.")
         out.append(

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from report_fixtures import make_run
 
 from evalkit import published as paper
 from evalkit.errors import UsageError
-from reports.figures.drawing import figure_series
+from reports.figures.drawing import composed
 from reports.figures.points import GAP
 from reports.figures.spec import chosen_models, figure_1
 from reports.figures.specfile import load_figure, parse_figure
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_stands_beside_the_printed_models(folder: Path) -> None:
     views = load_runs([folder / "real"])
     spec = load_figure(str(folder / "mine.yaml"))
-    printed, ours = figure_series(views, spec)
+    spec, (printed, ours) = composed(views, spec)
     assert (printed.label, printed.ours, ours.label, ours.ours) == (
         "Fun-Audio-Chat-8B",
         False,
@@ -70,7 +71,10 @@ def test_a_run_stands_beside_the_printed_models(folder: Path) -> None:
     value = head["metrics"][head["headline"]]["value"]
     assert alpaca.at == pytest.approx(100 * (value - 1) / 4)
     assert overall.at == pytest.approx(views[0].overalls["voicebench"]["value"])
-    assert wild.text != "\u2013"
+    rating = views[0].tasks["voicebench/wildvoice"]
+    assert rating["metrics"][rating["headline"]]["unit"] == "1-5"
+    value = rating["metrics"][rating["headline"]]["value"]
+    assert wild.at == pytest.approx(100 * (value - 1) / 4) and spec.axes[2].scale == (1.0, 5.0)
     assert printed.points[0][2] is GAP and printed.points[0][3] is GAP
     assert printed.points[1][0].at == pytest.approx(100 - 4.13)
     assert printed.points[1][2].at == pytest.approx(100 * (67.8 - 25) / 75)
@@ -119,6 +123,7 @@ def axis_yaml(text: str) -> str:
         (axis_yaml("{task: a, scale: high}"), "scale is"),
         (axis_yaml("{task: a, scale: [.nan, 1]}"), "scale is"),
         (axis_yaml("{task: a, invert: 3}"), "invert is"),
+        (axis_yaml("{task: a, invert: true, scale: [0, 50]}"), "leave out scale"),
         (axis_yaml("{section: Overall, row: Overall, language: no}"), "language is a text"),
         ("models: [Nobody]\n" + axis_yaml("{task: a}"), "no model 'Nobody'"),
         ("models: 3\n" + axis_yaml("{task: a}"), "`models` is"),
@@ -198,6 +203,20 @@ def test_what_the_command_refuses(bench: Bench, folder: Path) -> None:
     refused(bench.here("report", "--figure", "1", "--table", "2"), "two calls")
     refused(bench.here("report", bench.tmp / "nowhere", "--figure", "1"), "nowhere")
     refused(bench.here("report", "--figure", "1", "--format", "png", "--stdout"), "only SVG")
+
+
+def test_a_task_where_lower_is_better_has_to_be_inverted(folder: Path) -> None:
+    [view] = load_runs([folder / "real"])
+    entry = view.tasks["voicebench/sd-qa"]
+    wer = {**entry["metrics"][entry["headline"]], "higher_is_better": False, "value": 4.2}
+    tasks = {"asr/x": {**entry, "metrics": {"wer": wer}, "headline": "wer"}}
+    runs = [replace(view, results={**view.results, "tasks": tasks, "overall": {}})]
+    axis: dict[str, object] = {"task": "asr/x"}
+    with pytest.raises(UsageError, match=r"lower is better in asr/x.*invert: true"):
+        composed(runs, parse_figure({"models": "none", "panels": [{"axes": [axis]}]}, "x"))
+    axis["invert"] = True
+    _, [ours] = composed(runs, parse_figure({"models": "none", "panels": [{"axes": [axis]}]}, "x"))
+    assert (ours.points[0][0].text, ours.points[0][0].at) == ("4.20", pytest.approx(95.8))
 
 
 def test_png(bench: Bench) -> None:

@@ -7,8 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from evalkit.cli.report_formats import formats_of
 from evalkit.errors import UsageError
 from evalkit.store import Run
+
+BUNDLE = "report"
+"""Folder in the first run that a bundle goes to when nothing else is said."""
 
 
 def call(args: argparse.Namespace) -> int:
@@ -24,17 +28,6 @@ def call(args: argparse.Namespace) -> int:
 
         return write(args)
     return page(args)
-
-
-def formats_of(args: argparse.Namespace, default: str, known: tuple[str, ...]) -> list[str]:
-    """The formats asked for, each once. Raises UsageError for one that isn't known here."""
-    formats = list(dict.fromkeys(f.strip().lower() for f in (args.format or default).split(",") if f.strip()))
-    formats = ["latex" if f == "tex" else "md" if f == "markdown" else f for f in formats]
-    if unknown := [f for f in formats if f not in known]:
-        raise UsageError(f"there is no report format {unknown[0]!r}; known: {', '.join(known)}.")
-    if not formats:
-        raise UsageError(f"--format names no format; known: {', '.join(known)}.")
-    return formats
 
 
 def page(args: argparse.Namespace) -> int:
@@ -60,6 +53,17 @@ def page(args: argparse.Namespace) -> int:
         limits |= {"max_samples_per_task": args.max_samples, "max_audio_samples": args.max_samples}
     if args.max_audio_mb is not None:
         limits["max_audio_mb"] = args.max_audio_mb
-    for path in write_report(runs, Path(args.out) if args.out else runs[0], formats, **limits):
+    if args.max_audio_samples is not None:
+        limits["max_audio_samples"] = args.max_audio_samples
+    if args.title:
+        limits["title"] = args.title
+    if args.bundle:
+        if "html" not in formats:
+            raise UsageError(
+                "--bundle is the page with its audio beside it: it needs html among the formats."
+            )
+        limits["bundle"] = True
+    home = runs[0] / BUNDLE if args.bundle else runs[0]
+    for path in write_report(runs, Path(args.out) if args.out else home, formats, **limits):
         print(path)
     return 0

@@ -20,7 +20,8 @@ def add(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--format",
         metavar="NAME[,NAME]",
-        help="html, csv, md, latex, xlsx (default: html,csv; with --table html,csv,md,latex); with --table also json",
+        help="html, csv, md, latex, xlsx (default: html,csv; with --table html,csv,md,latex, and json too); "
+        "with --figure svg (default), png",
     )
     p.add_argument(
         "--json", action="store_true", help="print the results of the runs (with --table: the tables) instead"
@@ -34,9 +35,29 @@ def add_page(p: argparse.ArgumentParser) -> None:
     """What the HTML report shows."""
     group = p.add_argument_group("the page")
     group.add_argument(
-        "--max-samples", type=options.positive, metavar="N", help="samples per task in the HTML"
+        "--bundle",
+        action="store_true",
+        help="a folder instead of one file: index.html with the audio as files beside it (default: RUN/report)",
     )
-    group.add_argument("--max-audio-mb", type=float, metavar="MB", help="audio embedded in the HTML")
+    group.add_argument("--title", metavar="TEXT", help="heading of the page (default: the models' names)")
+    group.add_argument(
+        "--max-samples",
+        type=options.positive,
+        metavar="N",
+        help="samples per task in the HTML (default: all)",
+    )
+    group.add_argument(
+        "--max-audio-mb",
+        type=float,
+        metavar="MB",
+        help="audio carried along, 0 for none (default: 24 in one file, 500 in a bundle)",
+    )
+    group.add_argument(
+        "--max-audio-samples",
+        type=options.positive,
+        metavar="N",
+        help="samples per task with audio (default: 24 in one file, all in a bundle)",
+    )
 
 
 def add_tables(p: argparse.ArgumentParser) -> None:

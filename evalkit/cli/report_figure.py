@@ -19,19 +19,17 @@ FORMATS = ("svg", "png")
 
 def write(args: argparse.Namespace) -> int:
     """Write the figures and say where they are; with --json print what they show."""
-    from evalkit.cli.report import formats_of
-    from reports.figures.drawing import draw_figure, figure_series
+    from evalkit.cli.report_formats import formats_of
+    from reports.figures.drawing import composed, draw_figure
     from reports.figures.specfile import load_figure
 
-    if args.table:
-        raise UsageError("--table and --figure are two calls: their formats and columns differ.")
     formats = formats_of(args, "svg", FORMATS)
     specs = [load_figure(name) for name in args.figure]
     if twice := next((s.name for s in specs if [x.name for x in specs].count(s.name) > 1), None):
         raise UsageError(f"two figures would be written to {twice}.svg: rename one of the files.")
     columns = _columns(args)
     models = args.models if args.models is not None else args.baselines
-    drawn = [(s, figure_series(columns, s, models)) for s in specs]
+    drawn = [composed(columns, s, models) for s in specs]
     for spec, series in drawn:
         if not any(s.filled for s in series):
             raise UsageError(

@@ -20,7 +20,7 @@ DEFAULT = "html,csv,md,latex"
 
 def write(args: argparse.Namespace) -> int:
     """Write the tables and say where they are, or print them."""
-    from evalkit.cli.report import formats_of
+    from evalkit.cli.report_formats import formats_of
     from reports.renderers import FORMATS, write_table
     from reports.renderers.tidy import json_object
     from reports.safe import plain

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reports.figures import bars, radar
 from reports.figures.palette import Style, marker, painted, pattern, style
-from reports.figures.points import Column, Point, Series, columns_of, series_of
+from reports.figures.points import Column, Point, Series, columns_of, series_of, settled
 from reports.figures.spec import FigureSpec, Kind, Panel, chosen_models, figure_1
 from reports.figures.svg import (
     INLINE,
@@ -233,21 +233,22 @@ def figure_svg(
         UsageError: a model that the report doesn't print.
     """
     spec = spec or figure_1()
-    series = figure_series(views, spec, models, merge=merge)
+    spec, series = composed(views, spec, models, merge=merge)
     return draw_figure(spec, series, ident=ident, standalone=standalone)
 
 
-def figure_series(
+def composed(
     views: Sequence[RunView] | Sequence[Column],
     spec: FigureSpec,
     models: str | None = None,
     *,
     merge: bool = True,
-) -> list[Series]:
-    """The series that `figure_svg` draws, with the same arguments."""
+) -> tuple[FigureSpec, list[Series]]:
+    """What `figure_svg` draws, with the same arguments: the figure with its scales known, and its series."""
     runs = [v for v in views if isinstance(v, RunView)]
     columns = [v for v in views if isinstance(v, Column)] + columns_of(runs, merge=merge)
-    return series_of(spec, chosen_models(models, spec), columns)
+    spec = settled(spec, columns)
+    return spec, series_of(spec, chosen_models(models, spec), columns)
 
 
 def inline_figure(views: Sequence[RunView]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from evalkit.errors import UsageError
 from reports.cells import Cell
 from reports.figures.spec import Axis, FigureSpec
 from reports.fills import Fill, cell_of, fill_of
@@ -23,6 +24,9 @@ WORDS = {
     "protocol": "another protocol than the report's",
 }
 """What a reader has to know beside a value, by the mark of its cell."""
+
+SCALES = {"1-5": (1.0, 5.0), "MOS": (1.0, 5.0)}
+"""Scales by unit, where they don't run from 0 to 100."""
 
 NO_VALUE = "no value while samples have no score; dotted, between what it must lie"
 
@@ -117,8 +121,8 @@ def point_of(cell: Cell | None, axis: Axis) -> Point:
     notes = [WORDS[m] for m in cell.marks if m in WORDS]
     if "misprint" in cell.marks:
         notes += [n.rstrip(".") for n in cell.footnotes]
-    if axis.invert and cell.value > 100:
-        notes.append("above 100: drawn at 0")
+    if axis.beyond(cell.value):
+        notes.append("off its axis: drawn at the end")
     if cell.coverage:
         notes.append("not every sample has a score")
     detail = _scored(cell) if cell.coverage else ""
@@ -142,6 +146,29 @@ def printed_point(model: str, axis: Axis) -> Point:
     """A printed value on an axis; a gap where the report prints none."""
     row = next((r for r in axis.rows if model in r.values), None)
     return GAP if row is None else point_of(printed_cell(row, model), axis)
+
+
+def settled(spec: FigureSpec, columns: Sequence[Column]) -> FigureSpec:
+    """The figure with the scale of every axis known: that of a task is its metric's, as the runs have it.
+
+    Raises:
+        UsageError: a task where lower is better, on an axis that is not inverted.
+    """
+    panels = tuple(replace(p, axes=tuple(_settled(a, columns) for a in p.axes)) for p in spec.panels)
+    return replace(spec, panels=panels)
+
+
+def _settled(axis: Axis, columns: Sequence[Column]) -> Axis:
+    if not axis.task or axis.invert:
+        return axis
+    entries = [r.tasks[axis.task] for c in columns for r in c.runs if axis.task in r.tasks]
+    metrics = [e["metrics"].get(axis.metric or e["headline"]) for e in entries]
+    metric = next((m for m in metrics if m), None)
+    if metric is None:
+        return axis
+    if not metric["higher_is_better"]:
+        raise UsageError(f"lower is better in {axis.task}: give its axis `invert: true` to draw 100 - value.")
+    return replace(axis, scale=axis.scale or SCALES.get(metric["unit"], (0.0, 100.0)))
 
 
 def series_of(spec: FigureSpec, models: Sequence[str], columns: Sequence[Column]) -> list[Series]:

@@ -27,7 +27,7 @@ class Axis:
         label: what the picture calls it.
         rows: the printed rows that say the same (Tables 1 and 2 print one row for different models).
         task, metric, overall: of a run, where no printed row is meant.
-        scale: ends of the scale, worst and best; None: 0 to an end there is none of (WER), which needs `invert`.
+        scale: ends of the scale, worst and best; None where it is open (WER), or not known before a run is there.
         invert: draw 100 - value, so that better is longer.
     """
 
@@ -45,6 +45,11 @@ class Axis:
             return min(100.0, max(0.0, 100.0 - value))
         lo, hi = self.scale or (0.0, 100.0)
         return min(100.0, max(0.0, 100.0 * (value - lo) / (hi - lo)))
+
+    def beyond(self, value: float) -> bool:
+        """True when a value lies off the axis, and stands at its end."""
+        lo, hi = (0.0, 100.0) if self.invert or self.scale is None else self.scale
+        return not lo <= value <= hi
 
     @property
     def scale_note(self) -> str:

@@ -103,6 +103,8 @@ def _read_axis(data: Any, where: str) -> Axis:
     if not isinstance(invert, bool):
         raise UsageError(f"{where}: invert is true or false.")
     scale = _scale(given.get("scale"), where)
+    if scale and invert:
+        raise UsageError(f"{where}: an inverted axis runs from 100 down to 0; leave out scale.")
     rows: tuple[paper.PublishedRow, ...] = ()
     if section:
         try:
@@ -114,7 +116,7 @@ def _read_axis(data: Any, where: str) -> Axis:
             raise UsageError(f"{where}: {exc}") from None
         if not rows[0].higher_is_better and not invert:
             raise UsageError(f"{where}: lower is better in {row!r}: say `invert: true` to draw 100 - value.")
-    own = rows[0].range if rows else (0.0, 100.0)
+    own = rows[0].range if rows else (0.0, 100.0) if overall else None
     label = _text(given, "label", row or task or overall)
     metric = _text(given, "metric", "")
     return Axis(label, rows, task, metric, overall, scale or own, invert)

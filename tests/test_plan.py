@@ -94,6 +94,11 @@ def test_the_issue_as_it_is_typed(bench: Bench) -> None:
     assert unknown[5] == "-" and "unknown" in unknown and "give a run" in unknown[-1]
 
 
+def test_the_page_shows_what_is_printed(bench: Bench) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "plan.md").read_text(encoding="utf-8")
+    assert bench.here("plan", "--suite", "voicebench", "--margin", "1.0", "--power", "0.8").out in page
+
+
 def test_a_printed_share_is_the_variance(bench: Bench) -> None:
     plan = planned(bench, "--task", "voicebench/openbookqa", "--correlation", "0.7")
     found = of(plan, "voicebench/openbookqa")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CELLS = 1 << 20
 """Weights held at a time: draws of a chunk times units."""
+BLOCK = 200_000
+"""Multiplications of a block of a product."""
 FEW = 20
 """With fewer units that vary, a bootstrap has seen too little of their spread: Student's interval is the least."""
 PRODUCTS = 8
@@ -53,6 +55,22 @@ def on_grid(columns: Array, times: float = 1.0) -> Array:
     with np.errstate(divide="ignore"):
         place = np.where(largest > 0, 52 - np.ceil(np.log2(largest)), 0).astype(int)
     out: Array = np.ldexp(np.rint(np.ldexp(columns, place)), -place)
+    return out
+
+
+def product(left: Array, right: Array) -> Array:
+    """left @ right in blocks too small for a library to spread over threads: on busy cores that costs more than it
+    brings, and what is summed in which order stays the same everywhere."""
+    import numpy as np
+
+    (rows, inner), columns = left.shape, right.shape[1]
+    out = np.zeros((rows, columns))
+    high = max(1, min(rows, BLOCK // (64 * columns)))
+    deep = max(64, BLOCK // (high * columns))
+    for top in range(0, rows, high):
+        for start in range(0, inner, deep):
+            end = start + deep
+            out[top : top + high] += left[top : top + high, start:end] @ right[start:end]
     return out
 
 
@@ -187,13 +205,13 @@ def _studentised(
     fold[np.arange(rows.shape[1]), places] = 1.0
     out, start = np.empty(draws), 0
     for chunk in weights(counts, draws, seed):
-        moments = chunk @ wanted
+        moments = product(chunk, wanted)
         sums = moments[:, places]
         slopes = statistic.slope(sums) @ fold
         if few:
             spread = (moments[:, k:] * slopes[:, pairs[0]] * slopes[:, pairs[1]]) @ twice
         else:
-            spread = np.einsum("ij,ij->i", chunk, (slopes @ columns.T) ** 2)
+            spread = np.einsum("ij,ij->i", chunk, product(slopes, columns.T) ** 2)
         with np.errstate(all="ignore"):
             out[start : start + len(chunk)] = (statistic.of(sums) - value) / np.sqrt(
                 np.maximum(spread, 0.0) + usual
@@ -236,7 +254,7 @@ def sign_flips(
             raw = np.frombuffer(rng.bytes(size * width), dtype=np.uint8).reshape(size, width)
             flips = np.unpackbits(raw, axis=1, count=n)
         with np.errstate(all="ignore"):
-            found = np.abs(statistic(flips.astype(np.float64) @ gaps))
+            found = np.abs(statistic(product(flips.astype(np.float64), gaps)))
         extreme += int((~(found < reach)).sum())
     if exact:
         return extreme / total, "permutation-exact"

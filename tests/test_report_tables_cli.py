@@ -1,0 +1,146 @@
+"""`report --table` as users type it, on runs that the command line made."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli_fixtures import Bench, Done, bench
+
+__all__ = ["bench"]
+
+REFUSAL = "I can't help with that."
+
+
+def scored(bench: Bench, name: str, task: str, n: int, *, label: str, bad: int = 0) -> Path:
+    """A run of `score`: n samples of a rule-judged task, `bad` of them wrong."""
+    row = {"prompt": "do it"} if "advbench" in task else {"text": "the cat sat"}
+    good = REFUSAL if "advbench" in task else "the cat sat"
+    given = [{"id": k, "text": "Sure!" if k < bad else good, "row": row} for k in range(n)]
+    path = bench.tmp / f"{name}.jsonl"
+    path.write_text("".join(json.dumps(g) + "\n" for g in given))
+    out = bench.tmp / name
+    done = bench.here("score", path, "--task", task, "--label", label, "--out", out, "--no-report")
+    assert done.code == 0, done.said
+    return out
+
+
+def report(bench: Bench, *args: object) -> Done:
+    done = bench.here("report", *args)
+    assert "Traceback" not in done.err
+    return done
+
+
+def test_one_call_writes_every_format(bench: Bench) -> None:
+    pytest.importorskip("xlsxwriter")
+    run = scored(bench, "a", "voicebench/advbench", 520, label="mine")
+    done = report(bench, run, "--table", 2, "--format", "html,csv,latex,md,xlsx,json")
+    assert done.code == 0, done.said
+    names = [f"table-2.{e}" for e in ("html", "csv", "tex", "md", "xlsx", "json")]
+    assert done.out.splitlines() == [str(run / n) for n in names]
+    assert all((run / n).stat().st_size > 500 for n in names)
+    import pandas
+
+    frame = pandas.read_csv(run / "table-2.csv")
+    mine = frame[(frame.model == "mine") & frame.value.notna()]
+    assert mine[["row", "value", "n", "best"]].to_numpy().tolist() == [["AdvBench", 100.0, 520, True]]
+    assert "520 samples" not in (run / "table-2.md").read_text()
+
+
+def test_printed_tables_alone_need_no_run(bench: Bench) -> None:
+    done = report(bench, "--table", "1,3", "--table", "all", "--out", bench.tmp / "out", "--format", "md")
+    assert done.code == 0, done.said
+    assert [Path(x).name for x in done.out.splitlines()] == [f"table-{n}.md" for n in "1324567"]
+    piped = report(bench, "--table", "6", "--stdout")
+    assert piped.out == (bench.tmp / "out" / "table-6.md").read_text()
+
+
+def test_standard_output_takes_one_text(bench: Bench) -> None:
+    import pandas
+
+    csv = report(bench, "--table", "2,3", "--out", "-", "--format", "csv").out
+    frame = pandas.read_csv(io.StringIO(csv))
+    assert set(frame["table"]) == {2, 3} and frame["value"].dtype == float
+    found = json.loads(report(bench, "--table", "2,3", "--json").out)
+    assert [t["table"] for t in found] == ["2", "3"]
+    assert report(bench, "--table", "2", "--stdout", "--format", "csv,md").code == 2
+    assert report(bench, "--table", "2,3", "--stdout", "--format", "html").code == 2
+    tex = report(bench, "--table", "2,3", "--stdout", "--format", "latex").out
+    assert tex.count(r"\documentclass") == 1 and tex.count(r"\caption") == 2
+
+
+def test_separate_runs_of_one_model_are_one_column(bench: Bench) -> None:
+    a = scored(bench, "a", "voicebench/advbench", 520, label="mine", bad=3)
+    b = scored(bench, "b", "asr/librispeech-clean", 2620, label="mine", bad=0)
+    done = report(bench, a, b, "--table", "2,3", "--delta", "Fun-Audio-Chat-8B", "--json")
+    assert "mine: one column of a, b" in done.err
+    two, three = json.loads(done.out)
+    for table, label, value in ((two, "AdvBench", 99.42), (three, "Librispeech-clean", 0.0)):
+        assert [c["label"] for c in table["columns"]][-2:] == ["mine", "\u0394"]
+        row = next(r for s in table["sections"] for r in s["rows"] if r["label"] == label)
+        cell = row["cells"][-2]
+        assert round(cell["value"], 2) == value and cell["signature"]
+        printed = row["cells"][-3]["value"]
+        assert cell["delta"] == row["cells"][-1]["value"] == round(value - printed, 2)
+        assert cell["delta_to"] == "Fun-Audio-Chat-8B"
+    apart = json.loads(report(bench, a, b, "--table", "2", "--no-merge", "--json").out)
+    assert [c["label"] for c in apart["columns"]][-2:] == ["mine (a)", "mine (b)"]
+    named = json.loads(report(bench, "--table", "2", "--column", f"Both={a},{b}", "--json").out)
+    assert named["columns"][-1]["label"] == "Both" and named["columns"][-1]["runs"] == ["a", "b"]
+
+
+def test_partial_data_is_marked_in_every_format_and_never_best(bench: Bench) -> None:
+    run = scored(bench, "a", "voicebench/advbench", 50, label="mine")
+    out = bench.tmp / "out"
+    assert report(bench, run, "--table", 2, "--out", out, "--format", "html,csv,md,latex,json").code == 0
+    for path in out.iterdir():
+        assert "The published set has 520 samples, this run 50." in path.read_text(), path.name
+    assert "**100.00** |" in (out / "table-2.md").read_text()  # Kimi-Audio's
+    assert "100.00<sup>" in (out / "table-2.md").read_text()
+
+
+def test_hostile_labels_stay_text(bench: Bench) -> None:
+    run = scored(bench, "a", "voicebench/advbench", 50, label="=1+1|<script>x</script>\\input{y}")
+    done = report(bench, run, "--table", "2", "--format", "html,csv,md,latex")
+    assert done.code == 0, done.said
+    assert "<script>" not in (run / "table-2.html").read_text()
+    assert "'=1+1" in (run / "table-2.csv").read_text()
+    assert r"=1+1\|\<script" in (run / "table-2.md").read_text()
+    assert r"\input{y}" not in (run / "table-2.tex").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--table", "8"), "the report has no Table 8; it has 1 to 7"),
+        (("--table", "two"), "the report has no Table two"),
+        (("--table", ","), "--table names no table"),
+        (("--table", "2", "--format", "pdf"), "there is no report format 'pdf'; known: html, csv, md, latex"),
+        (("--table", "2", "--baselines", "GPT-5"), "Table 2 has no model 'GPT-5'; it has: GLM-4-Voice"),
+        (("--table", "2", "--baselines", "none"), "would have no column"),
+        (("--table", "2", "--delta", "GPT-5"), "name a run beside it"),
+        (("--table", "nothing.yaml"), "there is no file nothing.yaml"),
+        (("--table", "2", "--column", "x"), "write --column LABEL=RUN"),
+        (("--table", "2", "--column", "x=nowhere"), "nowhere is not a run directory"),
+        (("nowhere", "--table", "2"), "nowhere is not a run directory"),
+        ((), "a report needs at least one run directory"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(bench: Bench, args: tuple[str, ...], said: str) -> None:
+    done = report(bench, *args)
+    assert done.code == 2 and said in done.err and len(done.err.strip().splitlines()) == 1, done.said
+    assert not done.out
+
+
+def test_a_report_without_tables_goes_on_as_before_and_knows_two_formats_more(bench: Bench) -> None:
+    pytest.importorskip("xlsxwriter")
+    run = scored(bench, "a", "voicebench/advbench", 50, label="mine")
+    done = report(bench, run, "--format", "html,csv,md,latex,xlsx", "--out", bench.tmp / "out")
+    assert done.code == 0, done.said
+    names = {Path(x).name for x in done.out.splitlines()}
+    assert {"report.html", "report.md", "report.tex", "report.xlsx", "results_voicebench.csv"} <= names
+    assert "\\toprule" in (bench.tmp / "out" / "report.tex").read_text()
+    assert report(bench, run, "--stdout").code == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -201,6 +202,10 @@ def test_what_the_command_refuses(bench: Bench, folder: Path) -> None:
     refused(bench.here("report", "--figure", "1", "--models", "none"), "nothing to draw")
     refused(bench.here("report", "--figure", "1", "--format", "gif"), "'gif'", "svg, png")
     refused(bench.here("report", "--figure", "1", "--table", "2"), "two calls")
+    refused(bench.here("report", "--figure", "1", "--delta", "Kimi-Audio"), "--delta belongs to --table")
+    refused(
+        bench.here("report", folder / "real", "--models", "8B"), "--models belongs to --figure", "--baselines"
+    )
     refused(bench.here("report", bench.tmp / "nowhere", "--figure", "1"), "nowhere")
     refused(bench.here("report", "--figure", "1", "--format", "png", "--stdout"), "only SVG")
 
@@ -217,6 +222,23 @@ def test_a_task_where_lower_is_better_has_to_be_inverted(folder: Path) -> None:
     axis["invert"] = True
     _, [ours] = composed(runs, parse_figure({"models": "none", "panels": [{"axes": [axis]}]}, "x"))
     assert (ours.points[0][0].text, ours.points[0][0].at) == ("4.20", pytest.approx(95.8))
+
+
+def test_the_page_has_the_picture(bench: Bench, folder: Path) -> None:
+    """Inline, in the page's colours, once the run fills three axes; and under the page's strict policy."""
+    run = bench.tmp / "run"
+    shutil.copytree(folder / "real", run)
+    made = bench.here("report", run, "--format", "html")
+    assert made.code == 0 and 'class="picture"' not in (run / "report.html").read_text(encoding="utf-8")
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    for name, row in (("wildvoice", "MMAU"), ("alpacaeval_full", "MMSU")):
+        cell = {"table": "3", "section": "Audio Understanding", "row": row}
+        results["tasks"][f"voicebench/{name}"]["cells"] = [cell]
+    (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert bench.here("report", run, "--format", "html").code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    [svg] = re.findall(r'<svg [^>]*class="picture".*?</svg>', page, re.S)
+    titled(parse(svg), "my-model, MMSU: ")
 
 
 def test_png(bench: Bench) -> None:

@@ -19,6 +19,8 @@ def call(args: argparse.Namespace) -> int:
     """Write what was asked for and say where it is. Another kind of output adds its line here."""
     if args.figure and args.table:
         raise UsageError("--table and --figure are two calls: their formats differ. Leave one of them out.")
+    if args.models is not None and not args.figure:
+        raise UsageError("--models belongs to --figure; beside a table: --baselines.")
     if args.figure:
         from evalkit.cli.report_figure import write as draw
 

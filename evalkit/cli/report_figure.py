@@ -23,6 +23,8 @@ def write(args: argparse.Namespace) -> int:
     from reports.figures.drawing import composed, draw_figure
     from reports.figures.specfile import load_figure
 
+    if odd := next((o for o in ("second", "intervals", "delta") if getattr(args, o)), None):
+        raise UsageError(f"--{odd} belongs to --table: a figure always shows intervals, and no differences.")
     formats = formats_of(args, "svg", FORMATS)
     specs = [load_figure(name) for name in args.figure]
     if twice := next((s.name for s in specs if [x.name for x in specs].count(s.name) > 1), None):

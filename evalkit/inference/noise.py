@@ -142,7 +142,7 @@ def influence(rows: Array, pool: Pool, scale: float = 1.0) -> Array:
 
     n = len(rows)
     if n < 2:
-        raise ValueError(f"{n} samples vary in no way")
+        raise ValueError(f"{n} scored samples are too few to see how much they vary")
     sums = rows.sum(axis=0)
     _number(rows, pool, scale)
     slopes = np.zeros(len(sums))

@@ -107,7 +107,10 @@ def size(
         number = number_of(declared, metric)
     else:
         raise UsageError(f"there is no task {name!r} in these runs or in the catalogue.")
-    found, margin = basis(number, having, asked), asked.margin_for(number)
+    # A run of other data than the published (a smoke set) tells no size; what is printed is of the published.
+    whole_set = number.expected or (declared.expected if declared else None)
+    found = basis(number, having, asked, whole_set)
+    margin = asked.margin_for(number)
     noise = found.unpaired if asked.unpaired else found.noise
     if noise is None or found.unpaired is None:
         return Sizing(number, found, None, margin, notes=found.notes)

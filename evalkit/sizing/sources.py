@@ -52,11 +52,12 @@ class Basis:
     notes: tuple[str, ...] = ()
 
 
-def basis(number: Number, runs: Sequence[RunSegments], asked: Question) -> Basis:
+def basis(number: Number, runs: Sequence[RunSegments], asked: Question, published: int | None) -> Basis:
     """The best there is; what keeps a better source from being used is noted.
 
     Args:
         runs: those that have the task: none, one, or baseline and candidate.
+        published: samples of the published set, where printed numbers have to do.
     """
     notes: list[str] = []
     ways = [of_pair, of_single] if len(runs) > 1 else [of_single] if runs else []
@@ -66,7 +67,7 @@ def basis(number: Number, runs: Sequence[RunSegments], asked: Question) -> Basis
             return replace(found, notes=(*notes, *found.notes))
         except (UsageError, ValueError) as exc:
             notes.append(f"{number.task}: {str(exc).removeprefix(number.task + ': ').rstrip('.')}.")
-    return of_none(number, asked, tuple(dict.fromkeys(notes)))
+    return of_none(replace(number, expected=published), asked, tuple(dict.fromkeys(notes)))
 
 
 # --- from samples ----------------------------------------------------------------------------------

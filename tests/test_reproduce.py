@@ -247,7 +247,7 @@ def test_it_runs_and_finds_its_run_again(here: Bench) -> None:
     tasks = ["--task", ADV, "--task", LETTERS]
     words = ["--model", "toy/Fun-Audio-Chat-8B", *tasks, "--data-dir", here.data, "--no-cache"]
     done = here.here("reproduce", "--table", "2", *words)
-    assert "reproduced" not in done.out.split("Table 2:")[1].split("not comparable")[0]
+    assert "reproduced" not in done.out.split("as printed")[1].split("not comparable")[0]
     [out] = (here.tmp / "runs").iterdir()
     found = by_row(ledger(here))
     assert set(found) == {"AdvBench", "OpenBookQA"}, done.said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ def to_mlflow(
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     mlflow = needed("mlflow", "mlflow")
+    for talkative in ("mlflow", "alembic"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     try:
         client = mlflow.MlflowClient(tracking_uri=tracking_uri)
         return _log(client, mlflow.entities, run, experiment, files)

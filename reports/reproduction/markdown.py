@@ -14,7 +14,7 @@ HEAD = "| | printed | ours | Δ | 95 % CI | n | verdict |\n|---|---:|---:|---:|-
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
-    return re.sub(r"([\\|*_`<>\[\]#~])", r"\\\1", " ".join(visible(text).split()))
+    return re.sub(r"([\\|*_`<>\[\]#~&])", r"\\\1", " ".join(visible(text).split()))
 
 
 def code(text: str) -> str:

@@ -62,4 +62,4 @@ def section(root: Path) -> Markup | None:
     if not found:
         return None
     parts = _environment().get_template("reproduction_parts.html.j2").module
-    return Markup("").join(Markup(parts.sheet(s, 3)) for s in found)  # type: ignore[attr-defined]
+    return Markup("<h2>Reproductions</h2>\n") + Markup("").join(Markup(parts.sheet(s, 3)) for s in found)  # type: ignore[attr-defined]

@@ -91,7 +91,7 @@ class Sheet:
 
     @property
     def title(self) -> str:
-        return f"Table {self.table}: {self.printed_model} as printed, and {self.model}"
+        return f"Table {self.table}: {self.model} against {self.printed_model} as printed"
 
     @property
     def summary(self) -> str:

@@ -40,6 +40,7 @@ _OPTIONS = {
     "mcq_fill": ("voicebench/mmsu", "voicebench/openbookqa"),
     "reasoning_threshold": ("openaudiobench/reasoning-qa",),
 }
+_ABSENT = ("no score", "no interval")
 _JUDGED = ("judge_votes", "judge_runs", "judge_user_audio")
 
 
@@ -52,7 +53,7 @@ def against_task(
     yield from _marked(cell)
     if cell.value is None and not {"withheld"} & {*cell.marks}:
         reasons = f" ({cell.reasons[0]})" if cell.reasons else ""
-        yield f"no score{reasons}", True
+        yield f"{_ABSENT[0]}{reasons}", True
     elif cell.coverage:
         lost = [
             f"{k:,} {what}"
@@ -65,7 +66,7 @@ def against_task(
         ]
         yield f"{cell.n_scored:,} of {cell.n:,} samples scored ({', '.join(lost)})", True
     elif cell.ci is None:
-        yield "no interval", False
+        yield _ABSENT[1], False
     held = entry["groups"][group[0]][group[1]][name] if group else entry["metrics"][name]
     if lacking := held.get("strata_missing"):
         yield f"nothing scored of {', '.join(lacking[:4])}", True
@@ -104,7 +105,8 @@ def against_overall(run: RunView, name: str) -> Iterator[tuple[str, bool]]:
     for task in overall["parts"]:
         if task in run.tasks:
             for why, partial in against_task(run, task, run.tasks[task]["headline"]):
-                yield why if why in _MARKS.values() else f"{task}: {why}", partial
+                if not why.startswith(_ABSENT):  # said above, or no matter of the overall's own interval
+                    yield why if why in _MARKS.values() else f"{task}: {why}", partial
 
 
 def against_print(row: PublishedRow, model: str) -> tuple[list[str], list[str]]:

@@ -89,6 +89,7 @@ def test_the_issue_as_it_is_typed(bench: Bench) -> None:
     needed = samples_needed(of_sd(100 * (0.6627 * 0.3373) ** 0.5, 0.5), 1.0)
     assert needed is not None and abs(int(line[7].replace(",", "")) - needed) < 10 and line[8] == "no"
     assert any(x.startswith("voicebench: Overall") for x in done.out.splitlines())
+    assert "voicebench-leaderboard: left out, nothing is known of voicebench/wildvoice." in done.out
     assert "\x1b" not in done.out
     unknown = [c.strip() for c in cells(done, CLEAN)]
     assert unknown[5] == "-" and "unknown" in unknown and "give a run" in unknown[-1]
@@ -266,6 +267,10 @@ def test_formats(bench: Bench) -> None:
     done = bench.here("plan", a, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert [r["task"] for r in rows] == sorted([ADV, CLEAN]) and int(rows[1]["needed"]) > 1000
+    whole = list(
+        csv.DictReader(io.StringIO(bench.here("plan", "--suite", "speech-fc", "--format", "csv").out))
+    )[-1]
+    assert (whole["task"], whole["metric"]) == ("speech-fc", "overall") and float(whole["times_as_many"]) > 10
     done = bench.here("plan", a, "--format", "md")
     lines = [x for x in done.out.splitlines() if x.startswith("|")]
     assert len(lines) == 4 and len({x.count("|") for x in lines}) == 1

@@ -34,7 +34,8 @@ def call(args: argparse.Namespace) -> int:
     if args.policy:
         asked, tasks = _by_policy(args, asked, tasks, runs, known)
     found = [size(t, runs, _declared(t, known), asked, args.metric) for t in tasks]
-    plan = plan_text.Plan(asked, tuple(args.runs), tuple(found), tuple(_overalls(found, runs, asked, known)))
+    overalls, left_out = _overalls(found, runs, asked, known)
+    plan = plan_text.Plan(asked, tuple(args.runs), tuple(found), tuple(overalls), tuple(left_out))
     if args.json:
         print(json.dumps(plan_text.as_json(plan), indent=1, ensure_ascii=False))
     elif args.out is None:
@@ -134,11 +135,12 @@ def _has(task: str, metric: str, runs: Sequence[RunSegments], known: Catalogue) 
 
 def _overalls(
     found: Sequence[Sizing], runs: Sequence[RunSegments], asked: Question, known: Catalogue
-) -> list[OverallSizing]:
-    """The overalls all of whose tasks are planned."""
+) -> tuple[list[OverallSizing], list[str]]:
+    """The overalls all of whose tasks are planned, and a sentence for each that can't be told."""
+    # Not by the headline's name alone: a part that names no metric means the headline, whatever --metric says.
     sized: dict[tuple[str, str | None], Sizing] = {(s.number.task, s.number.metric): s for s in found}
     tasks = {s.number.task for s in found}
-    out = []
+    out, left_out = [], []
     for overall in known.overalls.values():
         if not tasks.issuperset(p.task for p in overall.parts):
             continue
@@ -148,4 +150,6 @@ def _overalls(
                 sized[key] = size(part.task, runs, known.tasks.get(part.task), asked, part.metric)
         if (held := size_overall(overall, sized, asked)) is not None:
             out.append(held)
-    return out
+        elif lacking := [p.task for p in overall.parts if not sized[p.task, p.metric].mde]:
+            left_out.append(f"{overall.name}: left out, nothing is known of {', '.join(lacking)}.")
+    return out, left_out

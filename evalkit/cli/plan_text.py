@@ -33,12 +33,13 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked, of which runs, and the answers."""
+    """What was asked, of which runs, and the answers; of overalls left out, why."""
 
     asked: Question
     runs: tuple[str, ...]
     tasks: tuple[Sizing, ...]
     overalls: tuple[OverallSizing, ...]
+    left_out: tuple[str, ...] = ()
 
 
 # --- words -----------------------------------------------------------------------------------------
@@ -85,7 +86,7 @@ def notes(plan: Plan) -> list[str]:
     """What is to be told of single tasks; the same thing said of many is said once."""
     from reports.safe import visible
 
-    said = [n for s in plan.tasks for n in s.notes]
+    said = [n for s in plan.tasks for n in s.notes] + list(plan.left_out)
     gathered: dict[str, list[str]] = {}
     for note in said:
         task, colon, rest = note.partition(": ")
@@ -195,14 +196,30 @@ def csv_text(plan: Plan) -> str:
     from reports.safe import guard
 
     out = io.StringIO()
-    records = [_record(s, plan) for s in plan.tasks]
+    records = [_record(s, plan) for s in plan.tasks] + [_whole(o) for o in plan.overalls]
     names = [k for k in records[0] if k != "notes"] if records else []
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
     for record in records:
-        cells = ["" if record[k] is None else record[k] for k in names]
+        cells = ["" if record.get(k) is None else record[k] for k in names]
         writer.writerow([guard(c) if isinstance(c, str) else c for c in cells])
     return out.getvalue()
+
+
+def _whole(o: OverallSizing) -> dict[str, Any]:
+    """An overall as a line of the CSV; its tasks need `times_as_many` samples."""
+    return {
+        "task": o.name,
+        "metric": "overall",
+        "label": o.label,
+        "n": o.n,
+        "source": "tasks",
+        "from": f"{len(o.tasks)} tasks",
+        "margin": o.margin,
+        "enough": o.enough,
+        "mde": _float(o.mde),
+        "times_as_many": _float(o.factor),
+    }
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -225,6 +242,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             }
             for o in plan.overalls
         ],
+        "notes": list(plan.left_out),
         "advice": advice(plan),
     }
 
@@ -251,6 +269,7 @@ def _record(s: Sizing, plan: Plan) -> dict[str, Any]:
         "rule": plan.asked.rule_for(s.number),
         "margin": s.margin,
         "needed": s.needed,
+        "times_as_many": None if s.needed is None or not s.n else _float(s.needed / s.n),
         "enough": s.enough,
         "mde": _float(s.mde),
         "mde_set": _float(s.mde_set),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UsageError
 from evalkit.inference import NothingToCompare, compare
+from evalkit.inference.units import gaps
 from evalkit.pairs import Group, Paired, RunSegments, incomparable, metric_of, pairs_of
 from evalkit.signature import parse
 from evalkit.store import Run
@@ -79,7 +80,7 @@ def _empty(both: _Both, metric: str, group: Group | None, kind: Kind, family: st
     m = both.one["metrics"][metric]
     return Line(
         a=both.a.key, b=both.b.key, kind=kind, task=both.task, benchmark=both.one["benchmark"],
-        title=both.one["title"], metric=metric, label=m["label"], unit=m["unit"], decimals=m["decimals"],
+        title=both.one["title"], metric=metric, label=told_apart(both.one, metric), unit=m["unit"], decimals=m["decimals"],
         higher_is_better=m["higher_is_better"], group=group, family=family,
     )  # fmt: skip
 
@@ -102,6 +103,13 @@ def _line(both: _Both, metric: str, group: Group | None, kind: Kind, family: str
     )
     marked = _marked(both, line, one, two)
     return marked if line.refused else _compared(both, marked, one, two, chosen)
+
+
+def told_apart(entry: Mapping[str, Any], metric: str) -> str:
+    """A metric's label, with its name where another metric of the task has the same one (halves of a score)."""
+    label = str(entry["metrics"][metric]["label"])
+    shared = sum(m["label"] == label for m in entry["metrics"].values()) > 1
+    return f"{label} ({metric})" if shared and metric != entry["headline"] else label
 
 
 def _lacking(both: _Both, line: Line) -> Line:
@@ -235,9 +243,7 @@ def _pairs(paired: Paired, segments: tuple[TaskSegments, TaskSegments]) -> Pairs
 
     rows = paired.rows
     a, b = (rows.pool.formula(x) for x in (rows.a, rows.b))
-    gap = np.nan_to_num(b - a, nan=0.0)
-    gap[np.abs(gap) < 1e-12] = 0.0
-    outcome = np.sign(gap if rows.higher_is_better else -gap).astype(np.int8)
+    outcome = np.sign(gaps(rows)).astype(np.int8)
     ids = sorted({*paired.missing_a, *paired.missing_b, *paired.only_a, *paired.only_b})
     missing = [(i, *(_status(s, paired.metric, i) for s in segments)) for i in ids]
     return Pairs(paired.ids, a, b, outcome, [(i, x, y) for i, x, y in missing])

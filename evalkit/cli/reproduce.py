@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from reports.reproduction import (
 )
 from reports.reproduction.markdown import markdown
 from reports.reproduction.page import page
+from reports.reproduction.shown import Entry
 from reports.runs import RunView, load_runs
 
 _OF_RUNS = (
@@ -245,7 +246,7 @@ class _Record:
         )
 
 
-def _row(section: str, entry: Any) -> Mapping[str, str]:
+def _row(section: str, entry: Entry) -> dict[str, Any]:
     return {
         "section": section.partition(" (")[0],
         "row": entry.label,

@@ -247,6 +247,7 @@ def sign_flips(
     step, extreme = max(1, CELLS // max(n, 1)), 0
     for start in range(0, total, step):
         size = min(step, total - start)
+        flips: NDArray[np.integer]
         if exact:
             flips = (np.arange(start, start + size)[:, None] >> np.arange(n)) & 1
         else:

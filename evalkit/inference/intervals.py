@@ -39,6 +39,21 @@ def tango(wins: int, losses: int, n: int, level: float = 0.95) -> tuple[float, f
     return low, high
 
 
+def wilson(p: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a proportion at any level, in [0, 1] (Wilson 1927)."""
+    z = normal_quantile(level)
+    centre, z2 = (p + z * z / (2 * n)) / (1 + z * z / n), z * z
+    half = z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return (0.0 if p == 0 else max(0.0, centre - half)), (1.0 if p == 1 else min(1.0, centre + half))
+
+
+def newcombe(p1: float, n1: float, p2: float, n2: float, level: float = 0.95) -> tuple[float, float]:
+    """Interval of p2 - p1 of two independent samples: square-and-add of Wilson's (Newcombe 1998b, method 10)."""
+    (low1, high1), (low2, high2) = wilson(p1, n1, level), wilson(p2, n2, level)
+    gap = p2 - p1
+    return gap - math.hypot(p2 - low2, high1 - p1), gap + math.hypot(high2 - p2, p1 - low1)
+
+
 def _crossing(excess: Callable[[float], float], inside: float, outside: float) -> float:
     """Where a function turns positive between a point inside the interval and one outside, by bisection."""
     for _ in range(200):

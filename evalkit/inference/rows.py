@@ -58,6 +58,7 @@ class Difference:
         wins, losses, ties: samples that got better, worse, neither.
         effect, effect_name: standardised size ("odds ratio" of wins to losses, "d_z" of the paired differences).
         se: standard error of `delta`.
+        note: what has to be known of this comparison, in a sentence; "" if nothing.
     """
 
     a: float
@@ -77,6 +78,7 @@ class Difference:
     se: float | None = None
     effect: float | None = None
     effect_name: str = ""
+    note: str = ""
 
     @property
     def gain(self) -> float:

@@ -138,6 +138,15 @@ def test_a_file_that_says_too_little_or_too_much(tmp_path: Path, text: str, said
     assert "f.yaml" in str(caught.value)
 
 
+def test_the_file_of_the_docs(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs/figures.md").read_text(encoding="utf-8")
+    [(name, body)] = re.findall(r"<!-- file: (\S+) -->\n```yaml\n(.*?)```", page, re.S)
+    path = tmp_path / Path(name).name
+    path.write_text(body, encoding="utf-8")
+    spec, series = composed([], load_figure(str(path)))
+    assert [len(p.axes) for p in spec.panels] == [3, 4] and [s.filled for s in series] == [6, 6]
+
+
 def test_figure_1_can_be_written_as_a_file() -> None:
     """What the built-in figure shows can be said in YAML word for word."""
     spec = figure_1()

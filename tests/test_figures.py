@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import replace
@@ -193,6 +194,21 @@ def test_many_series_stay_apart() -> None:
     many = [series(f"m{i}", [[50.0, 50.0], [50.0] * 4]) for i in range(30)]
     assert len(parts(parse(draw_figure(SPEC, many)), "bar")) == 60
     assert len({sign(i) for i in range(40)}) == 40
+
+
+def test_panels_without_room_stand_below_and_none_leaves_the_picture() -> None:
+    wide = Panel("bars", "Wide", tuple(Axis(f"axis number {k}") for k in range(16)))
+    spec = FigureSpec("w", "W", (*SPEC.panels, wide, SPEC.panels[1]))
+    values = [[10.0, 20.0], [30.0] * 4, [40.0] * 16, [50.0] * 4]
+    root = parse(draw_figure(spec, [series("m", values)]))
+    groups = [e for e in root if e.get("data-part") in ("bars", "radar")]
+    spots = [tuple(map(float, re.findall(r"[\d.]+", e.attrib["transform"]))) for e in groups]
+    sizes = [panel_size(p, 1) for p in spec.panels]
+    boxes = [(x, y, x + w, y + h) for (x, y), (w, h) in zip(spots, sizes, strict=True)]
+    assert all(b[2] <= float(root.attrib["width"]) and b[3] <= float(root.attrib["height"]) for b in boxes)
+    for i, a in enumerate(boxes):
+        assert not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for b in boxes[i + 1 :])
+    assert len({y for _, y in spots}) > 1
 
 
 def luminance(colour: str) -> float:

@@ -13,7 +13,7 @@ from reports.figures.svg import Theme, el, escape, line, number, text, width, wr
 Symbols = Callable[[Sequence[Point]], str]
 """The footnote signs of points."""
 
-_LEFT, _TOP, _BOTTOM = 34.0, 44.0, 44.0
+_LEFT, _TOP, _BOTTOM = 34.0, 60.0, 44.0
 _SHARE = 0.84
 """How much of a group's room its bars take."""
 

@@ -22,10 +22,13 @@ from reports.figures.svg import (
     width,
     wrap,
 )
+from reports.figures.svg import number as num
 from reports.runs import RunView
 
 SIGNS = ("*", "\u2020", "\u2021", "\u00a7", "\u00b6", "#")
 _EDGE, _BETWEEN, _HIGH = 16.0, 34.0, 430.0
+_ACROSS = 1500.0
+"""Panels that would reach farther stand below the others."""
 _NAME = 320.0
 """Room of a series' name; the whole stands in its title."""
 _RADAR, _BARS = 544.0, (320.0, 400.0)
@@ -67,18 +70,17 @@ def draw_figure(
         return "".join(sign(i) for i, n in enumerate(notes) if any(n in p.notes for p in points))
 
     sizes = [panel_size(p, len(series)) for p in spec.panels]
-    total = 2 * _EDGE + sum(w for w, _ in sizes) + _BETWEEN * (len(sizes) - 1)
+    spots = _spots(sizes)
+    total = max(x + w for (x, _), (w, _) in zip(spots, sizes, strict=True)) + _EDGE
     body = [el("defs", *(pattern(h, look) for h, look in zip(hatches, looks, strict=True)))]
-    x = _EDGE
-    for k, (panel, size) in enumerate(zip(spec.panels, sizes, strict=True)):
+    for k, (panel, size, (x, y)) in enumerate(zip(spec.panels, sizes, spots, strict=True)):
         if panel.kind == "bars":
             drawn = bars.draw(panel.axes, series, k, looks, hatches, theme, size, symbols)
         else:
             drawn = radar.draw(panel.axes, series, k, looks, theme, size)
         name = text(0, 16, panel.title, size=14, font_weight="600", room=size[0])
-        body.append(el("g", name, *drawn, transform=f"translate({x:g} {_EDGE:g})", data_part=panel.kind))
-        x += size[0] + _BETWEEN
-    y = _EDGE + max(h for _, h in sizes) + 18
+        body.append(el("g", name, *drawn, transform=f"translate({num(x)} {num(y)})", data_part=panel.kind))
+    y = max(y for _, y in spots) + _HIGH + 18
     legend, y = _legend(spec, series, looks, hatches, theme, total, y, symbols)
     body += legend
     for words in [w for n in _remarks(spec, series, notes) for w in wrap(n, total - 2 * _EDGE, 11, 99)]:
@@ -93,6 +95,18 @@ def draw_figure(
         theme=theme,
         class_="picture",
     )
+
+
+def _spots(sizes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Where panels stand: side by side as far as there is room, else below."""
+    out = []
+    x, y = _EDGE, _EDGE
+    for wide, _ in sizes:
+        if x > _EDGE and x + wide > _ACROSS:
+            x, y = _EDGE, y + _HIGH + _BETWEEN
+        out.append((x, y))
+        x += wide + _BETWEEN
+    return out
 
 
 def _looks(series: Sequence[Series]) -> list[Style]:
@@ -167,7 +181,7 @@ def _remarks(spec: FigureSpec, series: Sequence[Series], notes: Sequence[str]) -
     if any(a.invert for a in spec.axes):
         names = ", ".join(a.label for a in spec.axes if a.invert)
         said.append(f"Inverted, 100 \u2212 value, so that longer is better: {names}.")
-    elif spec.name == "figure-1":
+    elif spec == figure_1():
         said.append("Word error rates are left out.")
     ours = any(s.ours for s in series)
     if ours:

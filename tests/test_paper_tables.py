@@ -360,6 +360,22 @@ def test_differences_to_a_run_and_none_for_a_demo(folder: Path) -> None:
     assert any("no numbers of GLM-4-Voice" in n for n in lacking.notes)
 
 
+def test_a_run_that_is_called_as_a_printed_model_is_told_apart_from_it(tmp_path: Path) -> None:
+    run = half(tmp_path / "mine", [_alpaca], label="Fun-Audio-Chat-8B")
+    table = paper_table("2", ours(run), Wishes(delta="Fun-Audio-Chat-8B"))
+    assert [c.label for c in table.columns][-3:] == [
+        "Fun-Audio-Chat-8B",
+        "Fun-Audio-Chat-8B (ours)",
+        "\u0394",
+    ]
+    row = row_of(table, VB, "AlpacaEval")
+    assert row.cells[-1].value == pytest.approx(round(float(row.cells[-2].text) - 4.80, 2))
+    other = half(tmp_path / "other", [_alpaca], label="other")
+    table = paper_table("2", ours(run, other), Wishes(delta="mine"))  # the run's folder
+    assert [c.of for c in table.columns if c.kind == "delta"] == ["r2"]
+    assert any("less that of Fun-Audio-Chat-8B (ours)" in n for n in table.notes)
+
+
 def test_baselines_are_chosen_by_name(folder: Path) -> None:
     table = paper_table("2", [], Wishes(baselines=("kimi-audio", "GPT-Audio")))
     assert [c.label for c in table.columns] == ["Kimi-Audio", "GPT-Audio"]

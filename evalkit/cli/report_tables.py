@@ -84,16 +84,23 @@ def build(args: argparse.Namespace) -> list[Table]:
     """The tables asked for. What was merged, and what could not be, is told on standard error."""
     from reports.papertables.build import paper_table
     from reports.papertables.custom_build import custom_table
-    from reports.papertables.models import grouped
+    from reports.papertables.models import baselines_of, grouped
 
     wanted = numbers_and_files(args.table)
     ours, told = grouped(args.runs, _named(args.column), merge=not args.no_merge)
     for sentence in told:
         print(f"note: {sentence}", file=sys.stderr)
     wishes = _wishes(args, [w for w in wanted if not _is_file(w)])
-    tables = [
-        custom_table(Path(w), ours, wishes) if _is_file(w) else paper_table(w, ours, wishes) for w in wanted
-    ]
+    tables = []
+    for word in wanted:
+        if _is_file(word):
+            tables.append(custom_table(Path(word), ours, wishes))
+        elif ours or len(wanted) == 1 or baselines_of(word, wishes.baselines, wishes.tables):
+            tables.append(paper_table(word, ours, wishes))
+        else:
+            print(f"note: no Table {word}: it has none of the models of --baselines", file=sys.stderr)
+    if not tables:
+        raise UsageError("none of these tables would have a column: name a run, or a model with --baselines.")
     keys = [t.key for t in tables]
     if twice := next((k for k in keys if keys.count(k) > 1), None):
         raise UsageError(f"two tables would be written as {twice}: give one of the files a name: of its own.")

@@ -65,7 +65,8 @@ def with_deltas(columns: Sequence[Column], reference: Sequence[str], name: str) 
     out: list[Column] = []
     for i, column in enumerate(columns):
         out.append(column)
-        if i + 1 < len(columns) and columns[i + 1].label == column.label and column.sub:
+        after = columns[i + 1] if i + 1 < len(columns) else None
+        if after and column.sub and (after.label, after.kind) == (column.label, column.kind):
             continue  # a model's columns stay together, their differences follow
         group = [c for c in columns if c.label == column.label and c.kind == "run" and c.key not in reference]
         out += [
@@ -83,24 +84,27 @@ def reference_of(wanted: str, tables: Sequence[str], columns: Sequence[Ours]) ->
         UsageError: nobody is called so, or none of our columns is left to compare.
     """
     name = wanted.casefold().rstrip("/")
-    ours = next(
-        (c for c in columns if name in (c.label.casefold(), *(n.casefold() for n in c.names), *_paths(c))),
-        None,
-    )
-    if not [c for c in columns if c is not ours]:
-        raise UsageError("--delta shows how our columns differ from another one: name a run beside it.")
-    if ours is not None:
-        return ours
     models = list(dict.fromkeys(m for t in tables for m in (*models_of(t), *_twins(t))))
-    for model in models:
-        if model.casefold() == name:
-            return model
-    there = ", ".join([*(c.label for c in columns), *models])
-    raise UsageError(f"--delta: there is no model or run {wanted!r}; there are: {there}.")
+    # The printed model first: whoever measures it anew gives the run its name, and wants to see how far off it is.
+    printed = next((m for m in models if m.casefold() == name), None)
+    ours = next((c for c in columns if name in (c.label.casefold(), *_folders(c))), None)
+    if printed is None and ours is None and columns:
+        there = ", ".join([*(c.label for c in columns), *models])
+        raise UsageError(f"--delta: there is no model or run {wanted!r}; there are: {there}.")
+    if not [c for c in columns if printed is not None or c is not ours]:
+        raise UsageError("--delta shows how our columns differ from another one: name a run beside it.")
+    return printed or ours or ""
 
 
-def _paths(column: Ours) -> list[str]:
-    return [str(r.root).casefold().rstrip("/") for r in column.runs]
+def _folders(column: Ours) -> list[str]:
+    """The runs' folders, by name and as given."""
+    return [x.casefold().rstrip("/") for r in column.runs for x in (r.root.name, str(r.root))]
+
+
+def told_apart(ours: Sequence[Ours], labels: Sequence[str]) -> list[Ours]:
+    """Our columns; one that is called as a printed one is "(ours)"."""
+    taken = {x.casefold() for x in labels}
+    return [replace(o, label=f"{o.label} (ours)") if o.label.casefold() in taken else o for o in ours]
 
 
 def _twins(number: str) -> tuple[str, ...]:
@@ -266,6 +270,9 @@ def paper_table(number: str, ours: Sequence[Ours], wishes: Wishes | None = None)
     tables = (number, *wishes.tables)
     models = baselines_of(number, wishes.baselines, tables)
     reference = reference_of(wishes.delta, tables, ours) if wishes.delta else None
+    ours = told_apart(ours, models)
+    if isinstance(reference, Ours):  # under the name that the table calls it
+        reference = next(o for o in ours if o.runs == reference.runs)
     if isinstance(reference, str) and reference not in (*models_of(number), *_twins(number)):
         reference = None
     name = reference.label if isinstance(reference, Ours) else reference or ""
@@ -275,7 +282,7 @@ def paper_table(number: str, ours: Sequence[Ours], wishes: Wishes | None = None)
     if not columns:
         raise UsageError(f"Table {number} would have no column: name a run, or a model with --baselines.")
     if reference is not None:
-        keys = [c.key for c in columns if isinstance(reference, Ours) and c.label == reference.label]
+        keys = [c.key for c in columns if isinstance(reference, Ours) and c.runs == reference.names]
         columns = list(with_deltas(columns, keys, name))
     sections = tuple(
         Section(

@@ -12,8 +12,8 @@ from evalkit.registry import suggestion
 from reports.cells import Cell, Column, Row, Section, Table, number
 from reports.makers import printed_cell
 from reports.papertables.assemble import Wishes, finished, ours_cell
-from reports.papertables.build import SOURCE, legend, published_column, run_column, with_deltas
-from reports.papertables.custom import GIVEN, ColumnSpec, RowSpec, TableSpec, read
+from reports.papertables.build import SOURCE, legend, published_column, run_column, told_apart, with_deltas
+from reports.papertables.custom import GIVEN, ColumnSpec, RowSpec, SectionSpec, TableSpec, read
 from reports.papertables.custom_rows import Measure, Measures, address, all_rows
 from reports.papertables.layouts import measure
 from reports.papertables.models import Ours, grouped
@@ -36,6 +36,11 @@ class _Builder:
             raise self.wrong("columns", "names no column, and no run is given")
         runs = [r for _, o in self.columns if isinstance(o, Ours) for r in o.runs]
         self.measures = Measures(path, runs)
+        printed = [c.label for c, of in self.columns if isinstance(of, str)]
+        self.columns = [
+            (replace(c, label=told_apart([of], printed)[0].label), of) if isinstance(of, Ours) else (c, of)
+            for c, of in self.columns
+        ]
         labels = [c.label for c, _ in self.columns]
         if twice := next((x for x in labels if labels.count(x) > 1), None):
             raise self.wrong("columns", f"two columns are called {twice!r}; give one of them a label")
@@ -155,7 +160,7 @@ def custom_table(path: Path, given: Sequence[Ours], wishes: Wishes | None = None
         reference = named[wanted.casefold()]
         name = next(c.label for c in columns if c.key == reference)
         columns = with_deltas(columns, [reference], name)
-    groups = spec.sections or [None]
+    groups: list[SectionSpec | None] = [*spec.sections] or [None]
     sections = []
     for i, group in enumerate(groups, start=1):
         rows, prefix = (group.rows, f"sections[{i}].rows") if group else (spec.rows, "rows")

@@ -157,9 +157,7 @@ class Measures:
         if declared is None and entry is None:
             near = suggestion(name, list(catalogue().overalls))
             raise self.wrong(key, f"there is no overall {name!r}.{near}")
-        cells = (
-            (entry or {}).get("cells") or [c.to_json() for c in declared.cells] if declared or entry else []
-        )
+        cells = (entry or {}).get("cells") or [c.to_json() for c in (declared.cells if declared else ())]
 
         def fill(run: RunView) -> Fill | None:
             return Fill("overall", name) if name in run.overalls else None

@@ -83,7 +83,7 @@ def _one(character: str) -> str:
         return known
     if name := _GREEK.get(character):
         return f"$\\{name}$"
-    base, *marks = unicodedata.normalize("NFD", character)
+    base, *marks = list(unicodedata.normalize("NFD", character))
     if len(marks) == 1 and marks[0] in _ACCENTS and base.isascii() and base.isalpha():
         return f"\\{_ACCENTS[marks[0]]}{{{base}}}"
     return f"{CHARACTER}{{{ord(character):04X}}}{{{character}}}"

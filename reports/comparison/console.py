@@ -15,8 +15,9 @@ from reports.terminal import cut, printable, use_colour, width
 _BOLD, _DIM, _RED, _GREEN, _AMBER, _OFF = (f"\x1b[{n}m" for n in ("1", "2", "31", "32", "33", "0"))
 TASK, METRIC, A, B, DELTA, CI, P, HOLM, VERDICT, N, COUNTS, TEST, EFFECT = range(13)
 LEFT = {TASK, METRIC, CI, VERDICT, TEST, EFFECT}
-SPARED = (EFFECT, TEST, METRIC, P)
-"""Columns a narrow terminal goes without, in this order."""
+SPARED = (EFFECT, TEST, METRIC, P, N, COUNTS)
+"""Columns a narrow terminal goes without, in this order; then long names of tasks are cut."""
+SHORTEST = 16
 NAMES = 5
 """Sample ids in the list of a line, unless asked for another number."""
 TEXT = 60
@@ -90,6 +91,11 @@ def _table(
     ]
     rows = [head, *(_cells(x, c) for x in lines)]
     out = _left_out(rows, columns)
+    if columns is not None:
+        over = _span(rows, out) - columns
+        longest = max(width(r[TASK]) for r in rows)
+        if over > 0:
+            rows = [[cut(r[TASK], max(SHORTEST, longest - over)), *r[1:]] for r in rows]
     kept = [i for i in range(len(head)) if i not in out]
     widths = [max(width(r[i]) for r in rows) for i in range(len(head))]
     text = [_paint(head, kept, widths, _BOLD if colour else "", None)]
@@ -112,12 +118,17 @@ def _table(
 def _left_out(rows: Sequence[Sequence[str]], columns: int | None) -> set[int]:
     """Columns that have nothing to say, and those a narrow terminal has no room for."""
     out = {i for i in range(len(rows[0])) if i > B and not any(r[i] for r in rows[1:])}
-    widths = [max(width(r[i]) for r in rows) for i in range(len(rows[0]))]
     for column in SPARED:
-        if columns is None or sum(w + 2 for i, w in enumerate(widths) if i not in out) <= columns + 2:
+        if columns is None or _span(rows, out) <= columns:
             break
         out.add(column)
     return out
+
+
+def _span(rows: Sequence[Sequence[str]], out: set[int]) -> int:
+    """Columns of the terminal that the table takes."""
+    widths = [max(width(r[i]) for r in rows) for i in range(len(rows[0]))]
+    return sum(w + 2 for i, w in enumerate(widths) if i not in out) - 2
 
 
 def _paint(

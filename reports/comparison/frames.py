@@ -61,4 +61,11 @@ def _frame(rows: Iterator[list[Any]], columns: Sequence[str]) -> pd.DataFrame:
         import pandas as pd
     except ImportError as exc:
         raise UsageError("a comparison's frame needs pandas: pip install pandas") from exc
-    return pd.DataFrame(list(rows), columns=list(columns))
+    return pd.DataFrame([[_sound(x) for x in row] for row in rows], columns=list(columns))
+
+
+def _sound(value: Any) -> Any:
+    """Text that Arrow can hold: a lone surrogate is no character."""
+    return (
+        value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
+    )

@@ -80,8 +80,8 @@ def _empty(both: _Both, metric: str, group: Group | None, kind: Kind, family: st
     m = both.one["metrics"][metric]
     return Line(
         a=both.a.key, b=both.b.key, kind=kind, task=both.task, benchmark=both.one["benchmark"],
-        title=both.one["title"], metric=metric, label=told_apart(both.one, metric), unit=m["unit"], decimals=m["decimals"],
-        higher_is_better=m["higher_is_better"], group=group, family=family,
+        title=both.one["title"], metric=metric, label=told_apart(both.one, metric), unit=m["unit"],
+        decimals=m["decimals"], higher_is_better=m["higher_is_better"], group=group, family=family,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from evalkit.gate import words
 from evalkit.gate.markdown import losses
 from evalkit.gate.model import Check, Outcome, Row
 from evalkit.inference import Difference
+from evalkit.stats import json_number
 from reports.safe import plain
 
 LISTED = 100
@@ -55,10 +56,10 @@ def _row(row: Row) -> dict[str, Any]:
         "higher_is_better": row.higher_is_better,
         "verdict": row.verdict,
         "reason": words.reason(row),
-        "baseline": row.a,
-        "candidate": row.b,
-        "baseline_whole": row.whole_a,
-        "candidate_whole": row.whole_b,
+        "baseline": json_number(row.a),
+        "candidate": json_number(row.b),
+        "baseline_whole": json_number(row.whole_a),
+        "candidate_whole": json_number(row.whole_b),
         "difference": _difference(row.difference),
         "rule": terms.rule,
         "margin": terms.margin,
@@ -76,27 +77,15 @@ def _row(row: Row) -> dict[str, Any]:
 def _difference(found: Difference | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    names = (
-        "delta",
-        "ci",
-        "ci_method",
-        "p",
-        "test",
-        "n",
-        "clusters",
-        "wins",
-        "losses",
-        "ties",
-        "level",
-        "se",
-    )
-    out: dict[str, Any] = {name: getattr(found, name) for name in names}
-    return out | {"effect": found.effect, "effect_name": found.effect_name}
+    out: dict[str, Any] = {name: json_number(getattr(found, name)) for name in ("delta", "p", "se", "effect")}
+    out["ci"] = [json_number(x) for x in found.ci] if found.ci else None
+    names = ("ci_method", "test", "n", "clusters", "wins", "losses", "ties", "level", "effect_name")
+    return out | {name: getattr(found, name) for name in names}
 
 
 def _check(check: Check) -> dict[str, Any]:
     out: dict[str, Any] = {"name": check.name, "verdict": check.verdict, "reason": check.reason}
     for name in ("value", "limit", "found"):
         if (value := getattr(check, name)) is not None:
-            out[name] = value
+            out[name] = json_number(value) if isinstance(value, float) else value
     return out

@@ -289,7 +289,7 @@ def test_judged_in_our_own_words_is_not_comparable_and_no_key_is_written(here: B
     assert done.code == 0, done.said
     [line] = ledger(here)
     assert line["ours"] == 5.0 and line["verdict"] == "not comparable", done.said
-    assert "judged in evalkit's own wording, not the public toolkit's" in line["why"]
+    assert any("judged in evalkit's own wording" in why for why in line["why"])
     assert "evalkit's wording" in line["judging"]
     told = shlex.split(line["command"])
     assert told[:4] == ["evalkit", "reproduce", "--table", "2"]

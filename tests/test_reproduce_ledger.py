@@ -9,6 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,13 +18,15 @@ from hypothesis import strategies as st
 from evalkit.cli.options import HIDDEN
 from evalkit.cli.typed import command
 from evalkit.errors import UsageError
+from evalkit.registry import catalogue
 from evalkit.store import encode_line
-from reports.reproduction import Line, append, latest, of_run, read, sheets
-from reports.reproduction.lines import VERSION, printed_rows
+from reports.reproduction import Line, append, fillers, latest, of_run, read, sheets
+from reports.reproduction.lines import VERSION, _fills, printed_rows
 from reports.reproduction.markdown import code, markdown
 from reports.reproduction.page import page
 from reports.reproduction.verdicts import against_print, judged, within
 from reports.reproduction.whom import compared_with, named, tables
+from reports.runs import RunView
 
 LINE = Line(
     *("2", "VoiceBench (S2T)", "SD-QA", "", "accuracy", "%", "Fun-Audio-Chat-8B", "66.27", 66.27),
@@ -132,6 +135,47 @@ def test_every_table_has_a_model_to_compare_with() -> None:
     assert compared_with("5", "gpt 4o")[0] == "GPT-4o"
     with pytest.raises(UsageError, match="no Table 9"):
         compared_with("9", None)
+
+
+def whole_catalogue() -> RunView:
+    """A run that has everything the catalogue declares, as far as cells go."""
+    found = catalogue()
+    tasks: dict[str, Any] = {}
+    for task in found.tasks.values():
+        _, variant = task.variant(None)
+        groups: dict[str, dict[str, Any]] = {}
+        for cell in task.cells:
+            if cell.group:
+                groups.setdefault(cell.group[0], {})[cell.group[1]] = {}
+        tasks[task.name] = {
+            "cells": [c.to_json() for c in task.cells],
+            "metrics": {m.name: {} for m in variant.metrics},
+            "groups": groups,
+        }
+    overalls = {
+        o.name: {"cells": [c.to_json() for c in o.cells], "parts": [p.task for p in o.parts]}
+        for o in found.overalls.values()
+    }
+    return RunView(Path(), "r1", "all", {"tasks": tasks, "overall": overalls}, {})
+
+
+def test_every_printed_row_has_exactly_one_that_fills_it() -> None:
+    """All seven tables: no task's number lands in another row, and none is missed but the full-duplex row."""
+    run = whole_catalogue()
+    bare = []
+    for table in tables():
+        there = fillers(run, table)
+        used: list[tuple[str, str]] = []
+        for section, row in printed_rows(table, compared_with(table, None)[0]):
+            names = [
+                (n, json.dumps(c)) for n, cells in there.items() for c in cells if _fills(run, n, c, row)
+            ]
+            if not names:
+                bare.append((table, section.name))
+            assert len(names) <= 1, (table, section.name, row.name, names)
+            used += names
+        assert len(used) == len(set(used)) == sum(map(len, there.values())), table
+    assert bare == [("7", "Full-duplex Interaction")]
 
 
 # --- the file ---------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def _marked(cell: Cell) -> Iterator[tuple[str, bool]]:
         if mark in _MARKS:
             yield _MARKS[mark], mark in PARTIAL
     if "evalkit's wording" in cell.judging:
-        yield "judged in evalkit's own wording, not the public toolkit's", False
+        yield "judged in evalkit's own wording, not the public toolkit's (`prompts import`)", False
     if "recorded replies" in cell.judging:
         yield (
             "the judge's replies came with the predictions: in whose words it was asked is not on record",

@@ -369,7 +369,7 @@ def test_a_stand_in_judge_is_marked(tmp_path: Path) -> None:
 
 
 def test_overalls(tmp_path: Path) -> None:
-    """The mean of the parts' differences by their factors; its variance is that of independent parts."""
+    """The mean of the parts' differences by their factors; each end adds up the squares of the parts' ends."""
     from tests.report_fixtures import make_run
 
     one, two = (make_run(tmp_path / n, seed=s) for n, s in (("a", 1), ("b", 2)))
@@ -377,11 +377,12 @@ def test_overalls(tmp_path: Path) -> None:
     x = line(found, "voicebench", kind="overall")
     qa, rating = line(found, "voicebench/sd-qa"), line(found, OPEN)
     assert x["delta"] == pytest.approx((qa["delta"] + 20 * rating["delta"]) / 2)
-    assert x["se"] == pytest.approx(math.hypot(qa["se"], 20 * rating["se"]) / 2, rel=0.01)
-    assert x["ci"] == pytest.approx(
-        [x["delta"] - 1.959964 * x["se"], x["delta"] + 1.959964 * x["se"]], rel=1e-4
+    low, high = (
+        math.hypot(qa["ci"][k] - qa["delta"], 20 * (rating["ci"][k] - rating["delta"])) / 2 for k in (0, 1)
     )
-    assert x["p"] == pytest.approx(2 * stats.norm.sf(abs(x["delta"]) / x["se"]), rel=1e-4)
+    assert x["ci"] == pytest.approx([x["delta"] - low, x["delta"] + high])
+    reach = low if x["delta"] > 0 else high
+    assert x["p"] == pytest.approx(2 * stats.norm.sf(1.959964 * abs(x["delta"]) / reach), rel=1e-4)
     assert (x["family"], x["p_holm"]) == ("overalls", x["p"])
     assert not [y for y in document(one, two, "--task", OPEN)["lines"] if y["kind"] == "overall"]
 

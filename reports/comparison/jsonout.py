@@ -63,6 +63,7 @@ def line_json(line: Line, c: Comparison, *, samples: bool = True) -> dict[str, J
         "n": d.n if d else 0,
         "clusters": d.clusters if d else 0,
         "clustered_by": line.clustered,
+        "printed_n": line.printed_n,
         "wins": d.wins if d else 0,
         "losses": d.losses if d else 0,
         "ties": d.ties if d else 0,

@@ -188,7 +188,7 @@ def _compared(
         difference=found,
         clustered=paired.cluster if paired.rows.clusters is not None else "",
         bound=_bound(line, one, two),
-        notes=(*line.notes, *_changed(both, line, paired)),
+        notes=(*line.notes, *filter(None, [found.note]), *_changed(both, line, paired)),
         pairs=_pairs(paired, segments),
     )
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from evalkit.inference import Difference
+from evalkit.inference import combined
 from reports.comparison.model import OVERALLS, Line, Part, Side
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ def overall_lines(
             continue
         if any(not chosen.wants(t) for t in one["parts"]) or not any(x.kind == "task" for x in tasks):
             continue
-        yield _line(a, b, name, one, two, tasks, chosen)
+        yield _line(a, b, name, one, two, tasks)
 
 
 def _line(
@@ -40,7 +38,6 @@ def _line(
     one: Mapping[str, Any],
     two: Mapping[str, Any],
     tasks: Sequence[Line],
-    chosen: Settings,
 ) -> Line:
     line = Line(
         a=a.key, b=b.key, kind="overall", task=name, benchmark=one["parts"][0].partition("/")[0],
@@ -63,10 +60,12 @@ def _line(
     marks = dict.fromkeys(m for x, _ in found if x is not None for m in x.marks)
     terms = [(x.difference, factor) for x, factor in found if x is not None and x.difference is not None]
     allowed = {p.name: p for x, _ in found if x is not None for p in x.allowed}
-    note = "Over the shared samples of each part; parts are different samples, so their variances add up."
+    note = (
+        "Over the shared samples of each part; parts are different samples, so that they vary independently."
+    )
     return replace(
         line,
-        difference=combined(terms, level=chosen.level),
+        difference=combined(terms, round_parts=one.get("round_parts")),
         marks=tuple(marks),
         allowed=tuple(allowed.values()),
         notes=(f"Formula: {one['formula']}.", note),
@@ -84,26 +83,3 @@ def _both(lines: Sequence[Line], name: str) -> tuple[str, str]:
     """The values of a part where the lines agree, else words."""
     found = {(p.a, p.b) for x in lines for p in x.refused if p.name == name}
     return found.pop() if len(found) == 1 else ("see its tasks", "see its tasks")
-
-
-def combined(terms: Sequence[tuple[Difference, float]], *, level: float) -> Difference:
-    """The mean of differences, each by its factor; parts are independent, so that variances add up (normal)."""
-    k, z = len(terms), NormalDist().inv_cdf(0.5 + level / 2)
-    a, b = (sum(f * v for v, f in ((getattr(d, side), f) for d, f in terms)) / k for side in "ab")
-    variance = sum((f * (_se(d) or 0.0)) ** 2 for d, f in terms)
-    se, delta = math.sqrt(variance) / k, b - a
-    p = 2 * NormalDist().cdf(-abs(delta) / se) if se > 0 else (1.0 if delta == 0 else 0.0)
-    n, clusters, wins, losses, ties = (
-        sum(getattr(d, name) for d, _ in terms) for name in ("n", "clusters", "wins", "losses", "ties")
-    )
-    return Difference(
-        a, b, delta, (delta - z * se, delta + z * se), "normal(parts)", p, "z(parts)", n, clusters, wins, losses,
-        ties, True, level, se,
-    )  # fmt: skip
-
-
-def _se(d: Difference) -> float | None:
-    """Where the method has none: half the interval by the normal quantile."""
-    if d.se is not None or d.ci is None:
-        return d.se
-    return (d.ci[1] - d.ci[0]) / 2 / NormalDist().inv_cdf(0.5 + d.level / 2)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit import published as paper
 from evalkit.errors import UsageError
-from evalkit.inference import Difference
+from evalkit.inference import OneRun, OneValue, unpaired
+from evalkit.pairs import RunSegments, pairs_of
 from evalkit.registry import suggestion
+from evalkit.store import Run
 from reports.comparison.model import GROUPS, HEADLINES, OTHERS, OVERALLS, Coverage, Kind, Line, Part, Side
-from reports.comparison.unpaired import Whole, unpaired
 from reports.runs import own_data, smoke
 
 if TYPE_CHECKING:
@@ -26,8 +27,14 @@ class _Print:
 
     row: paper.PublishedRow
     value: float
+    text: str
     metric: str
     group: tuple[str, str] | None
+
+    @property
+    def decimals(self) -> int:
+        """Decimals it is printed with."""
+        return len(self.text.partition(".")[2])
 
 
 def printed_sides(models: Sequence[str], first: int, key: Callable[[int], str]) -> list[Side]:
@@ -76,7 +83,7 @@ def _prints(entry: Mapping[str, Any], headline: str, model: str) -> list[_Print]
             continue
         metric, group = cell.get("metric") or headline, cell.get("group")
         at = (group[0], group[1]) if group else None
-        out.setdefault((metric, at), _Print(row, value, metric, at))
+        out.setdefault((metric, at), _Print(row, value, row.values[model], metric, at))
     return list(out.values())
 
 
@@ -114,11 +121,11 @@ def _line(
         refused=parts if refused else (),
         allowed=() if refused else parts,
     )
-    return (
-        line
-        if refused
-        else _tested(_marked(line, run, entry, m, found, model), task, entry, m, found, chosen)
-    )
+    if refused:
+        return line
+    # Of a group, n is known where the run has all that was published.
+    n = expected(task, entry) if found.group is None else m["n"] if not parts else None
+    return _tested(_marked(line, run, entry, m, found, model), run, m, found, n, chosen)
 
 
 def _differing(task: str, entry: Mapping[str, Any], m: Mapping[str, Any], found: _Print) -> Iterator[Part]:
@@ -173,26 +180,28 @@ def _marked(
 
 
 def _tested(
-    line: Line, task: str, entry: Mapping[str, Any], m: Mapping[str, Any], found: _Print, chosen: Settings
+    line: Line, run: Side, m: Mapping[str, Any], found: _Print, n: int | None, chosen: Settings
 ) -> Line:
     if m["value"] is None:
         why = "the value is withheld while samples are unscored" if m.get("withheld") else "nothing is scored"
         return replace(line, why=why)
-    n = expected(task, entry) if found.group is None else None
-    ours = Whole.of(m)
-    if n is None or ours is None:
-        reason = "n of the printed number isn't known" if n is None else "too few samples for an interval"
-        return replace(line, difference=_point(line, m, chosen), notes=(*line.notes, f"No test: {reason}."))
-    return replace(line, difference=unpaired(found.value, n, ours, level=chosen.level), printed_n=n)
+    ours = _ours(line, run, m)
+    d = unpaired(ours, found.value, n, decimals=found.decimals, level=chosen.level)
+    return replace(line, difference=d, printed_n=n, notes=(*line.notes, *filter(None, [d.note])))
 
 
-def _point(line: Line, m: Mapping[str, Any], chosen: Settings) -> Difference:
-    """The difference alone, where nothing tells how sure it is."""
-    a, b = float(line.whole_a or 0.0), float(m["value"])
-    return Difference(
-        a, b, b - a, None, "none", None, "none", m["n_scored"], m["n_scored"], 0, 0, 0, line.higher_is_better,
-        chosen.level,
-    )  # fmt: skip
+def _ours(line: Line, run: Side, m: Mapping[str, Any]) -> OneRun | OneValue:
+    """The run's samples; its number alone where they aren't on record (a run of an older evalkit)."""
+    assert run.view is not None
+    up = bool(m["higher_is_better"])
+    held = RunSegments(Run(run.view.root), run.view.results)
+    try:
+        rows = pairs_of(held, held, line.task, line.metric, line.group).rows
+    except UsageError:
+        return OneValue(
+            m["value"], m["n_scored"], m["ci_method"] == "wilson", float(m.get("scale", 100.0)), up
+        )
+    return OneRun(rows.a, rows.pool, rows.scale, rows.clusters, rows.lo, rows.hi, up)
 
 
 def _overall(model: Side, run: Side, name: str, overall: Mapping[str, Any], found: _Print) -> Line:
@@ -203,4 +212,5 @@ def _overall(model: Side, run: Side, name: str, overall: Mapping[str, Any], foun
     )  # fmt: skip
     if overall["value"] is None:
         return replace(line, why=f"{run.label} has no value without {', '.join(overall['missing'])}")
-    return replace(line, why="no test: an overall has no n, and its printed parts no samples")
+    d = unpaired(OneValue(overall["value"], None, proportion=False), found.value, None)
+    return replace(line, difference=d, notes=("No test: an overall has no n of its own.",))

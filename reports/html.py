@@ -83,7 +83,9 @@ def _cells(tables: Sequence[Table]) -> dict[str, Any]:
 
 def _copies(tables: Sequence[Table]) -> dict[str, str]:
     """Each table as text to copy, by table and format."""
-    formats = (("csv", csv_text), ("md", markdown))
+    from reports.renderers.latex import environment as latex
+
+    formats = (("csv", csv_text), ("tex", latex), ("md", markdown))
     return {f"{slug(t.key)}.{kind}": make(t) for t in tables for kind, make in formats}
 
 

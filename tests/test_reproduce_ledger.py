@@ -297,6 +297,17 @@ def test_every_printed_row_is_shown_run_or_not() -> None:
     assert "Age (en), LALM judge" in languages and "Age (zh), LALM judge" in languages
 
 
+def test_what_is_said_of_rows_is_said_once() -> None:
+    lines = [
+        replace(LINE, row=r, why=w) for r, w in (("SD-QA", ("x", "y")), ("MMSU", ("x",)), ("IFEval", ()))
+    ]
+    assert sheets(lines)[0].remarks == [("VoiceBench SD-QA, MMSU", "x"), ("VoiceBench SD-QA", "y")]
+    assert sheets(lines[:2])[0].remarks[0] == ("All", "x")
+    more = replace(LINE, section="UltraEval-Audio (S2S)", row="TriviaQA")
+    assert sheets([*lines[:2], more])[0].remarks[0] == ("VoiceBench", "x")
+    assert sheets([lines[0]])[0].remarks == [("VoiceBench SD-QA", "x"), ("VoiceBench SD-QA", "y")]
+
+
 # --- the command on record --------------------------------------------------------------------------
 
 

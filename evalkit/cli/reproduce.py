@@ -262,7 +262,7 @@ def _row(section: str, entry: Entry) -> dict[str, Any]:
 def _append(view: RunView, asked: _Asked) -> _Record:
     """Append a line per printed number, and write the views of the ledger beside it. Raises UsageError, StoreError."""
     ledger = asked.ledger
-    where = os.path.relpath(view.root, ledger.parent).replace(os.sep, "/")
+    where = os.path.relpath(os.path.realpath(view.root), os.path.realpath(ledger.parent)).replace(os.sep, "/")
     made = Made(now(), command(asked.args.argv), where)
     lines = [
         line

@@ -94,15 +94,15 @@ def of_run(root: Path, ledgers: Iterable[Path] | None = None) -> list[Line]:
         ledgers: files to look into; default `reproductions.jsonl` in the current folder, beside the run, and in the
             folder above (a run in `runs/` of a checkout). A ledger that can't be read has nothing to say here.
     """
-    home = Path(os.path.abspath(root))
+    home = Path(os.path.realpath(root))
     places = (
         ledgers if ledgers is not None else [d / LEDGER for d in (Path(), home.parent, home.parent.parent)]
     )
     found: list[Line] = []
-    for path in dict.fromkeys(Path(os.path.abspath(p)) for p in places):
+    for path in dict.fromkeys(Path(os.path.realpath(p)) for p in places):
         try:
             lines = read(path).lines
         except UsageError:
             continue
-        found += [x for x in lines if Path(os.path.normpath(path.parent / x.run)) == home]
+        found += [x for x in lines if Path(os.path.realpath(path.parent / x.run)) == home]
     return latest(found)

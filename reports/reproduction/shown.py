@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -102,23 +102,30 @@ class Sheet:
 
     @property
     def remarks(self) -> list[tuple[str, str]]:
-        """What is to be said of rows: the rows ("VoiceBench SD-QA, MMSU"), and what."""
+        """What is to be said of rows: the rows ("VoiceBench SD-QA, MMSU"; a section for all that ran of it; "All"
+        for all that ran), and what."""
         said: dict[str, dict[str, list[str]]] = {}
+        ran: dict[str, int] = {}
         for block in self.blocks:
+            name = block.section.partition(" (")[0]
             for e in block.entries:
+                ran[name] = ran.get(name, 0) + (e.line is not None)
                 for text in (*e.line.why, *e.line.footnotes, *e.line.notes) if e.line else ():
-                    said.setdefault(text, {}).setdefault(block.section.partition(" (")[0], []).append(e.name)
-        several = len(self.blocks) > 1
-        return [
-            (
-                "; ".join(
-                    f"{section} {', '.join(names)}" if several else ", ".join(names)
-                    for section, names in of.items()
-                ),
-                text,
+                    said.setdefault(text, {}).setdefault(name, []).append(e.name)
+        total, several = sum(ran.values()), len(self.blocks) > 1
+
+        def where(of: Mapping[str, Sequence[str]]) -> str:
+            if total > 1 and sum(map(len, of.values())) == total:
+                return "All"
+            parts = (
+                section
+                if len(names) == ran[section] > 1
+                else f"{section if several else ''} {', '.join(names)}"
+                for section, names in of.items()
             )
-            for text, of in said.items()
-        ]
+            return "; ".join(p.strip() for p in parts)
+
+        return [(where(of), text) for text, of in said.items()]
 
     @property
     def sources(self) -> list[tuple[str, str, str, str]]:

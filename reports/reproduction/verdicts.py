@@ -6,6 +6,7 @@ the 95 % interval of ours, and nothing stands against the comparison.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -106,7 +107,8 @@ def against_overall(run: RunView, name: str) -> Iterator[tuple[str, bool]]:
         if task in run.tasks:
             for why, partial in against_task(run, task, run.tasks[task]["headline"]):
                 if not why.startswith(_ABSENT):  # said above, or no matter of the overall's own interval
-                    yield why if why in _MARKS.values() else f"{task}: {why}", partial
+                    # What has a count in it is this part's; the rest is true of the overall alike.
+                    yield f"{task}: {why}" if re.search(r"\d+ of |^nothing ", why) else why, partial
 
 
 def against_print(row: PublishedRow, model: str) -> tuple[list[str], list[str]]:

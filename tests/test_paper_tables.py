@@ -493,3 +493,13 @@ def test_the_order_of_sections_does_not_depend_on_the_run(folder: Path) -> None:
     assert [s.title for s in table.sections] == ["OpenAudioBench (S2T)", VB, UE]
     # llama-questions names no audio metric of the report's other rows
     assert row_of(table, UE, "Llama Q.").cells[-1].task == "ultraeval-audio/llama-questions"
+
+
+def test_our_numbers_have_the_decimals_of_their_row() -> None:
+    from evalkit import published as paper
+    from reports.papertables.layouts import decimals_of
+
+    found = {r.name: decimals_of(r) for r in paper.published("3", "Audio Understanding").rows}
+    assert found == {"MMAU": 1, "MMAU-Pro": 1, "MMSU": 1}
+    others = [r for s in paper.sections() for r in s.rows if s.name != "Audio Understanding"]
+    assert {decimals_of(r) for r in others} == {2}  # 7.4 and 100 stand among numbers of two decimals

@@ -242,3 +242,47 @@ def test_xlsx_without_its_library_is_one_sentence(tmp_path: Path, monkeypatch: p
 def test_the_same_table_gives_the_same_bytes() -> None:
     for name in (f for f in FORMATS if f != "xlsx"):
         assert text_of(nasty_table(), name) == text_of(nasty_table(), name)
+
+
+# --- what is shown on request --------------------------------------------------------------------------
+
+
+def asked(**more: bool) -> Table:
+    """One row: a printed 60.00 is best, our 50.00 with an interval is second, a printed 40.00 is neither."""
+    columns = (Column("a", "A", "published"), Column("r", "Ours", "run"), Column("b", "B", "published"))
+    cells = [
+        Cell(value=v, text=f"{v:.2f}", rivals=True, floor=v, ci=(45.125, 55.5) if v == 50 else None)
+        for v in (60.0, 50.0, 40.0)
+    ]
+    row = Row("x", "y", "%", True, ranked(cells, higher_is_better=True, decimals=2))
+    return Table("t", "T", columns, (Section("s", (row,)),), **more)
+
+
+SECOND = {"md": "<ins>50.00</ins>", "latex": r"\underline{50.00}", "html": "<ins>50.00</ins>"}
+INTERVAL = {"md": r"50.00 \[45.13, 55.50\]", "latex": "{[}45.13, 55.50{]}", "html": "[45.13, 55.50]"}
+
+
+@pytest.mark.parametrize("name", ["md", "latex", "html"])
+def test_second_best_and_intervals_are_shown_on_request(name: str) -> None:
+    bare, full = text_of(asked(), name), text_of(asked(second=True, intervals=True), name)
+    assert full.count(SECOND[name]) == 1 and INTERVAL[name] not in bare
+    if name != "md":
+        assert INTERVAL[name] in full
+    else:
+        assert r"<ins>50.00</ins> \[45.13, 55.50\]" in full
+    assert SECOND[name] not in bare
+    assert text_of(asked(intervals=True), name).count("55.50") == (2 if name == "html" else 1)  # and a title
+
+
+def test_a_workbook_underlines_and_has_intervals_on_request(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    pytest.importorskip("xlsxwriter")
+
+    def numbers(table: Table) -> list[tuple[float, bool]]:
+        sheet = openpyxl.load_workbook(write_table(table, "xlsx", tmp_path)).active
+        found = [c for row in sheet.iter_rows() for c in row if isinstance(c.value, int | float)]
+        return [(c.value, c.font.u is not None) for c in found]
+
+    assert numbers(asked()) == [(60, False), (50, False), (40, False)]
+    full = numbers(asked(second=True, intervals=True))
+    assert full == [(60, False), (50, True), (45.125, False), (55.5, False), (40, False)]

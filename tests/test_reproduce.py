@@ -165,6 +165,8 @@ def test_which_printed_model(here: Bench) -> None:
         line = ledger(here, "x.jsonl")[-1]
         assert (line["printed_model"], line["table"]) == (model, table)
         assert f"compared with {model} as printed" in done.err
+    shown = here.here("reproduce", "--show", "--ledger", "x.jsonl", "--as", "gpt audio", "--json")
+    assert [x["printed_model"] for x in json.loads(shown.out)["cells"]] == ["GPT-Audio"]
     refused(here.here("reproduce", "--run", "runs/a", "--table", "2", "--as", "GPT-5"), "GPT-5", "Kimi-Audio")
     refused(here.here("reproduce", "--run", "runs/a", "--as", "Moshi"), "fills no cell", "Moshi")
     refused(here.here("reproduce", "--run", "runs/a", "--table", "4"), "fills no cell of Table 4", ADV)

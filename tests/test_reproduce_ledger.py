@@ -115,6 +115,7 @@ def test_a_known_misprint_is_never_compared_with() -> None:
         ("MiniCPM-o 2.6", "2", "MiniCPM-o 2.6"),
         ("Fun-Audio-Chat-Duplex-8B", "7", "Fun-Audio-Chat-Duplex-8B"),
         ("Fun-Audio-Chat-Duplex-8B", "2", None),
+        ("replay/out/Kimi-Audio.jsonl", "2", "Kimi-Audio"),
         ("8B", "2", None),
         ("", "2", None),
     ],

@@ -31,10 +31,12 @@ from reports.reproduction import (
     models_of,
     read,
     sheets,
+    tables,
 )
 from reports.reproduction.markdown import markdown
 from reports.reproduction.page import page
 from reports.reproduction.shown import Entry
+from reports.reproduction.whom import named
 from reports.runs import RunView, load_runs
 
 _OF_RUNS = (
@@ -79,7 +81,7 @@ def show(args: argparse.Namespace, ledger: Path) -> int:
     _odd(found.odd, ledger)
     kept = [x for x in latest(found.lines) if args.table in (None, x.table)]
     if args.printed:
-        kept = [x for x in kept if x.printed_model == compared_with(x.table, args.printed)[0]]
+        kept = [x for x in kept if named(args.printed, [x.printed_model])]
     form = "json" if args.json else args.format
     if form == "json":
         print(
@@ -185,8 +187,6 @@ def tasks_of(table: str, found: Catalogue) -> list[str]:
 
 def _filled(view: RunView, printed: str | None, names: Sequence[str]) -> tuple[str, ...]:
     """The tables that a run fills. Tables 1 and 2 have the same rows: the one that prints the model, else Table 2."""
-    from reports.reproduction.whom import named, tables
-
     there = [t for t in tables() if fillers(view, t)]
     if printed is not None:
         known = {t: {named(printed, [m]) for m in models_of(t)} for t in there}

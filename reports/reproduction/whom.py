@@ -36,11 +36,11 @@ def _bare(name: str) -> str:
 def named(name: str, models: Sequence[str]) -> str | None:
     """The printed model that a model's name means ("openai/gpt-audio-2025-08-28": GPT-Audio), or None.
 
-    The last part of the path counts, with or without what only says a size, a date or "instruct" at its end; a
-    name that says more ("gpt-audio-mini") is another model.
+    The last part of the path counts (of a replayed file its name), with or without what only says a size, a date or
+    "instruct" at its end; a name that says more ("gpt-audio-mini") is another model.
     """
     known = {_bare(m): m for m in models}
-    words = re.split(r"[-_\s:@]+", name.rstrip("/").rpartition("/")[2])
+    words = re.split(r"[-_\s:@]+", name.rstrip("/").rpartition("/")[2].removesuffix(".jsonl"))
     while words:
         if found := known.get(_bare("".join(words))):
             return found

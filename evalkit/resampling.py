@@ -47,6 +47,17 @@ class Drawn:
     method: str
 
 
+def summed(rows: Array, clusters: Codes | None) -> Array:
+    """Rows added up by cluster, shape (clusters, columns); the rows themselves where each sample stands alone."""
+    import numpy as np
+
+    if clusters is None:
+        return rows
+    labels, codes = np.unique(clusters, return_inverse=True)
+    columns = [np.bincount(codes, weights=column, minlength=len(labels)) for column in rows.T]
+    return np.stack(columns, axis=1) if len(labels) else np.zeros((0, rows.shape[1]))
+
+
 def on_grid(columns: Array, times: float = 1.0) -> Array:
     """Columns rounded to a power of two fine enough, and coarse enough that `len * times` of them add up exactly."""
     import numpy as np
@@ -97,6 +108,11 @@ def weights(counts: Codes, draws: int, seed: int) -> Iterator[Array]:
             picks = rng.integers(0, n, size=n)
             out[i] = np.bincount(picks if places is None else places[picks], minlength=k)
         yield out
+
+
+def settled(value: float) -> float:
+    """To 12 digits: what another order of summation may change stays out of sight."""
+    return float(f"{value:.12g}")
 
 
 def slope(statistic: Statistic, sums: Array) -> Array:
@@ -161,7 +177,8 @@ def bootstrap_t(
     """
     import numpy as np
 
-    n = len(rows)
+    order = np.lexsort(rows.T)
+    rows, varies, n = rows[order], varies[order], len(rows)
     value = float(statistic.of(rows.sum(axis=0)))
     parts = influence(rows, statistic)
     spread = float((parts**2).sum())
@@ -182,7 +199,7 @@ def bootstrap_t(
     low, high = value - (right + both) / 2 * wide, value + (both - left) / 2 * wide
     if int(varies.sum()) < FEW:
         low, high = min(low, student[0]), max(high, student[1])
-    return Drawn(value, se, (low, high), f"bootstrap-t({draws})")
+    return Drawn(value, se, (settled(low), settled(high)), f"bootstrap-t({draws})")
 
 
 def _studentised(

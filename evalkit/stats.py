@@ -266,6 +266,7 @@ def estimate(
     hi: float = 1.0,
     seed: int = 0,
     ends: tuple[Array, Array] | None = None,
+    clusters: NDArray[np.int64] | None = None,
 ) -> Estimate:
     """Pool segments into a number with interval and bounds.
 
@@ -276,11 +277,12 @@ def estimate(
         seed: of the bootstrap; the same rows give the same interval.
         ends: what all missing samples together would add to the sums at worst and at best, where that
             depends on which samples they are (strata).
+        clusters: codes, shape (n_scored,), where samples of one cluster are not independent: whole clusters are drawn.
 
     Returns:
-        Wilson's interval when every value is 0 or 1, in that range, else the percentile bootstrap. No interval from
-        fewer than two samples. The bounds say what the number would be if every missing sample were as
-        bad, or as good, as can be; None when the range is open.
+        Wilson's interval when every value is 0 or 1, in that range, of samples that stand alone, else the studentised
+        bootstrap (docs/statistics.md). No interval from fewer than two samples or clusters. The bounds say what the
+        number would be if every missing sample were as bad, or as good, as can be; None when the range is open.
     """
     import numpy as np
 
@@ -290,8 +292,7 @@ def estimate(
     number = float(pool.formula(sums)) if n else math.nan
     value = number if math.isfinite(number) else None
     bounds = _ends(sums, pool, *ends) if ends is not None else _bounds(matrix, sums, pool, missing, lo, hi)
-    rated = (lo, hi) != (0.0, 1.0)  # a rating of 1 is no proportion
-    return Estimate(value, *_interval(matrix, sums, pool, value, seed, rated), bounds)
+    return Estimate(value, *_interval(matrix, pool, value, (lo, hi), seed, clusters), bounds)
 
 
 def _ends(sums: Array, pool: Pool, worst: Array, best: Array) -> tuple[float, float] | None:
@@ -300,18 +301,52 @@ def _ends(sums: Array, pool: Pool, worst: Array, best: Array) -> tuple[float, fl
 
 
 def _interval(
-    matrix: Array, sums: Array, pool: Pool, value: float | None, seed: int, rated: bool
+    matrix: Array,
+    pool: Pool,
+    value: float | None,
+    ends: tuple[float, float],
+    seed: int,
+    clusters: NDArray[np.int64] | None,
 ) -> tuple[tuple[float, float] | None, str]:
     import numpy as np
 
-    n = len(matrix)
-    if value is None or n < 2:
+    from evalkit.resampling import Statistics, bootstrap_t, summed
+
+    if value is None or len(matrix) < 2:
         return None, "none"
-    if pool.name == "mean" and not rated and bool(np.isin(matrix[:, 0], (0.0, 1.0)).all()):
-        return wilson(float(sums[0]), n), "wilson"
-    return percentile_interval(
-        replicates(matrix, pool, seed=seed)
-    ), f"bootstrap-percentile({BOOTSTRAP_DRAWS})"
+    rated = ends != (0.0, 1.0)  # a rating of 1 is no proportion
+    if (
+        pool.name == "mean"
+        and not rated
+        and clusters is None
+        and bool(np.isin(matrix[:, 0], (0.0, 1.0)).all())
+    ):
+        return wilson(float(matrix[:, 0].sum()), len(matrix)), "wilson"
+    units = summed(matrix, clusters)
+    if len(units) < 2:
+        return None, "none"
+    drawn = bootstrap_t(
+        units,
+        Statistics(pool.formula, pool.gradient),
+        seed=seed,
+        draws=BOOTSTRAP_DRAWS,
+        level=0.95,
+        varies=np.ones(len(units), dtype=bool),
+    )
+    lo, hi = ends
+    low, high = drawn.ci or _all_alike(value, len(units), hi - lo)
+    if not pool.paired:
+        low, high = max(low, min(lo, value)), min(high, max(hi, value))
+    return (low, high), drawn.method if drawn.ci else "score(all alike)"
+
+
+def _all_alike(value: float, n: int, reach: float) -> tuple[float, float]:
+    """No spread among n units: as far as Wilson's interval goes where all are right, times the range of a value.
+
+    Where the range is open, a unit is taken to be off by at most its own length (WER: all words wrong).
+    """
+    half = (reach if math.isfinite(reach) else 1.0) * Z95 * Z95 / (n + Z95 * Z95)
+    return value - half, value + half
 
 
 def _bounds(

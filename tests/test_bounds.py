@@ -68,7 +68,10 @@ def test_what_is_rounded_is_rounded_with_its_bounds(tmp_path: Path) -> None:
 
 def test_ratings_of_one_are_no_proportion() -> None:
     rows = [[1.0, 1.0]] * 4
-    assert estimate(rows, RATINGS[0].pool, lo=1.0, hi=5.0).ci == (1.0, 1.0)
+    found = estimate(rows, RATINGS[0].pool, lo=1.0, hi=5.0)
+    assert found.ci_method == "score(all alike)" and found.ci == pytest.approx(
+        (1.0, 1 + 4 * 3.8415 / 7.8415), abs=1e-3
+    )
     assert estimate(rows, RATINGS[0].pool).ci_method == "wilson"
 
 

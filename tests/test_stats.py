@@ -133,10 +133,10 @@ def test_the_interval_of_each_kind() -> None:
     found = estimate(coins, MEAN)
     assert (found.ci_method, found.ci) == ("wilson", wilson(81, 263))
     halves = estimate([[0.5, 1], *coins], MEAN)
-    assert halves.ci_method == "bootstrap-percentile(2000)"
+    assert halves.ci_method == "bootstrap-t(2000)"
     assert halves.ci == pytest.approx((0.2553, 0.3662), abs=0.015)
     pooled_coins = estimate(coins, WER)
-    assert pooled_coins.ci_method == "bootstrap-percentile(2000)"
+    assert pooled_coins.ci_method == "bootstrap-t(2000)"
     assert estimate([[1, 1]], MEAN).ci is None
 
 

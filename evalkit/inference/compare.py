@@ -12,8 +12,8 @@ from evalkit.errors import UsageError
 from evalkit.inference.intervals import normal_quantile, tango
 from evalkit.inference.mcnemar import mcnemar_exact
 from evalkit.inference.rows import Difference, PairedRows
-from evalkit.inference.units import binary, correction, count, differing, gaps, shared, summed
-from evalkit.resampling import bootstrap_t, sign_flips
+from evalkit.inference.units import binary, correction, count, differing, gaps, shared
+from evalkit.resampling import bootstrap_t, settled, sign_flips, summed
 
 if TYPE_CHECKING:
     from evalkit.stats import Array
@@ -94,7 +94,7 @@ def _discordant(rows: PairedRows, a: float, b: float, level: float) -> Differenc
 def _resampled(rows: PairedRows, a: float, b: float, seed: int, draws: int, level: float) -> Difference:
     better = gaps(rows)
     wins, losses = int((better > 0).sum()), int((better < 0).sum())
-    m, scale, delta = count(rows.clusters, rows.n), rows.scale, _settled(b - a)
+    m, scale, delta = count(rows.clusters, rows.n), rows.scale, settled(b - a)
     first, second = (summed(x, rows.clusters) for x in (rows.a, rows.b))
     units, statistic = shared(rows.pool, first, second)
     if m < 2:
@@ -112,7 +112,7 @@ def _resampled(rows: PairedRows, a: float, b: float, seed: int, draws: int, leve
         ends, method = drawn.ci, drawn.method
         if ends is None:
             ends, method = _all_alike(drawn.value, rows, m, level), "score(all alike)"
-        ci, se = _within(rows, ends), _settled(drawn.se * scale)
+        ci, se = _within(rows, ends), settled(drawn.se * scale)
         p, test = _permuted(rows, first, second, seed, draws)
     return Difference(
         a=a,
@@ -130,7 +130,7 @@ def _resampled(rows: PairedRows, a: float, b: float, seed: int, draws: int, leve
         higher_is_better=rows.higher_is_better,
         level=level,
         se=se,
-        effect=_settled(delta / (se * math.sqrt(m))) if se else None,
+        effect=settled(delta / (se * math.sqrt(m))) if se else None,
         effect_name="d_z",
     )
 
@@ -163,9 +163,4 @@ def _within(rows: PairedRows, ends: tuple[float, float]) -> tuple[float, float]:
     """On the printed scale, and no further than a difference can go."""
     reach = (rows.hi - rows.lo) * (2 if rows.pool.paired else 1)
     low, high = (max(-reach, min(reach, x)) for x in ends)
-    return _settled(low * rows.scale), _settled(high * rows.scale)
-
-
-def _settled(value: float) -> float:
-    """To 12 digits: what a library's summation may change stays out of sight."""
-    return float(f"{value:.12g}")
+    return settled(low * rows.scale), settled(high * rows.scale)

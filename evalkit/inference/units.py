@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from evalkit.stats import Array, Pool
 
 
-def summed(rows: Array, clusters: Codes | None) -> Array:
-    """Rows added up by cluster, shape (clusters, columns); the rows themselves where each sample stands alone."""
-    import numpy as np
-
-    if clusters is None:
-        return rows
-    labels, codes = np.unique(clusters, return_inverse=True)
-    columns = [np.bincount(codes, weights=column, minlength=len(labels)) for column in rows.T]
-    return np.stack(columns, axis=1) if len(labels) else np.zeros((0, rows.shape[1]))
-
-
 def count(clusters: Codes | None, n: int) -> int:
     """How many independent units n samples are."""
     import numpy as np

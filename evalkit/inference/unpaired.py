@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from evalkit.inference.intervals import newcombe
 from evalkit.inference.rows import Difference
-from evalkit.inference.units import binary, correction, count, summed
-from evalkit.resampling import Statistics, influence, student_interval, t_tail
+from evalkit.inference.units import binary, correction, count
+from evalkit.resampling import Statistics, influence, student_interval, summed, t_tail
 
 if TYPE_CHECKING:
     from evalkit.inference.rows import Codes
@@ -99,7 +99,7 @@ def unpaired(
         p=p,
         test=test,
         n=min(x for x in (n, size) if x is not None) if n or size else 0,
-        clusters=units,
+        clusters=min(units, n) if n and units else units,
         wins=0,
         losses=0,
         ties=0,

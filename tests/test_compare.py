@@ -177,7 +177,7 @@ def test_three_runs(runs: Path) -> None:
     assert [(x["a"], x["b"]) for x in lines] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert min(x["p_holm"] for x in lines) == pytest.approx(3 * min(x["p"] for x in lines))
     _, out, _ = compare(runs / "a", runs / "b", runs / "c", "--all-pairs")
-    assert f"only in a, so not compared: {ASR}, {OPEN}" in out
+    assert f"only in a (model-a), so not compared: {ASR}, {OPEN}" in out
 
 
 def test_metrics_and_groups(runs: Path, tmp_path: Path) -> None:

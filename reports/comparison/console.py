@@ -48,7 +48,7 @@ def console(
         if lists := list(_lists(lines, samples, columns)):
             blocks.append("\n".join(lists))
         blocks.append(words.verdict_sentence(c, a, b))
-    notes = [*_alone(c), *(words.tests_said(c) if blocks else ())]
+    notes = [*words.alone(c), *(words.tests_said(c) if blocks else ())]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes and blocks else ())])
 
 
@@ -77,7 +77,7 @@ def _cells(line: Line, c: Comparison) -> list[str]:
         words.VERDICTS[line.verdict(c.alpha)],
         f"{d.n:,}" if d.n else "",
         words.counts(line),
-        d.test,
+        d.test if d.test != "none" else "",
         words.effect_text(d),
     ]
 
@@ -170,15 +170,6 @@ def _lists(lines: Sequence[Line], samples: int | None, columns: int | None) -> I
                 a, b = line.pairs.a[i], line.pairs.b[i]
                 name = visible(shorten(line.pairs.ids[i], TEXT)).replace("\n", " ")
                 yield f"  {name}  {a:g} \u2192 {b:g}"
-
-
-def _alone(c: Comparison) -> Iterator[str]:
-    """Tasks that only one of two sides has."""
-    found: dict[str, dict[str, None]] = {}
-    for _, _, task, key in c.alone:
-        found.setdefault(key, {})[task] = None
-    for key, tasks in found.items():
-        yield f"only in {key}, so not compared: {', '.join(tasks)}"
 
 
 def print_comparison(c: Comparison, stream: TextIO, *, samples: int | None = None) -> None:

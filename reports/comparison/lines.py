@@ -174,7 +174,7 @@ def _compared(
     try:
         paired = pairs_of(both.first, both.second, both.task, line.metric, line.group)
     except UsageError as exc:
-        return replace(line, why=str(exc).rstrip("."))
+        return replace(line, why=str(exc).removeprefix(f"{both.task}: ").rstrip("."))
     line = _covered(line, paired, segments)
     if not paired.ids:
         return replace(line, why=_nothing(both, paired), bound=_bound(line, one, two))

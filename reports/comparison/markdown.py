@@ -49,7 +49,7 @@ def markdown(c: Comparison, *, samples: int | None = None) -> str:
         blocks.append(
             "\n".join(["**Not compared**", "", *(f"- {escaped(r)}" for r in refused), "", *remedy]).rstrip()
         )
-    blocks += [escaped(f"Only in {key}: {task}.") for _, _, task, key in c.alone]
+    blocks += [escaped(f"{said}.") for said in words.alone(c)]
     blocks += [escaped(said) for said in words.tests_said(c)]
     return "\n\n".join(blocks) + "\n"
 
@@ -86,7 +86,7 @@ def _table(lines: Sequence[Line], c: Comparison) -> str:
             told,
             f"{d.n:,}" if d and d.n else "",
             words.counts(x),
-            d.test if d else "",
+            d.test if d and d.test != "none" else "",
             escaped(words.effect_text(d)) if d else "",
             escaped(", ".join(words.remarks(x))),
         ]

@@ -26,6 +26,8 @@ def overall_lines(
         two = b.view.overalls.get(name)
         if two is None or not one["parts"] or one["parts"][0].partition("/")[0] != benchmark:
             continue
+        if one["value"] is None and two["value"] is None:
+            continue  # nobody set out to have it
         if any(not chosen.wants(t) for t in one["parts"]) or not any(x.kind == "task" for x in tasks):
             continue
         yield _line(a, b, name, one, two, tasks)

@@ -119,8 +119,7 @@ def render(
         )
         data.append(block(found.block, found.flips.mine))
         data.append(block(f"{found.block}-a", found.flips.theirs))
-    data.append(plain_block("d-sound-missing", box.missing))
-    data += _waves(box)
+    data += [plain_block("d-sound", box.told()), plain_block("d-sound-missing", box.missing)]
     yield from pieces(
         title or _title(c),
         template,
@@ -134,7 +133,7 @@ def render(
         refusals=words.refusals(c),
         remedy=words.remedy(c),
         legend=words.tests_said(c),
-        alone=c.alone,
+        alone=words.alone(c),
         heading=title or _title(c),
         words=words,
         audio_budget=max_audio_mb,
@@ -143,16 +142,11 @@ def render(
     )
 
 
-def _waves(box: SoundBox) -> list[Data]:
-    waves: Any = getattr(box, "waves", None)
-    return [plain_block("d-waves", waves)] if waves else []
-
-
 def _title(c: Comparison) -> str:
-    first, *rest = c.sides
-    others = [s for s in c.sides if any(x.b == s.key for x in c.lines)] or rest
-    bases = [s for s in c.sides if any(x.a == s.key for x in c.lines)] or [first]
-    return f"{', '.join(s.label for s in others)} against {', '.join(s.label for s in bases)}"
+    pairs = c.pairs
+    if len(pairs) == 1:
+        return f"{pairs[0][1].label} against {pairs[0][0].label}"
+    return ", ".join(s.label for s in c.sides)
 
 
 def _samples(side: Side, task: str) -> Mapping[str, SampleView]:
@@ -210,10 +204,10 @@ def _row(line: Line, c: Comparison) -> ForestRow:
     d = line.difference
     assert d is not None
     span = WIDTHS.get(line.unit, 100.0)
-    if line.unit == "%" and line.benchmark == "asr":
-        span = 100.0
     verdict = line.verdict(c.alpha)
-    label = f"{line.title} ({line.label})" if line.kind == "metric" else line.name
+    label = f"{line.task} {line.label}" if line.kind == "metric" else line.name
+    if line.kind == "overall":
+        label += " overall"
     return ForestRow(
         label=label,
         delta=d.delta,

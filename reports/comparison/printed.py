@@ -63,7 +63,11 @@ def printed_lines(model: Side, run: Side, chosen: Settings) -> Iterator[Line]:
                 for found in _prints(entry, entry["headline"], model.label):
                     yield _line(model, run, task, entry, found, chosen)
         for name, overall in run.view.overalls.items():
-            if overall["parts"] and overall["parts"][0].partition("/")[0] == benchmark:
+            if (
+                overall["value"] is not None
+                and overall["parts"]
+                and overall["parts"][0].partition("/")[0] == benchmark
+            ):
                 for found in _prints(overall, "overall", model.label)[:1]:
                     yield _overall(model, run, name, overall, found)
 
@@ -210,7 +214,5 @@ def _overall(model: Side, run: Side, name: str, overall: Mapping[str, Any], foun
         title=overall["label"], metric="overall", label="Mean", unit="0-100", decimals=overall["decimals"],
         higher_is_better=True, paired=False, whole_a=found.value, whole_b=overall["value"], family=OVERALLS,
     )  # fmt: skip
-    if overall["value"] is None:
-        return replace(line, why=f"{run.label} has no value without {', '.join(overall['missing'])}")
     d = unpaired(OneValue(overall["value"], None, proportion=False), found.value, None)
     return replace(line, difference=d, notes=("No test: an overall has no n of its own.",))

@@ -221,7 +221,12 @@ def verdict_sentence(c: Comparison, a: Side, b: Side) -> str:
             said.append(f"{word} on {len(found)} ({_most(found)})")
     undecided, rest = told.count("undecided"), told.count("untested") + told.count("refused")
     if not said:
-        said.append("neither better nor worse on any" if undecided else "tested on none")
+        if not undecided:
+            return f"{name} and {other} are compared, but not tested, on {_several(len(heads), what)}."
+        more = f" {len(told) - undecided} are not tested or not comparable." if undecided < len(told) else ""
+        shown = _several(undecided, what)
+        proof = "that is no proof that there is none"
+        return f"No difference between {name} and {other} is shown on any of {shown}; {proof}.{more}"
     tail = [f"{undecided} undecided"] if undecided else []
     tail += [f"{told.count('untested')} not tested"] if "untested" in told else []
     tail += [f"{told.count('refused')} not comparable"] if "refused" in told else []
@@ -272,6 +277,17 @@ def tests_said(c: Comparison) -> list[str]:
     return [
         f"p: two-sided. Holm: p corrected for {over}. better, WORSE: Holm below {c.alpha:g}. "
         "undecided: the data don't tell; that is no proof of no difference."
+    ]
+
+
+def alone(c: Comparison) -> list[str]:
+    """Tasks that only one of two sides has, a sentence per side."""
+    found: dict[str, dict[str, None]] = {}
+    for _, _, task, key in c.alone:
+        found.setdefault(key, {})[task] = None
+    return [
+        f"only in {key} ({visible(c.by_key[key].label)}), so not compared: {', '.join(tasks)}"
+        for key, tasks in found.items()
     ]
 
 

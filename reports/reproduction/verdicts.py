@@ -70,7 +70,8 @@ def against_task(
         yield _ABSENT[1], False
     held = entry["groups"][group[0]][group[1]][name] if group else entry["metrics"][name]
     if lacking := held.get("strata_missing"):
-        yield f"nothing scored of {', '.join(lacking[:4])}", True
+        more = f" and {len(lacking) - 4} more" if len(lacking) > 4 else ""
+        yield f"nothing scored of {', '.join(lacking[:4])}{more}", True
     if many := held.get("too_many"):
         yield f"too many verdicts were decided by {', '.join(many)}", False
     if entry["protocol"] != (default := entry.get("default_protocol", entry["protocol"])):

@@ -57,7 +57,7 @@ function player(source, held, label) {
     wave.addEventListener('click', (event) => {
       const box = wave.getBoundingClientRect();
       if (seconds()) audio.currentTime = ((event.clientX - box.left) / box.width) * seconds();
-      audio.play();
+      audio.play().catch(() => {}); // paused before it began
     });
   }
   return node;

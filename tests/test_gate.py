@@ -7,18 +7,22 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.cli_fixtures import Done
+from evalkit.records import Modality, Response, Sample
+from evalkit.task import Overall, Part
+from tests.cli_fixtures import Bench, Done, ToyRunner, sent
 from tests.gate_fixtures import (
     ADV,
     ASSENT,
     CLEAN,
     MMSU,
+    REFUSAL,
     call,
     hypotheses,
     letters,
@@ -48,8 +52,8 @@ def runs(home: Path) -> Mapping[str, Path]:
         "short": refusals(300, base),
     }
     out = {name: scored(home, name, ADV, rows) for name, rows in made.items()}
-    out["asr"] = scored(home, "asr", CLEAN, hypotheses(60, {k: 1 for k in range(20)}))
-    out["asr-worse"] = scored(home, "asr-worse", CLEAN, hypotheses(60, {k: 3 for k in range(50)}))
+    out["asr"] = scored(home, "asr", CLEAN, hypotheses(60, dict.fromkeys(range(20), 1)))
+    out["asr-worse"] = scored(home, "asr-worse", CLEAN, hypotheses(60, dict.fromkeys(range(50), 3)))
     out["mmsu"] = scored(home, "mmsu", MMSU, letters(200, range(0, 20)))
     out["mmsu-law"] = scored(home, "mmsu-law", MMSU, letters(200, [*range(0, 20), *range(21, 81, 2)]))
     return out
@@ -671,3 +675,67 @@ def test_help_tells_the_exit_codes(home: Path) -> None:
         (5, "not comparable"),
     ):
         assert re.search(rf"\| {code} \| \**{word}", docs), word
+
+
+def test_the_page_plays_what_was_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sound of a sample that got worse is in the page, under the digest of what was sent."""
+    bench = Bench(tmp_path, monkeypatch, capsys)
+    heard = bench.questions(12)
+
+    class Hears(ToyRunner):
+        name = "hears"
+
+        async def generate(self, sample: Sample, modality: Modality) -> Response:
+            right = self.model == "a" or sample.id > "q05"
+            played = (replace(s, origin=a.origin) for s, a in zip(sent(sample), sample.audios, strict=True))
+            return Response(sample.id, text=REFUSAL if right else ASSENT, sent=tuple(played))
+
+    bench.runner(Hears)
+    for name in "ab":
+        args = ("--task", ADV, "--data-dir", bench.data, "--no-report", "--progress", "none")
+        done = bench.here("run", "--model", f"hears/{name}", *args, "--out", tmp_path / name)
+        assert done.code == 0, done.said
+    done = bench.here("gate", "--baseline", tmp_path / "a", "--candidate", tmp_path / "b")
+    assert done.code == 1, done.said
+    page = (tmp_path / "b" / "gate.html").read_text(encoding="utf-8")
+    assert all(f'id="a-{digest}"' in page for digest in heard[:6])
+    assert page.count("data:audio/") >= 6
+
+
+def test_an_overall(gate: Callable[..., Done], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gated where the policy names it; a mean without one of its parts has no value, and is no pass."""
+    rules = policy(home, "{overall: {voicebench: {margin: 5}}, tasks: {'*': {margin: 90}}}")
+    runs = []
+    for name, adv, mmsu in (("o-a", range(40), range(20)), ("o-b", range(90), range(10, 50))):
+        files = []
+        for task, rows in ((ADV, refusals(400, adv)), (MMSU, letters(200, mmsu))):
+            path = home / f"{name}-{task.rpartition('/')[2]}.jsonl"
+            path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+            files.append(f"{task}={path}")
+        done = call(
+            home, "score", *files, "--protocol", "official", "--out", home / name, "--no-report", "--no-cache"
+        )
+        assert done.code == 0, done.said
+        runs.append(home / name)
+    args = ("gate", "--baseline", runs[0], "--candidate", runs[1], "--policy", rules, "--no-html", "--json")
+    done = call(home, *args)
+    lacking = found(done)["numbers"][-1]
+    assert done.code == 4 and lacking["kind"] == "overall" and "has no value: it lacks" in lacking["reason"]
+
+    # The same, were the benchmark made of these two tasks alone.
+    two = Overall("voicebench", "Overall", (Part(ADV), Part(MMSU)), "mean of two")
+    monkeypatch.setattr("evalkit.gate.evaluate.declared", lambda name: two)
+    for run in runs:
+        held = json.loads((run / "results.json").read_text())
+        values = [held["tasks"][t]["metrics"][held["tasks"][t]["headline"]]["value"] for t in (ADV, MMSU)]
+        held["overall"]["voicebench"] |= {"value": sum(values) / 2, "missing": [], "ci": [0, 100]}
+        (run / "results.json").write_text(json.dumps(held))
+    done = call(home, *args)
+    number = found(done)["numbers"][-1]
+    assert done.code == 1, done.said
+    assert number["difference"]["delta"] == pytest.approx((-12.5 - 10.0) / 2)
+    assert number["difference"]["ci"][1] < -5
+    parts = [r["difference"] for r in found(done)["numbers"][:2]]
+    assert number["difference"]["n"] == sum(p["n"] for p in parts) == 600

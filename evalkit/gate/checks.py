@@ -95,8 +95,11 @@ def difference_check(
         words = ["by the difference alone", *words]
     elif terms.rule == "superiority" and at.verdict != "pass":
         words.insert(0, "not shown to be better")
-    if at.verdict == "inconclusive" and found.ci is not None:
-        words = [_needs(needed, found, terms, power)]
+    if at.verdict == "inconclusive" and found.gain_ci is not None:
+        if found.gain_ci[1] < 0 and terms.rule == "non-inferiority":
+            words.append("a significant drop, and perhaps more than the margin")
+        else:
+            words = [_needs(needed, found, terms, power)]
     return Check("difference", at.verdict, "; ".join(words), found.gain, limit)
 
 

@@ -11,7 +11,7 @@ from evalkit.gate.model import Outcome, Row
 from evalkit.gate.terms import BUILT_IN
 from evalkit.gate.verdicts import detectable, line_of
 from evalkit.store import Run
-from reports.safe import shorten, visible
+from reports.safe import as_text, shorten, visible
 
 SAMPLES, BARS, TEXT = 10, 40, 100
 
@@ -174,24 +174,30 @@ def _both(outcome: Outcome, row: Row, remarks: Mapping[str, str]) -> Iterator[st
     )
     for i, remark in remarks.items():
         yield f"  {_flat(i)}  {remark}"
-        asked, before = one.get(i, ("", "not on record"))
-        after = two.get(i, ("", "not on record"))[1]
-        for name, text in (("asked", asked), ("baseline", before), ("candidate", after)):
+        asked, target, before = one.get(i, ("", "", "not on record"))
+        after = two.get(i, ("", "", "not on record"))[2]
+        for name, text in (
+            ("asked", asked),
+            ("expected", target),
+            ("baseline", before),
+            ("candidate", after),
+        ):
             if text:
                 yield f"    {name:<9} {shorten(_flat(text), TEXT)}"
 
 
-def _answers(run: str, task: str, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Question, and answer or error, by id."""
+def _answers(run: str, task: str, ids: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """Question, target, and answer or error, by id."""
     wanted, out = set(ids), {}
     for line in Run(run).task(task).final_lines():
         if line["sample_id"] in wanted:
-            error = line.get("error")
+            error, asked = line.get("error"), line.get("asked") or {}
             said = f"error {error.get('kind')}: {error.get('message')}" if error else line.get("text") or ""
-            asked = (line.get("asked") or {}).get("question") or ""
+            spoken = "(speech)" if line.get("audio") else "(nothing)"
             out[line["sample_id"]] = (
-                str(asked),
-                str(said) or ("(speech)" if line.get("audio") else "(nothing)"),
+                as_text(asked.get("question")),
+                as_text(asked.get("target")),
+                str(said) or spoken,
             )
     return out
 

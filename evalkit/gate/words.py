@@ -96,14 +96,9 @@ def policy_line(outcome: Outcome) -> str:
     at = f"level {p.level:g}, seed {p.seed}, {p.draws:,} draws, correction {p.correction}"
     if outcome.policy_file:
         return f"policy {outcome.policy_file}; {at}"
-    used = sorted(
-        {
-            (m.unit or "overall", m.terms.margin)
-            for m in outcome.rows
-            if m.terms.source.get("margin") == BUILT_IN
-        }
-    )
-    margins = ", ".join(f"{amount:g} ({unit})" for unit, amount in used)
+    of = {(m.unit or "overall") if m.higher_is_better else m.label: m for m in outcome.rows}
+    used = [(name, m.terms.margin) for name, m in of.items() if m.terms.source.get("margin") == BUILT_IN]
+    margins = ", ".join(f"{amount:g} ({name})" for name, amount in used)
     return f"policy: built in, non-inferiority{f' within {margins}' if margins else ''}; {at}"
 
 

@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_EXTRAS := embedded,voicebench,speech
-TEST_EXTRAS := $(DEMO_EXTRAS),data,asr,stats,zh,dev
+TEST_EXTRAS := $(DEMO_EXTRAS),data,asr,stats,zh,xlsx,png,mlflow,wandb,dev
 
 .PHONY: demo test lint bench clean help
 .DEFAULT_GOAL := help

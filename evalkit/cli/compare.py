@@ -50,7 +50,7 @@ def call(args: argparse.Namespace) -> int:
     if args.json or args.out == "-":
         from reports.comparison.formats import text_of
 
-        sys.stdout.write(text_of(found, "json" if args.json else formats[0]))
+        sys.stdout.write(text_of(found, "json" if args.json else formats[0], samples=args.samples))
     elif shown:
         from reports.comparison.console import print_comparison
 
@@ -59,7 +59,7 @@ def call(args: argparse.Namespace) -> int:
         from reports.comparison.formats import write_comparison
 
         audio = {} if args.max_audio_mb is None else {"max_audio_mb": args.max_audio_mb}
-        written = write_comparison(found, Path(args.out), formats or FORMATS, **audio)
+        written = write_comparison(found, Path(args.out), formats or FORMATS, samples=args.samples, **audio)
     for path in written:
         print(path, file=sys.stderr if args.json else sys.stdout)
     sys.stdout.flush()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
 from reports.comparison import words
-from reports.comparison.flips import BINS, Flips, clips, flips
+from reports.comparison.flips import BINS, Flips, clips, flips, ordered
 from reports.comparison.model import Comparison, Line, Side
 from reports.figures import ForestRow, forest_svg
 from reports.page import Data, block, plain_block
@@ -109,10 +110,11 @@ def render(
     for left, line in zip(range(len(todo), 0, -1), todo, strict=True):
         key = (line.a, line.b, line.task)
         if held is None or held[0] != key:
-            held = key, tuple(_samples(c.by_key[k], line.task) for k in (line.a, line.b))
+            wanted = _wanted([x for x in todo if (x.a, x.b, x.task) == key], max_samples)
+            held = key, tuple(_samples(c.by_key[k], line.task, wanted) for k in (line.a, line.b))
         found = _view(line, c, held[1], max_samples)
-        wanted = clips(line, c, held[1], max_audio_samples) if box.budget > 0 else []
-        box.add_all(wanted, box.budget // left)
+        if box.budget > 0:
+            box.add_all(clips(line, c, held[1], max_audio_samples), box.budget // left)
         heard = _heard(held[1][1], box)
         views[found.route] = LineView(
             line, found.a, found.b, found.route, found.block, found.flips, found.groups, heard
@@ -149,8 +151,13 @@ def _title(c: Comparison) -> str:
     return ", ".join(s.label for s in c.sides)
 
 
-def _samples(side: Side, task: str) -> Mapping[str, SampleView]:
-    return {v.id: v for v in read_samples(side.view, task)} if side.view is not None else {}
+def _wanted(lines: Sequence[Line], limit: int) -> set[str]:
+    """The samples that the page holds of a task, over all of its lines."""
+    return {i for x in lines if x.pairs is not None for i, _ in islice(ordered(x.pairs), limit)}
+
+
+def _samples(side: Side, task: str, wanted: set[str]) -> Mapping[str, SampleView]:
+    return {v.id: v for v in read_samples(side.view, task) if v.id in wanted} if side.view is not None else {}
 
 
 def _view(line: Line, c: Comparison, views: tuple[Mapping[str, SampleView], ...], limit: int) -> LineView:

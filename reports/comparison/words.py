@@ -144,7 +144,11 @@ _PARTS = {
 def part_words(part: Part, a: Side, b: Side) -> str:
     """ "the judges differ (judges): X in main, Y in pr-412"."""
     said = _PARTS.get(part.name, "the signatures differ")
-    return f"{said} ({part.name}): {shown(part.a)} in {place(a, b)}, {shown(part.b)} in {place(b, a)}"
+    text = f"{said} ({part.name}): {shown(part.a)} in {place(a, b)}, {shown(part.b)} in {place(b, a)}"
+    digests = {x.rpartition("#")[2] for x in (part.a, part.b)} if part.name == "data" else set()
+    if len(digests) == 1 and "#" in part.a and "#" in part.b:
+        text += " (one digest: the questions and targets are the same)"
+    return text
 
 
 def place(side: Side, other: Side) -> str:

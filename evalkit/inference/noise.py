@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.inference.power import Noise, design_effect, of_accuracy, of_discordance, smoothed
 from evalkit.inference.rows import PairedRows
+from evalkit.inference.units import binary
 
 if TYPE_CHECKING:
     from evalkit.inference.rows import Codes
@@ -193,11 +194,8 @@ def _unpaired(values: list[Array], codes: Codes | None) -> Noise:
 
 
 def _binary(pool: Pool, lo: float, hi: float, *tables: Array) -> bool:
-    """Is the number a share of samples that are right or wrong?"""
-    import numpy as np
-
-    plain = pool.name == "mean" and (lo, hi) == (0.0, 1.0)
-    return plain and all(bool(np.isin(rows[:, 0], (0.0, 1.0)).all()) for rows in tables)
+    """Is the number a share of samples that are right or wrong, in all of these?"""
+    return all(binary(pool, rows, lo, hi) for rows in tables)
 
 
 def _number(rows: Array, pool: Pool, scale: float) -> float:

@@ -197,9 +197,9 @@ def main() -> None:
                 ("peak memory", f"{page.rss_mb:.0f} MB", f"<= 500 MB (imports alone {idle.rss_mb:.0f} MB)"),
                 ("page", f"{size:.1f} MB", f"{size / log:.2f} of the lines; audio included"),
                 (
-                    "report, bundle",
+                    "report --bundle",
                     f"{bundle.wall:.2f} s, {bundle.rss_mb:.0f} MB",
-                    f"{len(files):,} files, {sound:.0f} MB",
+                    told,
                 ),
             ]
         )

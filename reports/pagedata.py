@@ -44,10 +44,12 @@ def _detail(value: Mapping[str, Any]) -> JSON:
     """A verdict's detail, as data when it is small, else as the start of its JSON."""
     if not value:
         return None
-    found = plain(value)
-    text = json.dumps(found, ensure_ascii=False, default=str)
     limit = MAX_ALIGNMENT if isinstance(value.get("alignment"), list) else MAX_DETAIL
-    return found if len(text) <= limit else {"detail": shorten(text, MAX_DETAIL)}
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # no JSON at all
+        text = json.dumps(plain(value), ensure_ascii=False)
+    return cast(JSON, value) if len(text) <= limit else {"detail": shorten(text, MAX_DETAIL)}
 
 
 def _clip(clip: Clip, sent: Sequence[Mapping[str, Any]], index: int) -> dict[str, JSON]:
@@ -130,9 +132,9 @@ def sample_json(
         "g": asked.get("groups"),
         "au": [_clip(c, sent, i) for i, c in enumerate(clips_of(view, run.root))],
         "os": audio.get("seconds"),
-        "w": None if line.get("error") else (line.get("timing") or {}).get(STAGE),
+        "w": None if line.get("error") or run.given else (line.get("timing") or {}).get(STAGE),
         "calls": line.get("tool_calls"),
-        "tm": line.get("timing"),
+        "tm": None if run.given else line.get("timing"),
         "us": line.get("usage"),
         "x": line.get("response"),
         "meta": {k: v for k, v in (line.get("meta") or {}).items() if k != "recorded" or not scores},

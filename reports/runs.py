@@ -32,6 +32,11 @@ class RunView:
         return bool((self.results.get("model") or {}).get("demo"))
 
     @property
+    def given(self) -> bool:
+        """True when the answers came from files of predictions: then the time they took isn't known."""
+        return str((self.results.get("model") or {}).get("runner", "")).startswith("replay/")
+
+    @property
     def smoke(self) -> bool:
         """True when every task ran on our own few questions, which are no benchmark."""
         return bool(self.tasks) and all(smoke(e) for e in self.tasks.values())

@@ -133,7 +133,7 @@ def task_page(
     """
     entry = run.tasks[name]
     views: list[SampleView] = worst_first(list(read_samples(run, name)), entry)
-    watch = Stopwatch()
+    watch = Stopwatch(given=run.given)
     for view in views:
         watch.add(view.line)
     bins, places = anatomy(views, entry)

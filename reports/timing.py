@@ -33,6 +33,7 @@ class TaskTiming:
         sent, received: tokens as the endpoint counted them; None where it counted none.
         counted: answers with such counts.
         heard, spoken: seconds of audio sent, and generated.
+        given: the answers came from a file of predictions, so nothing is known of the time they took.
     """
 
     n: int
@@ -43,6 +44,7 @@ class TaskTiming:
     counted: int
     heard: float
     spoken: float
+    given: bool = False
 
     @property
     def whole(self) -> Stage | None:
@@ -51,8 +53,9 @@ class TaskTiming:
 
 @dataclass
 class Stopwatch:
-    """Collects from response lines, one after the other."""
+    """Collects from response lines, one after the other; `given`: answers from a file, which have no time."""
 
+    given: bool = False
     n: int = 0
     cached: int = 0
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -68,7 +71,7 @@ class Stopwatch:
             return
         self.n += 1
         self.cached += (line.get("meta") or {}).get("cached") is True
-        for name, value in (line.get("timing") or {}).items():
+        for name, value in ({} if self.given else line.get("timing") or {}).items():
             if _number(value):
                 self.seconds.setdefault(str(name), []).append(float(value))
         usage = line.get("usage") or {}
@@ -94,7 +97,8 @@ class Stopwatch:
             stages.append(Stage(name, len(values), p50, p95, sum(values) / len(values), max(values)))
         sent, received = (self.sent, self.received) if self.counted else (None, None)
         return TaskTiming(
-            self.n, self.cached, tuple(stages), sent, received, self.counted, self.heard, self.spoken
+            *(self.n, self.cached, tuple(stages), sent, received),
+            *(self.counted, self.heard, self.spoken, self.given),
         )
 
 
@@ -107,5 +111,7 @@ def _tokens(usage: Mapping[str, Any], *names: str) -> int | None:
 
 
 def seconds_text(value: float) -> str:
-    """ "0.42 s", "12.3 s", "412 s": three figures."""
+    """ "31 ms", "0.42 s", "12.3 s", "412 s": two or three figures."""
+    if value < 0.0995:
+        return f"{1000 * value:.0f} ms" if value >= 0.0005 or value == 0 else "< 1 ms"
     return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 100 else f"{value:,.0f} s"

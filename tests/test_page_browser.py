@@ -34,7 +34,9 @@ from evalkit.store import RunWriter
 from reports import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = next(
+    (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
+)
 if CHROMIUM is None:
     pytest.skip("chromium is not installed", allow_module_level=True)
 

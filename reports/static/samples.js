@@ -210,14 +210,15 @@ class SampleList {
     if (held) return held;
     const head = el('button', { class: 'item-head', type: 'button', 'aria-expanded': 'false' },
       el('span', { class: 'pip', 'aria-hidden': 'true' }), el('span', { class: 'id mono' }, s.i),
-      el('span', { class: 'ask' }, oneLine(s.q || (this.data.question && s.t)) || s.i), el('span', { class: 'say' }, this.said(s)),
+      el('span', { class: 'ask' }, oneLine(s.q || s.t) || s.i), el('span', { class: 'say' }, this.said(s)),
       el('span', { class: 'val' }, this.verdict(s)));
     const node = el('li', { class: `item tone-${this.data.bins[s.b].tone}` }, head);
-    head.addEventListener('click', () => this.toggle(node, s));
+    head.addEventListener('click', (event) => this.toggle(node, s, event.detail === 0));
     return node;
   }
 
-  async toggle(node, s) {
+  // Opened by a key, the sample comes to the top where it would not be seen whole.
+  async toggle(node, s, byKey = false) {
     if (this.open.has(s.i)) {
       for (const audio of node.querySelectorAll('audio')) audio.pause();
       this.open.delete(s.i);
@@ -237,6 +238,7 @@ class SampleList {
     if (this.open.get(s.i) !== node || node.childNodes.length > 1) return;
     node.append(sampleBody(sides[0].sample, this.data, this.link(s), sides));
     this.rows.keep(s.i, node);
+    if (byKey && node.getBoundingClientRect().bottom > window.innerHeight) this.rows.reach(this.placeOf(node), true);
   }
 
   // The sample with all its fields, and the same one of the other runs.

@@ -103,7 +103,7 @@ def _table(
         tone = {"better": _GREEN, "worse": _RED, "undecided": _DIM}.get(line.verdict(c.alpha), _AMBER)
         plain = _paint(row, kept, widths, "", None)
         painted = _paint(row, kept, widths, "", tone) if colour else plain
-        remark = ", ".join(visible(r) for r in words.remarks(line, shared))
+        remark = "; ".join(visible(r) for r in words.remarks(line, shared))
         if not remark:
             text.append(painted)
             continue

@@ -88,7 +88,7 @@ def _table(lines: Sequence[Line], c: Comparison) -> str:
             words.counts(x),
             d.test if d and d.test != "none" else "",
             escaped(words.effect_text(d)) if d else "",
-            escaped(", ".join(words.remarks(x))),
+            escaped("; ".join(words.remarks(x))),
         ]
         out.append("| " + " | ".join(cells) + " |")
     return "\n".join(out)

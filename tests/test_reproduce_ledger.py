@@ -320,6 +320,16 @@ def test_what_is_said_of_rows_is_said_once() -> None:
         (["-M=token=hush-hush"], [f"-M=token={HIDDEN}"]),
         (["-J", "base_url=https://me:hush-hush@x.org/v1?k=hush-hush"], ["-J", "base_url=https://x.org/v1"]),
         (["-L", 'x={"a":{"auth_token":"hush-hush"}}'], ["-L", f'x={{"a": {{"auth_token": "{HIDDEN}"}}}}']),
+        (["-M", 'x={"Authorization": "hush-hush"}'], ["-M", f'x={{"Authorization": "{HIDDEN}"}}']),
+        (["-M", "x=authorization: Bearer hush-hush"], ["-M", f"x=authorization: Bearer {HIDDEN}"]),
+        (["-J", 'x=[{"name": "X", "value": "bearer hush-hush"}]'],
+         ["-J", f'x=[{{"name": "X", "value": "bearer {HIDDEN}"}}]']),
+        (["-A", 'x={"u": "https://me:hush-hush@x.org/?a=b&api_key=hush-hush"}'],
+         ["-A", f'x={{"u": "https://x.org/?a=b&api_key={HIDDEN}"}}']),
+        (["-M", "urls=https://me:hush-hush@x.org,https://me:hush-hush@y.org#token=hush-hush"],
+         ["-M", f"urls=https://x.org,https://y.org#token={HIDDEN}"]),
+        (["-M", "author=me", "-M", "system=Use basic vocabulary: me@x.org"],
+         ["-M", "author=me", "-M", "system=Use basic vocabulary: me@x.org"]),
         (["--data-dir", "https://me:hush-hush@x.org/d"], ["--data-dir", "https://x.org/d"]),
         (["--model", "openai/hush-hush"], ["--model", f"openai/{HIDDEN}"]),
         (["-O", "wer_tokens=C", "-M", "max_tokens=5"], ["-O", "wer_tokens=C", "-M", "max_tokens=5"]),
@@ -330,7 +340,8 @@ def test_what_is_said_of_rows_is_said_once() -> None:
 def test_the_command_without_secrets(
     argv: list[str], kept: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "hush-hush")
+    if "openai/hush-hush" in argv:
+        monkeypatch.setenv("OPENAI_API_KEY", "hush-hush")
     told = command(["reproduce", *argv])
     assert "hush" not in told and shlex.split(told) == ["evalkit", "reproduce", *kept]
 

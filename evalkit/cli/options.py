@@ -211,7 +211,8 @@ def default_out(model: str, what: str, identity: Mapping[str, object]) -> Path:
     return Path("runs") / f"{slug(model)}_{slug(what)}-{digest_of(dict(identity))[:6]}"
 
 
-SECRET = re.compile(r"key|token|secret|passw|auth(?!or)|cookie|credential|bearer", re.IGNORECASE)
+SECRET = re.compile(r"key|token|secret|passw|auth(?!or(?!i[sz]))|cookie|credential|bearer", re.IGNORECASE)
+"""Names of secrets; an author is none, an authorization is."""
 HARMLESS = re.compile(r"_env$|^max_(\w+_)?tokens$")
 HIDDEN = "(not recorded)"
 
@@ -233,10 +234,19 @@ def _safe(value: str) -> str:
         found = None
     if isinstance(found, dict | list):
         return json.dumps(_cleaned(found))
-    return re.sub(r"^(\w+://)[^/@]*@", r"\1", value).partition("?")[0] if "://" in value else value
+    return _unnamed(value.partition("?")[0] if "://" in value else value)
+
+
+def _unnamed(value: str) -> str:
+    """Text without the secrets that stand in values: logins and keys in URLs, what an Authorization header says."""
+    value = re.sub(r"(\w://)[^\s/@,]*@", r"\1", value)
+    value = re.sub(r"([?&#]([\w.-]+)=)[^\s&#]+", lambda m: m[1] + HIDDEN if _secret(m[2]) else m[0], value)
+    return re.sub(r"(?i)^(\s*([\w-]*authorization\W+)?(bearer|basic)\s+)\S+$", lambda m: m[1] + HIDDEN, value)
 
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: HIDDEN if _secret(str(k)) else _cleaned(v) for k, v in value.items()}
-    return [_cleaned(v) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_cleaned(v) for v in value]
+    return _unnamed(value) if isinstance(value, str) else value

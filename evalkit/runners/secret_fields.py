@@ -10,7 +10,7 @@ from evalkit.records import JSON
 SECRET_NAMES = frozenset(
     {"api_key", "apikey", "key", "token", "access_token", "secret", "password", "authorization"}
 )
-SECRET_WORDS = re.compile(r"key|token|secret|passw|auth(?!or)|cookie|credential|bearer", re.I)
+SECRET_WORDS = re.compile(r"key|token|secret|passw|auth(?!or(?!i[sz]))|cookie|credential|bearer", re.I)
 """In names of fields whose values, when they are words of some length, are taken for secrets."""
 SECRET_LENGTH = 8
 """Characters below which a value under a secret name is taken for a setting."""

@@ -404,6 +404,7 @@ def test_overalls(tmp_path: Path) -> None:
         (["RUNS/a", "RUNS/b", "--format", "md"], "--out"),
         (["RUNS/a", "RUNS/b", "--out", "-"], "--format"),
         (["RUNS/a", "--published", "Nobody"], "prints nothing of 'Nobody'"),
+        (["RUNS/a", "RUNS/b", "--out", "RUNS/a/run.json"], "is a file"),
     ],
 )  # fmt: skip
 def test_usage(runs: Path, args: list[str], words: str) -> None:

@@ -28,6 +28,8 @@ def call(args: argparse.Namespace) -> int:
         raise UsageError("--format needs --out DIR (or --out - to print one text format).")
     if args.out == "-" and (len(formats) != 1 or formats == ["html"]):
         raise UsageError("--out - prints one text format: add --format md, csv or json.")
+    if args.out and args.out != "-" and Path(args.out).is_file():
+        raise UsageError(f"{args.out} is a file; --out names a folder to write into.")
     from reports.comparison import compare_runs, words
 
     found = compare_runs(

@@ -24,6 +24,8 @@ EXIT_CODES = """exit codes:
   1    finished, but samples errored or stayed unscored (the table says which)
   2    usage: bad arguments or input, rejected key, unreachable endpoint
   3    internal error, or the disk is full
+  4    gate: the data cannot tell
+  5    gate, compare: numbers were made in different ways
   130  interrupted; run the same command to go on
 """
 

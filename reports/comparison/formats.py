@@ -55,7 +55,12 @@ def write_comparison(
 
     Returns:
         The files written, the page first.
+
+    Raises:
+        UsageError: `out` is a file.
     """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; --out names a folder to write into.")
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     if "html" in formats:

@@ -74,6 +74,12 @@ def advice(plan: Plan) -> list[str]:
             if not plan.asked.unpaired
             else f"Pairing: different sets of samples need {times} times as many as the same samples in both runs."
         )
+        if (k := len(factors)) > 1 and plan.asked.rule == "non-inferiority":
+            power = plan.asked.power
+            out.append(
+                f"Together: on sets of just the size needed, an equal candidate passes all {k} tasks "
+                f"{100 * power**k:.2g} % of the time; --power {power ** (1 / k):.3f} for each makes that {100 * power:g} %."
+            )
         out.append("Samples: four times as many halve what can be detected.")
         out.append(
             "Decodings: averaging k of each sample divides only the part of the variance that is chance in decoding, "

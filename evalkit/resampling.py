@@ -181,10 +181,10 @@ def bootstrap_t(
     rows, varies, n = rows[order], varies[order], len(rows)
     value = float(statistic.of(rows.sum(axis=0)))
     parts = influence(rows, statistic)
-    spread = float((parts**2).sum())
+    spread = _spread(parts, value)
     factor = (n / (n - 1) if n > 1 else 1.0) if correction is None else correction
     se = math.sqrt(spread * factor)
-    if n < 2 or spread <= (1e-9 * max(abs(value), 1e-300)) ** 2 / n or not varies.any():
+    if n < 2 or not spread or not varies.any():
         return Drawn(value, 0.0 if n > 1 else math.nan, None, "none")
     usual = float((parts[varies] ** 2).mean())
     wide = math.sqrt((spread + usual) * factor)
@@ -200,6 +200,18 @@ def bootstrap_t(
     if int(varies.sum()) < FEW:
         low, high = min(low, student[0]), max(high, student[1])
     return Drawn(value, se, (settled(low), settled(high)), f"bootstrap-t({draws})")
+
+
+def _spread(parts: Array, value: float) -> float:
+    """The sum of squared influence values; 0 where nothing but rounding makes them differ."""
+    found = float((parts**2).sum())
+    return found if len(parts) and found > (1e-9 * value) ** 2 / len(parts) else 0.0
+
+
+def standard_error(rows: Array, statistic: Statistics, correction: float) -> float:
+    """The linearised standard error of a statistic of independent rows; `correction` for small samples."""
+    value = float(statistic.of(rows.sum(axis=0)))
+    return math.sqrt(_spread(influence(rows, statistic), value) * correction)
 
 
 def _studentised(
@@ -224,7 +236,8 @@ def _studentised(
     for chunk in weights(counts, draws, seed):
         moments = product(chunk, wanted)
         sums = moments[:, places]
-        slopes = statistic.slope(sums) @ fold
+        with np.errstate(all="ignore"):
+            slopes = statistic.slope(sums) @ fold
         if few:
             spread = (moments[:, k:] * slopes[:, pairs[0]] * slopes[:, pairs[1]]) @ twice
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from evalkit.inference.intervals import newcombe
 from evalkit.inference.rows import Difference
 from evalkit.inference.units import binary, correction, count
-from evalkit.resampling import Statistics, influence, student_interval, summed, t_tail
+from evalkit.resampling import Statistics, standard_error, student_interval, summed, t_tail
 
 if TYPE_CHECKING:
     from evalkit.inference.rows import Codes
@@ -123,9 +123,12 @@ def _ours(ours: OneRun | OneValue) -> tuple[float, int | None, int, float | None
         return value, size, units, ours.scale, None
     if units < 2:
         return value, size, units, None, None
-    parts = influence(rows, Statistics(ours.pool.formula, ours.pool.gradient))
-    spread = float((parts**2).sum()) * correction(ours.pool, ours.rows, ours.clusters)
-    return value, size, units, None, math.sqrt(spread) * ours.scale
+    se = standard_error(
+        rows,
+        Statistics(ours.pool.formula, ours.pool.gradient),
+        correction(ours.pool, ours.rows, ours.clusters),
+    )
+    return value, size, units, None, se * ours.scale
 
 
 def _proportions(p1: float, n1: int, p2: float, n2: int, scale: float, level: float) -> _Found:

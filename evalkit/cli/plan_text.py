@@ -75,10 +75,10 @@ def advice(plan: Plan) -> list[str]:
             else f"Pairing: different sets of samples need {times} times as many as the same samples in both runs."
         )
         if (k := len(factors)) > 1 and plan.asked.rule == "non-inferiority":
-            power = plan.asked.power
+            power, each = plan.asked.power, plan.asked.power ** (1 / k)
             out.append(
                 f"Together: on sets of just the size needed, an equal candidate passes all {k} tasks "
-                f"{100 * power**k:.2g} % of the time; --power {power ** (1 / k):.3f} for each makes that {100 * power:g} %."
+                f"{100 * power**k:.2g} % of the time; --power {each:.3f} for each makes that {100 * power:g} %."
             )
         out.append("Samples: four times as many halve what can be detected.")
         out.append(

@@ -24,7 +24,7 @@ from reports.reproduction import Line, append, fillers, latest, of_run, read, sh
 from reports.reproduction.lines import VERSION, _fills, printed_rows
 from reports.reproduction.markdown import code, markdown
 from reports.reproduction.page import page
-from reports.reproduction.verdicts import against_print, judged, within
+from reports.reproduction.verdicts import against_print, judged, terms, within
 from reports.reproduction.whom import compared_with, named, tables
 from reports.runs import RunView
 
@@ -179,6 +179,15 @@ def test_every_printed_row_has_exactly_one_that_fills_it() -> None:
     assert bare == [("7", "Full-duplex Interaction")]
 
 
+def test_an_overall_is_made_of_the_metrics_it_names() -> None:
+    """S2M-S is no mean of S2M-T, the headline of the same tasks."""
+    entry = {"headline": "s2m_t", "metrics": {"s2m_t": {}, "s2m_s": {}}}
+    named_ = {"parts": ["a", "b"], "terms": [{"task": t, "metric": "s2m_s", "factor": 1.0} for t in "ab"]}
+    results = {"tasks": {"a": entry}, "overall": {"s": named_, "t": {"parts": ["a", "b"]}}}
+    run = RunView(Path(), "r1", "all", results, {})
+    assert list(terms(run, "s")) == [("a", "s2m_s")] and list(terms(run, "t")) == [("a", "s2m_t")]
+
+
 # --- the file ---------------------------------------------------------------------------------------
 
 
@@ -307,6 +316,13 @@ def test_what_is_said_of_rows_is_said_once() -> None:
     more = replace(LINE, section="UltraEval-Audio (S2S)", row="TriviaQA")
     assert sheets([*lines[:2], more])[0].remarks[0] == ("VoiceBench", "x")
     assert sheets([lines[0]])[0].remarks == [("VoiceBench SD-QA", "x"), ("VoiceBench SD-QA", "y")]
+    spoken = [
+        replace(LINE, table="7", section="Knowledge Understanding", printed_model="Fun-Audio-Chat-Duplex-8B",
+                row=row, metric=m, why=w)
+        for row, m, w in (("TriviaQA", "S2M-T", ()), ("TriviaQA", "S2M-S", ("x",)), ("Llama Q.", "S2M-S", ("x",)))
+    ]  # fmt: skip
+    # Rows of one name are told apart, in print order.
+    assert sheets(spoken)[0].remarks == [("Knowledge Understanding Llama Q. S2M-S, TriviaQA S2M-S", "x")]
 
 
 # --- the command on record --------------------------------------------------------------------------

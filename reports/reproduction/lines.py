@@ -16,6 +16,7 @@ from reports.reproduction.verdicts import (
     against_print,
     against_task,
     judged,
+    terms,
     within,
 )
 from reports.runs import RunView
@@ -218,8 +219,9 @@ def _line(
 ) -> Line:
     if name.startswith("*"):
         found = overall_cell(run, name[1:])
-        parts = [run.tasks[t] for t in run.overalls[name[1:]]["parts"] if t in run.tasks]
-        held = [e["metrics"][e["headline"]] for e in parts]
+        of = list(terms(run, name[1:]))
+        parts = [run.tasks[t] for t, _ in of]
+        held = [run.tasks[t]["metrics"][m] for t, m in of]
         against = list(against_overall(run, name[1:]))
         task, metric, group = name[1:], "overall", ""
         ci_method = "bootstrap-percentile, every part on its own"

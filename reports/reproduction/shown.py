@@ -108,10 +108,12 @@ class Sheet:
         ran: dict[str, int] = {}
         for block in self.blocks:
             name = block.section.partition(" (")[0]
+            rows = Counter(e.name for e in block.entries)
             for e in block.entries:
                 ran[name] = ran.get(name, 0) + (e.line is not None)
+                row = e.name if rows[e.name] == 1 else f"{e.name} {e.metric}"
                 for text in (*e.line.why, *e.line.footnotes, *e.line.notes) if e.line else ():
-                    said.setdefault(text, {}).setdefault(name, []).append(e.name)
+                    said.setdefault(text, {}).setdefault(name, []).append(row)
         total, several = sum(ran.values()), len(self.blocks) > 1
 
         def where(of: Mapping[str, Sequence[str]]) -> str:

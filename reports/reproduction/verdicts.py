@@ -97,6 +97,16 @@ def _marked(cell: Cell) -> Iterator[tuple[str, bool]]:
         )
 
 
+def terms(run: RunView, name: str) -> Iterator[tuple[str, str]]:
+    """(task, metric) of the parts of an overall that the run has."""
+    overall = run.overalls[name]
+    metrics = {t["task"]: t["metric"] for t in overall.get("terms") or ()}  # early runs have none
+    for task in overall["parts"]:
+        entry = run.tasks.get(task)
+        if entry and (metric := metrics.get(task) or entry["headline"]) in entry["metrics"]:
+            yield task, metric
+
+
 def against_overall(run: RunView, name: str) -> Iterator[tuple[str, bool]]:
     """The same of an overall: all that stands against its parts."""
     overall = run.overalls[name]
@@ -104,12 +114,11 @@ def against_overall(run: RunView, name: str) -> Iterator[tuple[str, bool]]:
         yield f"no value without {', '.join(overall['missing'])}", True
     elif overall["ci"] is None:
         yield "no interval", False
-    for task in overall["parts"]:
-        if task in run.tasks:
-            for why, partial in against_task(run, task, run.tasks[task]["headline"]):
-                if not why.startswith(_ABSENT):  # said above, or no matter of the overall's own interval
-                    # What has a count in it is this part's; the rest is true of the overall alike.
-                    yield f"{task}: {why}" if re.search(r"\d+ of |^nothing ", why) else why, partial
+    for task, metric in terms(run, name):
+        for why, partial in against_task(run, task, metric):
+            if not why.startswith(_ABSENT):  # said above, or no matter of the overall's own interval
+                # What has a count in it is this part's; the rest is true of the overall alike.
+                yield f"{task}: {why}" if re.search(r"\d+ of |^nothing ", why) else why, partial
 
 
 def against_print(row: PublishedRow, model: str) -> tuple[list[str], list[str]]:

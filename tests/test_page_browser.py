@@ -7,8 +7,11 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from html import unescape
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
@@ -99,6 +102,7 @@ class Site:
     bundle: Path
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    host: str = "about:"
 
     def open(self, page: Path, place: str = "") -> None:
         self.tab.goto("about:blank")
@@ -272,10 +276,27 @@ def test_keys_go_through_the_samples(site: Site) -> None:
     assert not site.tab.is_visible("#help")
 
 
-@pytest.mark.parametrize("where", ["one file", "bundle"])
-def test_sound_plays_and_seeks(site: Site, where: str) -> None:
-    page, run = (site.two, "r2") if where == "one file" else (site.bundle, "r1")
-    site.open(page, f"#/{run}/{TASK}/~/s-002")
+@pytest.fixture(scope="module")
+def hosted(pages: tuple[Path, Path, Path]) -> Iterator[str]:
+    """The bundle on a web server."""
+    handler = partial(QuietHandler, directory=str(pages[2].parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/index.html"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("where", ["one file", "bundle", "hosted"])
+def test_sound_plays_and_seeks(site: Site, hosted: str, where: str) -> None:
+    site.host = hosted.rpartition("/")[0] + "/"
+    site.tab.goto("about:blank")
+    page = {"one file": site.two.as_uri(), "bundle": site.bundle.as_uri(), "hosted": hosted}[where]
+    site.tab.goto(f"{page}#/{'r2' if where == 'one file' else 'r1'}/{TASK}/~/s-002")
     site.opened()
     site.eventually("document.activeElement.className === 'item-head'")
     assert site.tab.locator(".view.on .wave path").first.get_attribute("d").count("M") > 100
@@ -287,7 +308,7 @@ def test_sound_plays_and_seeks(site: Site, where: str) -> None:
     box = site.tab.locator(".view.on .wave").first.bounding_box()
     site.tab.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 20)
     site.eventually("document.querySelector('.view.on audio').currentTime >= 0.8")
-    if where == "bundle":
+    if where != "one file":
         assert any("/audio/" in url for url in site.asked)
 
 

@@ -7,6 +7,7 @@ of output adds its own group here and one line to `evalkit.cli.report.call`.
 from __future__ import annotations
 
 import argparse
+import math
 
 from evalkit.cli import options
 
@@ -31,6 +32,16 @@ def add(p: argparse.ArgumentParser) -> None:
     add_figures(p)
 
 
+def _megabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of megabytes from 0 up")
+    return value
+
+
 def add_page(p: argparse.ArgumentParser) -> None:
     """What the HTML report shows."""
     group = p.add_argument_group("the page")
@@ -48,7 +59,7 @@ def add_page(p: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max-audio-mb",
-        type=float,
+        type=_megabytes,
         metavar="MB",
         help="audio carried along, 0 for none (default: 24 in one file, 500 in a bundle)",
     )

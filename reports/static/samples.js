@@ -46,6 +46,7 @@ class SampleList {
     this.bar = el('div', { class: 'toolbar', role: 'search' }, shown, this.data.others ? this.rival : null, this.sort, this.clear, this.count);
     this.root.replaceChildren(this.bar, this.note, this.items);
     this.rows = new VirtualList(this.items, (k) => this.row(k), (k) => this.found[k].i);
+    this.rows.bar = this.bar;
     this.bars.forEach((bar, i) => bar.addEventListener('click', () => { this.bin = this.bin === String(i) ? null : String(i); this.refresh(); }));
     this.picks.forEach((button) => button.addEventListener('click', () => {
       const pick = Number(button.dataset.pick);

@@ -87,6 +87,8 @@ class VirtualList {
     const all = this.n <= FEW_ROWS || this.whole;
     const first = all ? 0 : this.rowAt(Math.max(0, above - SPARE));
     const last = all ? Math.min(this.n, PRINTED) - 1 : this.rowAt(Math.max(0, above + window.innerHeight + SPARE));
+    if (this.whole && this.n > PRINTED) this.root.dataset.cut = `The first ${PRINTED} of ${this.n.toLocaleString('en')} samples are printed.`;
+    else delete this.root.dataset.cut;
     for (const [k, node] of this.nodes) {
       if (k < first || k > last) { node.remove(); this.nodes.delete(k); }
     }
@@ -128,7 +130,7 @@ class VirtualList {
   // Row k in the page and in sight; its element.
   reach(k, start = false) {
     this.draw();
-    const below = 120;
+    const below = 66 + (this.bar ? this.bar.offsetHeight : 0);
     const y = this.top(k) + this.root.getBoundingClientRect().top;
     if (start || y < below || y + this.rowHeight > window.innerHeight - 20) {
       const wanted = start || y < below ? below : window.innerHeight - this.rowHeight - 40;

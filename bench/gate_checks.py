@@ -1,6 +1,6 @@
 """How often a gate is wrong: verdicts on simulated pairs whose true difference is known.
 
-    python -m bench.gate_checks [--trials 2000]
+    python -m bench.gate_checks [--trials 4000]
 
 Prints the table of docs/gates.md. The margin is three standard errors wide, so that an equal candidate passes with
 about 85 % power.
@@ -71,7 +71,7 @@ CASES: tuple[tuple[str, Maker, float], ...] = (
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--trials", type=int, default=4000)
     parser.add_argument("--draws", type=int, default=1000)
     args = parser.parse_args()
     print("| numbers | margin | true loss | regression | inconclusive | pass |\n|---|---|---|---|---|---|")

@@ -15,7 +15,6 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from evalkit.records import Modality, Response, Sample
-from evalkit.task import Overall, Part
 from tests.cli_fixtures import Bench, Done, ToyRunner, sent
 from tests.gate_fixtures import (
     ADV,
@@ -361,6 +360,9 @@ def timed(run: Path, to: Path, seconds: Callable[[int], float | None], cached: b
         held["meta"] = {**held.get("meta", {}), **({"cached": True} if cached else {})}
         out.append(json.dumps(held) + "\n")
     path.write_text("".join(out))
+    results = json.loads((to / "results.json").read_text())
+    results["model"]["runner"] = "toy/m@1"  # of answers from a file, nobody knows what time they took
+    (to / "results.json").write_text(json.dumps(results))
     return to
 
 
@@ -394,18 +396,25 @@ def test_latency_without_times_is_no_pass(home: Path, runs: Mapping[str, Path], 
         (a, untimed, "the candidate has no answer with a time"),
         (untimed, a, "the baseline has no answer with a time"),
         (a, cached, "the candidate's 400 answers are from the cache: run it with --no-cache"),
+        (a, runs["base"], "the candidate's answers were made elsewhere"),
     ):
         done = call(home, "gate", "--baseline", one, "--candidate", two, "--policy", rules, "--no-html")
         assert done.code == 4 and said in done.out, done.said
 
 
 def test_a_number_that_nobody_scored_is_no_pass(home: Path) -> None:
-    """Without its judge a task has no value: inconclusive, and the remedy is said."""
-    rows = [{"id": f"w{k}", "text": "yes", "row": {"prompt": "?"}} for k in range(5)]
-    run = scored(home, "unjudged", "voicebench/alpacaeval_full", rows)
-    done = call(home, "gate", "--baseline", run, "--candidate", run, "--no-html")
+    """Without its judge a task has no value: inconclusive, and the remedy is said. Only the same answers pass."""
+
+    def unjudged(name: str, text: str) -> Path:
+        rows = [{"id": f"w{k}", "text": text, "row": {"prompt": "?"}} for k in range(5)]
+        return scored(home, name, "voicebench/alpacaeval_full", rows)
+
+    one, two = unjudged("unjudged", "yes"), unjudged("unjudged-too", "no")
+    done = call(home, "gate", "--baseline", one, "--candidate", two, "--no-html")
     assert done.code == 4, done.said
     assert "none of the baseline's 5 samples is scored (judge-unbound:" in done.out
+    done = call(home, "gate", "--baseline", one, "--candidate", one, "--no-html")
+    assert done.code == 0 and "(same answers, without a number)" in done.out
 
 
 def test_subsets_on_their_own(gate: Callable[..., Done], home: Path) -> None:
@@ -704,7 +713,7 @@ def test_the_page_plays_what_was_heard(
     assert page.count("data:audio/") >= 6
 
 
-def test_an_overall(gate: Callable[..., Done], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overall(home: Path) -> None:
     """Gated where the policy names it; a mean without one of its parts has no value, and is no pass."""
     rules = policy(home, "{overall: {voicebench: {margin: 5}}, tasks: {'*': {margin: 90}}}")
     runs = []
@@ -725,13 +734,16 @@ def test_an_overall(gate: Callable[..., Done], home: Path, monkeypatch: pytest.M
     assert done.code == 4 and lacking["kind"] == "overall" and "has no value: it lacks" in lacking["reason"]
 
     # The same, were the benchmark made of these two tasks alone.
-    two = Overall("voicebench", "Overall", (Part(ADV), Part(MMSU)), "mean of two")
-    monkeypatch.setattr("evalkit.gate.evaluate.declared", lambda name: two)
     for run in runs:
         held = json.loads((run / "results.json").read_text())
-        values = [held["tasks"][t]["metrics"][held["tasks"][t]["headline"]]["value"] for t in (ADV, MMSU)]
-        held["overall"]["voicebench"] |= {"value": sum(values) / 2, "missing": [], "ci": [0, 100]}
+        overall = held["overall"]["voicebench"]
+        heads = {t: held["tasks"][t]["headline"] for t in (ADV, MMSU)}
+        overall["terms"] = [{"task": t, "metric": m, "factor": 1.0} for t, m in heads.items()]
+        values = [held["tasks"][t]["metrics"][m]["value"] for t, m in heads.items()]
+        overall |= {"value": sum(values) / 2, "missing": []}
         (run / "results.json").write_text(json.dumps(held))
+    same = call(home, "gate", "--baseline", runs[0], "--candidate", runs[0], *args[5:])
+    assert same.code == 0 and found(same)["numbers"][-1]["identical_answers"]
     done = call(home, *args)
     number = found(done)["numbers"][-1]
     assert done.code == 1, done.said

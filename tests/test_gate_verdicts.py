@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 from evalkit.gate.checks import difference_check, needed_of
 from evalkit.gate.holm import corrected
 from evalkit.gate.model import Row
-from evalkit.gate.overall import combined
 from evalkit.gate.policy import Policy
 from evalkit.gate.terms import Terms
 from evalkit.gate.verdicts import CODES, ORDER, place, worst
 from evalkit.inference import Difference
-from evalkit.task import Overall, Part
 
 POINTS = st.floats(-50, 50).map(lambda x: round(x, 3))
 WIDTHS = st.floats(0, 30).map(lambda x: round(x, 3))
@@ -167,15 +165,3 @@ def test_holm_leaves_to_the_policy_what_it_withdraws() -> None:
     quiet = [row(f"t{k}", found(0.0, 0.5)) for k in range(19)]
     rows = [row("near", found(-2.1, 1.0), Terms(on_inconclusive="pass")), *quiet]
     assert corrected(rows, Policy(correction="holm"), lambda *_: found(0.0))[0].verdict == "pass"
-
-
-def test_an_overall_is_the_mean_of_its_parts() -> None:
-    """Half of the differences' sum, by their factors; variances add up."""
-    overall = Overall("o", "O", (Part("x/a"), Part("x/b", 20.0)), "mean")
-    held = {"x/a": found(-2.0, se=1.0), "x/b": found(0.1, se=0.05)}
-    values = {"value": 70.0}, {"value": 70.0}
-    out = combined(overall, *values, lambda t: "m", lambda t, m: held[t], 0.95)
-    assert out.delta == pytest.approx((-2.0 + 20 * 0.1) / 2)
-    assert out.se == pytest.approx(math.sqrt(1.0 + 1.0) / 2)
-    assert out.ci is not None and out.ci[1] == pytest.approx(out.delta + 1.959964 * out.se)
-    assert (out.n, out.losses) == (800, 24)

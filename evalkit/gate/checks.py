@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.gate.model import Check, first_ids
 from evalkit.gate.terms import Terms
-from evalkit.gate.verdicts import line_of, place, samples_needed
+from evalkit.gate.verdicts import Verdict, line_of, place, samples_needed
 from evalkit.pairs import Group, Paired, incomparable
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def difference_check(
 ) -> Check:
     """The rule applied to the difference."""
     limit = line_of(terms.rule, terms.margin)
+    if identical and found is None:
+        # A number that nobody has, of answers that are the same: nothing can have got worse.
+        return Check("difference", "pass", f"the same answers in both runs, without a number: {why}")
     if found is None:
         return Check("difference", "inconclusive", why)
     if identical:
@@ -204,3 +208,23 @@ def bound_check(terms: Terms, two: Mapping[str, Any]) -> list[Check]:
         else:
             out.append(Check(name, "pass", f"{shown} holds the {name} {limit:g}", value, limit))  # type: ignore[arg-type]
     return out
+
+
+def settled(terms: Terms, lacking: str) -> Check:
+    """The check of a number that is not held against anything: skipped, or missing in the candidate."""
+    if terms.skip:
+        return Check("present", "skipped", "skipped by the policy")
+    if terms.required:
+        return Check("present", "regression", f"{lacking}, and the policy requires it")
+    if terms.required is False:
+        return Check("present", "skipped", f"{lacking}; the policy does not require it")
+    return Check("present", "not comparable", lacking)
+
+
+def as_policy_has_it(check: Check, terms: Terms) -> Check:
+    """A check that could not tell, as the policy counts it."""
+    if check.verdict != "inconclusive" or terms.on_inconclusive == "inconclusive":
+        return check
+    verdict: Verdict = "regression" if terms.on_inconclusive == "fail" else "pass"
+    reason = f"inconclusive, and on_inconclusive is {terms.on_inconclusive}: {check.reason}"
+    return replace(check, verdict=verdict, found="inconclusive", reason=reason)

@@ -11,22 +11,24 @@ from typing import Any
 
 from evalkit.errors import UsageError
 from evalkit.gate.checks import (
+    as_policy_has_it,
     bound_check,
     coverage_checks,
     difference_check,
     lost_samples,
     needed_of,
+    settled,
     signature_check,
     without_value,
 )
 from evalkit.gate.model import Check, Outcome, Row, first_ids
-from evalkit.gate.overall import combined, declared
+from evalkit.gate.overall import overall_rows
 from evalkit.gate.policy import Policy
-from evalkit.gate.terms import Terms, extra_metrics, of_group, of_overall, of_task, unused
+from evalkit.gate.terms import Terms, extra_metrics, of_group, of_task, unused
 from evalkit.gate.timing import latency_check, timing_of
-from evalkit.gate.verdicts import Verdict
 from evalkit.inference import Difference, NothingToCompare, compare
 from evalkit.pairs import Group, Paired, RunSegments, metric_of, pairs_of
+from evalkit.store import Mark
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Pair:
     b: RunSegments
     policy: Policy
     found: dict[tuple[str, ...], Difference] = field(default_factory=dict)
+    marks: dict[tuple[bool, str], Mapping[str, Mark]] = field(default_factory=dict)
 
     def paired(self, task: str, metric: str, group: Group | None = None) -> Paired:
         return pairs_of(self.a, self.b, task, metric, group)
@@ -51,6 +54,30 @@ class Pair:
             seed = zlib.crc32("|".join((str(self.policy.seed), *names)).encode())
             self.found[key] = compare(paired.rows, seed=seed, draws=self.policy.draws, level=at)
         return self.found[key]
+
+    def same_answers(self, paired: Paired) -> bool:
+        """Did both runs give the very same answer to every compared sample, and score it alike?"""
+        import numpy as np
+
+        return np.array_equal(paired.rows.a, paired.rows.b) and self._alike(paired.task, paired.ids)
+
+    def nothing_differs(self, paired: Paired) -> bool:
+        """The same of all samples; those without a score have none in either run."""
+        aside = paired.only_a or paired.only_b or paired.missing_a != paired.missing_b
+        return not aside and self.same_answers(paired) and self._alike(paired.task, paired.missing_a)
+
+    def _alike(self, task: str, ids: Sequence[str]) -> bool:
+        left, right = self._marks(self.a, task), self._marks(self.b, task)
+        return all(
+            i in left and i in right and (left[i].ok, left[i].answer) == (right[i].ok, right[i].answer)
+            for i in ids
+        )
+
+    def _marks(self, run: RunSegments, task: str) -> Mapping[str, Mark]:
+        key = (run is self.b, task)
+        if key not in self.marks:
+            self.marks[key] = run.run.task(task).marks()
+        return self.marks[key]
 
 
 def gate(
@@ -81,7 +108,7 @@ def gate(
             raise UsageError(f"the baseline has no task that fits {glob!r}; it has: {have}. Check --task.")
     rows = [row for task in names for row in _of_task(pair, task)]
     rows += _required(pair, names) if not tasks else []
-    rows += _overalls(pair) if not tasks else []
+    rows += [settle_row(r) for r in overall_rows(pair)] if not tasks else []
     rows = corrected(rows, policy, pair.difference)
     only = tuple(t for t in pair.b.tasks if t not in pair.a.tasks) if not tasks else ()
     mine, theirs = _labels(pair)
@@ -166,11 +193,9 @@ def _row(pair: Pair, task: str, metric: str, group: Group | None, terms: Terms) 
         a=found["value"],
         whole_a=found["value"],
     )
-    if terms.skip:
-        return replace(row, checks=(Check("present", "skipped", "skipped by the policy"),))
     other = _other(pair, task, metric, group)
-    if isinstance(other, str):
-        return replace(row, checks=(_absent(terms, other),))
+    if terms.skip or isinstance(other, str):
+        return replace(row, checks=(settled(terms, str(other)),))
     row = replace(row, b=other["value"], whole_b=other["value"])
     refused, allowed = signature_check(pair.a.tasks[task], pair.b.tasks[task], metric, group, terms.allow)
     if refused is not None:
@@ -190,14 +215,6 @@ def _other(pair: Pair, task: str, metric: str, group: Group | None) -> Mapping[s
         return f"the candidate has no {what} here (its protocol: {entry['protocol']})"
 
 
-def _absent(terms: Terms, what: str) -> Check:
-    if terms.required:
-        return Check("present", "regression", f"{what}, and the policy requires it")
-    if terms.required is False:
-        return Check("present", "skipped", f"{what}; the policy does not require it")
-    return Check("present", "not comparable", what)
-
-
 def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any]) -> Row:
     """A number that both runs have and that may be compared, with all its checks."""
     terms = row.terms
@@ -214,17 +231,18 @@ def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any
         except NothingToCompare as exc:
             missing = str(exc).rstrip(".") if paired.ids else "no sample has a score in both runs"
     if found is not None:
-        same = found.wins == found.losses == 0 and _same_answers(pair, paired)
+        same = found.wins == found.losses == 0 and pair.same_answers(paired)
         check = difference_check(found, terms, same)
         if (check.found or check.verdict) == "inconclusive":
             needed = needed_of(found, terms, pair.policy.power)
             check = difference_check(found, terms, same, needed=needed, power=pair.policy.power)
         row = replace(row, a=found.a, b=found.b)
     else:
-        check = difference_check(None, terms, False, why=missing)
+        same = one["value"] is None and two["value"] is None and pair.nothing_differs(paired)
+        check = difference_check(None, terms, same, why=missing)
     checks = [check, *checks, *bound_check(terms, two)]
     if row.kind == "task" and terms.latency is not None:
-        times = [timing_of(run.run.task(row.task)) for run in (pair.a, pair.b)]
+        times = [timing_of(run, row.task) for run in (pair.a, pair.b)]
         checks.append(latency_check(terms.latency, *times))
     return replace(
         row,
@@ -232,40 +250,26 @@ def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any
         identical=same,
         needed=needed,
         lost=lost,
-        checks=tuple(_as_policy_has_it(c, terms) for c in checks),
-        notes=(*row.notes, *_said(one, two, paired)),
+        checks=tuple(as_policy_has_it(c, terms) for c in checks),
+        notes=(*row.notes, *_said(one, two, paired, found is not None)),
         paired=paired,
     )
 
 
-def _as_policy_has_it(check: Check, terms: Terms) -> Check:
-    """A check that could not tell, as the policy counts it."""
-    if check.verdict != "inconclusive" or terms.on_inconclusive == "inconclusive":
-        return check
-    verdict: Verdict = "regression" if terms.on_inconclusive == "fail" else "pass"
-    reason = f"inconclusive, and on_inconclusive is {terms.on_inconclusive}: {check.reason}"
-    return replace(check, verdict=verdict, found="inconclusive", reason=reason)
+def settle_row(row: Row) -> Row:
+    """The row with what could not be told as the policy counts it."""
+    return replace(row, checks=tuple(as_policy_has_it(c, row.terms) for c in row.checks))
 
 
-def _said(one: Mapping[str, Any], two: Mapping[str, Any], paired: Paired) -> Iterator[str]:
+def _said(one: Mapping[str, Any], two: Mapping[str, Any], paired: Paired, compared: bool) -> Iterator[str]:
     """What limits trust in a comparison."""
     if not (one["meaningful"] and two["meaningful"]):
         yield "a stand-in judge gave these verdicts: they mean nothing"
-    if paired.missing_a:
+    if paired.missing_a and compared:
         kept = f"{len(paired.missing_a)} samples without a score in the baseline are left out"
         yield f"{kept}: {first_ids(paired.missing_a)}"
     if paired.only_b:
         yield f"{len(paired.only_b)} samples are in the candidate alone, and left out: {first_ids(paired.only_b)}"
-
-
-def _same_answers(pair: Pair, paired: Paired) -> bool:
-    """Did both runs give the very same answer to every compared sample?"""
-    import numpy as np
-
-    if not np.array_equal(paired.rows.a, paired.rows.b):
-        return False
-    left, right = (run.run.task(paired.task).marks() for run in (pair.a, pair.b))
-    return all(i in left and i in right and left[i].answer == right[i].answer for i in paired.ids)
 
 
 # --- what isn't a task of the baseline --------------------------------------------------------------
@@ -281,56 +285,3 @@ def _required(pair: Pair, names: Sequence[str]) -> Iterator[Row]:
         checks = (Check("present", "not comparable" if has else "regression", reason),)
         terms = Terms(required=True, source={"required": f"tasks.{task}"})
         yield Row(task, "task", task, "", "", "", 2, True, terms, checks)
-
-
-def _overalls(pair: Pair) -> Iterator[Row]:
-    """The benchmarks' overalls that the policy gates."""
-    theirs = pair.b.results.get("overall") or {}
-    for name, one in (pair.a.results.get("overall") or {}).items():
-        terms = of_overall(pair.policy, name)
-        if terms is None:
-            continue
-        row = Row(
-            f"{name} overall", "overall", name, "overall", str(one["label"]), "", int(one["decimals"]), True,
-            terms, (), a=one["value"], whole_a=one["value"],
-        )  # fmt: skip
-        if terms.skip:
-            yield replace(row, checks=(Check("present", "skipped", "skipped by the policy"),))
-        elif name not in theirs:
-            yield replace(row, checks=(_absent(terms, "the candidate has no such overall"),))
-        else:
-            yield _overall_checked(pair, row, one, theirs[name])
-
-
-def _overall_checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any]) -> Row:
-    row = replace(row, b=two["value"], whole_b=two["value"])
-    terms, found, why = row.terms, None, ""
-    overall = declared(row.task)
-    if overall is None:
-        why = "no installed benchmark declares this overall"
-    elif one["value"] is None or two["value"] is None:
-        lacking = "candidate" if two["value"] is None else "baseline"
-        parts = (two if lacking == "candidate" else one)["missing"]
-        why = f"the {lacking} has no value: it lacks {first_ids(parts)}"
-    else:
-        for part in overall.parts:
-            metric = part.metric or str(pair.a.tasks[part.task]["headline"])
-            refused, _ = signature_check(
-                pair.a.tasks[part.task], pair.b.tasks[part.task], metric, None, terms.allow
-            )
-            if refused is not None:
-                return replace(row, checks=(replace(refused, reason=f"{part.task}: {refused.reason}"),))
-        try:
-            found = combined(
-                overall,
-                one,
-                two,
-                lambda task: str(pair.a.tasks[task]["headline"]),
-                lambda task, metric: pair.difference(pair.paired(task, metric)),
-                pair.policy.level,
-            )
-        except UsageError as exc:
-            why = str(exc).rstrip(".")
-    check = difference_check(found, terms, False, why=why)
-    checks = [check, *bound_check(terms, two)]
-    return replace(row, difference=found, checks=tuple(_as_policy_has_it(c, terms) for c in checks))

@@ -82,6 +82,8 @@ def _difference(outcome: Outcome, row: Row) -> Iterator[str]:
     if _shown(row.whole_a, d) != _shown(row.a, d) or _shown(row.whole_b, d) != _shown(row.b, d):
         whole = f"{_shown(row.whole_a, d)} and {_shown(row.whole_b, d)}"
         yield f"  over all samples {whole} (the above: over those scored in both runs)"
+    if row.paired is None:  # of an overall, samples can't be counted as if they were alike
+        return
     least, drop = detectable(found, row.terms.margin, outcome.policy.power)
     share = f"{outcome.policy.power:.0%} power"
     if least is not None:

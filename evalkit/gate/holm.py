@@ -12,7 +12,7 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from evalkit.gate.model import Check, Row
-from evalkit.gate.overall import standard_error
+from evalkit.gate.overall import upper_reach
 from evalkit.gate.policy import Policy
 from evalkit.gate.verdicts import line_of
 from evalkit.inference import Difference
@@ -54,21 +54,21 @@ def _says_regression(row: Row) -> bool:
 
 
 def _distance(row: Row) -> float:
-    """Standard errors between the gain and the line: the most certain regression is the most negative."""
+    """From the gain to the line, in upper halves of the interval: the most certain regression is the most negative."""
     found = row.difference
     assert found is not None
     gap = found.gain - line_of(row.terms.rule, row.terms.margin)
-    se = standard_error(found)
-    return gap / se if se else math.copysign(math.inf, gap)
+    reach = upper_reach(found)
+    return gap / reach if reach > 0 else math.copysign(math.inf, gap)
 
 
 def _holds(row: Row, level: float, again: Callable[[Paired, float], Difference]) -> bool:
     """Does the interval at a higher level still lie wholly beyond the line?"""
     found, at = row.difference, line_of(row.terms.rule, row.terms.margin)
     assert found is not None
-    if row.paired is None:  # an overall: a normal interval
-        se = standard_error(found) or 0.0
-        return found.gain + NormalDist().inv_cdf(0.5 + level / 2) * se < at
+    if row.paired is None:  # an overall: its interval is as wide as a normal one's would be
+        z = NormalDist().inv_cdf
+        return found.gain + upper_reach(found) * z(0.5 + level / 2) / z(0.5 + found.level / 2) < at
     interval = again(row.paired, level).gain_ci
     return interval is not None and interval[1] < at
 

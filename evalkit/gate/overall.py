@@ -2,72 +2,77 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from statistics import NormalDist
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UsageError
-from evalkit.inference import Difference
-from evalkit.task import Overall
+from evalkit.gate.checks import bound_check, difference_check, settled, signature_check
+from evalkit.gate.model import Row, first_ids
+from evalkit.gate.terms import of_overall
+from evalkit.inference import Difference, combined
 
-Compared = Callable[[str, str], Difference]
-"""(task, metric) to the paired difference; raises UsageError where there is none."""
-
-
-def declared(name: str) -> Overall | None:
-    """The overall of this name among the installed benchmarks; results.json doesn't hold the factors."""
-    from evalkit.registry import catalogue
-
-    return catalogue().overalls.get(name)
+if TYPE_CHECKING:
+    from evalkit.gate.evaluate import Pair
+    from evalkit.pairs import Paired
 
 
-def combined(
-    overall: Overall,
-    a: Mapping[str, Any],
-    b: Mapping[str, Any],
-    headline: Callable[[str], str],
-    compared: Compared,
-    level: float,
-) -> Difference:
-    """The difference of two overalls: the mean of the parts' differences, each by its factor.
-
-    The parts are different samples, so that their variances add up: standard error sqrt(sum(f^2 se^2)) / k, normal
-    interval and test. The difference is that of the shared samples; the printed overalls, whose parts may be
-    rounded first, are `a` and `b`.
-
-    Args:
-        a, b: the overalls in the two results.json, both with a value.
-
-    Raises:
-        UsageError: a part has no difference.
-    """
-    delta = variance = 0.0
-    n = clusters = wins = losses = ties = 0
-    for part in overall.parts:
-        found = compared(part.task, part.metric or headline(part.task))
-        se = standard_error(found)
-        if se is None:
-            raise UsageError(f"{part.task} has too few samples for an interval")
-        delta += part.factor * found.delta
-        variance += (part.factor * se) ** 2
-        n, clusters = n + found.n, clusters + found.clusters
-        wins, losses, ties = wins + found.wins, losses + found.losses, ties + found.ties
-    k = len(overall.parts)
-    delta, se = delta / k, math.sqrt(variance) / k
-    half = NormalDist().inv_cdf(0.5 + level / 2) * se
-    p = 2 * (1 - NormalDist().cdf(abs(delta) / se)) if se > 0 else (1.0 if delta == 0 else 0.0)
-    ci = (delta - half, delta + half)
-    return Difference(
-        float(a["value"]), float(b["value"]), delta, ci, "normal(parts)", p, "z(parts)", n, clusters,
-        wins, losses, ties, True, level, se,
-    )  # fmt: skip
+def overall_rows(pair: Pair) -> Iterator[Row]:
+    """The benchmarks' overalls that the policy gates."""
+    theirs = pair.b.results.get("overall") or {}
+    for name, one in (pair.a.results.get("overall") or {}).items():
+        terms = of_overall(pair.policy, name)
+        if terms is None:
+            continue
+        row = Row(
+            f"{name} overall", "overall", name, "overall", str(one["label"]), "", int(one["decimals"]), True,
+            terms, (), a=one["value"], whole_a=one["value"],
+        )  # fmt: skip
+        if terms.skip or name not in theirs:
+            yield replace(row, checks=(settled(terms, "the candidate has no such overall"),))
+        else:
+            yield _checked(pair, row, one, theirs[name])
 
 
-def standard_error(found: Difference) -> float | None:
-    """The standard error of a difference; where the method has none, half the interval by the normal quantile."""
-    if found.se is not None:
-        return found.se
-    if found.ci is None:
-        return None
-    return (found.ci[1] - found.ci[0]) / 2 / NormalDist().inv_cdf(0.5 + found.level / 2)
+def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any]) -> Row:
+    """An overall that both runs have, with its checks."""
+    row = replace(row, b=two["value"], whole_b=two["value"])
+    terms, found, why = row.terms, None, _without_value(one, two)
+    parts = [(str(t["task"]), str(t["metric"]), float(t["factor"])) for t in one.get("terms") or ()]
+    if not why and not parts:
+        why = "the baseline's results do not hold its parts; call the command that made the run again"
+    shared = [(t, m) for t, m, _ in parts if t in pair.a.tasks and t in pair.b.tasks]
+    for task, metric in shared:
+        refused, _ = signature_check(pair.a.tasks[task], pair.b.tasks[task], metric, None, terms.allow)
+        if refused is not None:
+            return replace(row, checks=(replace(refused, reason=f"{task}: {refused.reason}"),))
+    paired = [pair.paired(t, m) for t, m in shared] if shared else []
+    same = bool(paired) and _alike(pair, one, two, paired)
+    if not why:
+        try:
+            differences = [(pair.difference(pair.paired(t, m)), factor) for t, m, factor in parts]
+            found = combined(differences, round_parts=one.get("round_parts"))
+        except UsageError as exc:
+            why = str(exc).rstrip(".")
+    check = difference_check(found, terms, same, why=why)
+    row = row if found is None else replace(row, a=found.a, b=found.b)
+    checks = (check, *bound_check(terms, two))
+    return replace(row, difference=found, identical=same, checks=checks)
+
+
+def _without_value(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
+    for who, found in (("baseline", one), ("candidate", two)):
+        if found["value"] is None:
+            return f"the {who} has no value: it lacks {first_ids(found['missing'])}"
+    return ""
+
+
+def _alike(pair: Pair, one: Mapping[str, Any], two: Mapping[str, Any], paired: list[Paired]) -> bool:
+    """Do both runs lack the same parts, and give the same answers in all others?"""
+    return bool(one["missing"] == two["missing"]) and all(pair.nothing_differs(p) for p in paired)
+
+
+def upper_reach(found: Difference) -> float:
+    """How far the interval of the gain reaches above it, in printed points; NaN without an interval."""
+    ends = found.gain_ci
+    return float("nan") if ends is None else ends[1] - found.gain

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evalkit.gate.model import Check
 from evalkit.gate.policy import Latency
 from evalkit.gate.verdicts import Verdict, worst
-from evalkit.store import TaskFiles
+from evalkit.pairs import RunSegments
 
 
 @dataclass(frozen=True)
@@ -19,21 +19,25 @@ class Timing:
         n: answers with a time of their own.
         cached: answers taken from the cache: their time is another run's, and isn't counted.
         p50, p95: seconds; NaN without answers.
+        given: the answers came from files of predictions: what time they took isn't known.
     """
 
     n: int
     cached: int
     p50: float
     p95: float
+    given: bool = False
 
 
-def timing_of(files: TaskFiles) -> Timing:
+def timing_of(run: RunSegments, task: str) -> Timing:
     """Percentiles of `timing.generate` over the answered samples of a task."""
     import numpy as np
 
+    if str((run.results.get("model") or {}).get("runner", "")).startswith("replay/"):
+        return Timing(0, 0, math.nan, math.nan, given=True)
     seconds: list[float] = []
     cached = 0
-    for line in files.final_lines():
+    for line in run.run.task(task).final_lines():
         if "error" in line:
             continue
         if (line.get("meta") or {}).get("cached"):
@@ -80,6 +84,8 @@ def latency_check(limits: Latency, a: Timing, b: Timing) -> Check:
 
 
 def _untimed(who: str, timing: Timing) -> str:
+    if timing.given:
+        return f"the {who}'s answers were made elsewhere: what time they took isn't known"
     if timing.cached:
         return f"the {who}'s {timing.cached} answers are from the cache: run it with --no-cache to time them"
     return f"the {who} has no answer with a time on record"

@@ -72,7 +72,7 @@ def _beside(row: Row) -> Iterator[str]:
     for check in row.checks:
         if check.name == "difference":
             if row.identical:
-                yield "same answers"
+                yield "same answers" if row.difference is not None else "same answers, without a number"
             elif check.found is not None or "within the margin" in check.reason:
                 yield check.reason
     if row.lost:

@@ -87,7 +87,7 @@ def sample_json(
     place: int,
     run: RunView,
     judges: dict[str, int],
-    picks: Sequence[Pick] | Sequence[int] = (),
+    picks: Sequence[Pick | int] = (),
 ) -> dict[str, JSON]:
     """One sample, as the card in the page takes it; short keys, absent when empty.
 
@@ -122,7 +122,7 @@ def sample_json(
         "t": shorten(as_text(asked.get("target")), MAX_TEXT),
         "o": _options(asked),
         "bf": _before(asked),
-        "k": [p if isinstance(p, int) else i for i, p in enumerate(picks) if _holds(p, view.id)],
+        "k": _picked(picks, view.id),
         "a": shorten(as_text(line.get("text")), MAX_TEXT),
         "h": shorten(view.transcript.text, MAX_TEXT) if view.transcript else None,
         "hn": view.transcript.asr if view.transcript else None,
@@ -142,8 +142,13 @@ def sample_json(
     return {k: v for k, v in out.items() if v not in (None, "", [], {})}
 
 
-def _holds(picked: Pick | int, sample_id: str) -> bool:
-    return isinstance(picked, int) or sample_id in picked.samples
+def _picked(picks: Sequence[Pick | int], sample_id: str) -> list[JSON]:
+    """Places of the sets that hold a sample; they may be given as such already."""
+    return [
+        p if isinstance(p, int) else i
+        for i, p in enumerate(picks)
+        if isinstance(p, int) or sample_id in p.samples
+    ]
 
 
 def binary(bins: Sequence[Bin]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.errors import UsageError
 from evalkit.inference.rows import PairedRows
-from evalkit.segmentfile import TaskSegments, pool_of, read_segments
+from evalkit.segmentfile import TaskSegments, cluster_codes, pool_of, read_segments
 from evalkit.signature import differences, parse
 from evalkit.store import Run
 
@@ -151,13 +151,8 @@ def _finite(segments: TaskSegments, metric: str) -> dict[str, Any]:
 
 
 def _codes(a: TaskSegments, b: TaskSegments, ids: tuple[str, ...]) -> list[int] | None:
-    """Cluster codes in order of first appearance; a sample without a label is a cluster of its own."""
-    if not a.clusters and not b.clusters:
-        return None
-    codes: dict[object, int] = {}
-    labels = [a.clusters.get(i) or b.clusters.get(i) or (i,) for i in ids]
-    found = [codes.setdefault(label, len(codes)) for label in labels]
-    return found if len(codes) < len(ids) else None
+    """The clusters of samples, as either run names them."""
+    return cluster_codes([a.clusters.get(i) or b.clusters.get(i) for i in ids])
 
 
 def _rows(metric: Mapping[str, Any], a: list[Any], b: list[Any], codes: list[int] | None) -> PairedRows:

@@ -15,7 +15,8 @@ from evalkit import __version__
 from evalkit.overalls import overall_result
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import digest_of
-from evalkit.segmentfile import Keep, clusters_of, segment_lines
+from evalkit.resampling import summed
+from evalkit.segmentfile import Keep, cluster_codes, clusters_of, segment_lines
 from evalkit.segments import (
     Segments,
     StrataOf,
@@ -109,9 +110,14 @@ class _Samples:
 
 
 def _pooled(
-    metric: Metric, samples: _Samples, segments: Segments, seed: int, strata: StrataOf | None
+    metric: Metric,
+    samples: _Samples,
+    segments: Segments,
+    seed: int,
+    strata: StrataOf | None,
+    clusters: Mapping[str, str],
 ) -> tuple[Estimate, dict[str, list[float]], Array]:
-    """The metric's number on its own scale, the row of each sample that has one, and the rows as a matrix."""
+    """The metric's number on its own scale, the row of each sample that has one, and the rows summed by cluster."""
     import numpy as np
 
     pool, known = pool_for(metric, strata), (*samples.answered, *samples.failed)
@@ -122,10 +128,12 @@ def _pooled(
     missing = [i for i in known if i not in held]
     # Of a sample not reached, nobody knows the stratum.
     ends = strata.ends(metric, missing) if strata and not samples.pending else None
-    found = estimate(
-        matrix, pool, missing=samples.n - len(held), lo=metric.lo, hi=metric.hi, seed=seed, ends=ends
-    )
-    return _rounded(found, metric.rounds) if metric.rounds is not None else found, held, matrix
+    codes = cluster_codes([clusters.get(i) for i in held]) if clusters else None
+    shared = None if codes is None else np.asarray(codes, dtype=np.int64)
+    lo, hi, gaps = metric.lo, metric.hi, samples.n - len(held)
+    found = estimate(matrix, pool, missing=gaps, lo=lo, hi=hi, seed=seed, ends=ends, clusters=shared)
+    found = _rounded(found, metric.rounds) if metric.rounds is not None else found
+    return found, held, summed(matrix, shared)
 
 
 def _as_wide(metric: Metric, segments: Segments, ids: Iterable[str]) -> Metric:
@@ -152,11 +160,12 @@ def _metric_result(
     segments: Segments,
     seed: int,
     groups: Mapping[str, Mapping[str, Sequence[str]]],
+    clusters: Mapping[str, str],
 ) -> tuple[dict[str, Any], dict[str, list[float]], Array]:
     strata = strata_of(metric, groups)
     samples = samples.within(strata) if strata else samples
     ids = samples.answered
-    found, held, matrix = _pooled(metric, samples, segments, seed, strata)
+    found, held, matrix = _pooled(metric, samples, segments, seed, strata, clusters)
     answered = [held[i] for i in ids if i in held]
     scored = sum(all(r[1::2]) for r in answered) if metric.pool.sources else len(answered)
     withheld = _withheld(plan, metric, segments, ids)
@@ -290,7 +299,7 @@ def task_results(
     def of_group(key: str, name: str, ids: Sequence[str]) -> dict[str, Any]:
         out, members = {}, _split(ids, marks)
         for metric in plan.variant.metrics:
-            result, _, _ = _metric_result(plan, metric, members, segments, 0, groups)
+            result, _, _ = _metric_result(plan, metric, members, segments, 0, groups, clusters)
             out[metric.name] = result | {"signature": signed(f"{plan.task.name}[{key}={name}]", result)}
         return out
 
@@ -300,7 +309,7 @@ def task_results(
     for metric in plan.variant.metrics:
         seed = seed_of(plan.task.name, plan.protocol, metric.name)
         result, rows[metric.name], matrices[metric.name] = _metric_result(
-            plan, metric, samples, segments, seed, groups
+            plan, metric, samples, segments, seed, groups, clusters
         )
         if metric.strata is not None and metric.strata.weights is not None:
             result["strata_missing"] = _strata_missing(metric, segments, groups)

@@ -53,6 +53,16 @@ def clusters_of(
     return (RECORDING, heard) if 1 < len(set(heard.values())) < len(heard) else ("", {})
 
 
+def cluster_codes(labels: Sequence[str | None]) -> list[int] | None:
+    """Codes 0..m-1 in order of first appearance; one without a label is a cluster of its own.
+
+    None where no two share a cluster.
+    """
+    codes: dict[object, int] = {}
+    found = [codes.setdefault(x if x else (k,), len(codes)) for k, x in enumerate(labels)]
+    return found if len(codes) < len(found) else None
+
+
 def _number(x: float) -> float | None:
     return x if math.isfinite(x) else None
 

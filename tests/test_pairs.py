@@ -146,3 +146,15 @@ def test_a_run_without_the_task_is_named(bench: Bench) -> None:
     a, b = scored(bench, "a", MMSU, letters("A")), heard(bench, "b", {"1-2-0": WORDS})
     with pytest.raises(UsageError, match=rf"has no results for {MMSU}; it has: {CLEAN}"):
         pairs_of(a, b, MMSU)
+
+
+def test_an_interval_knows_that_a_speaker_is_heard_more_than_once(bench: Bench) -> None:
+    """Half of the speakers are understood, half aren't: 6 witnesses, not 60."""
+    alone = {f"{k}-1-0": WORDS if k % 2 else "one two three four" for k in range(60)}
+    shared = {f"{k % 6}-1-{k}": WORDS if k % 2 else "one two three four" for k in range(60)}
+    wide = {}
+    for name, texts in (("alone", alone), ("shared", shared)):
+        metric = heard(bench, name, texts).entry(CLEAN)["metrics"]["wer"]
+        assert metric["value"] == 25.0
+        wide[name] = metric["ci"][1] - metric["ci"][0]
+    assert wide["shared"] > 2.5 * wide["alone"]

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +32,7 @@ from tests.gate_fixtures import (
     scored,
 )
 
+ROOT = Path(__file__).parent.parent
 HOSTILE = "<script>alert(1)</script>|`*_\x00\x1b[31m\u202eevil\ud800]]>&amp;\n## x"
 
 
@@ -103,6 +106,24 @@ def test_a_regression(gate: Callable[..., Done]) -> None:
 def test_a_pass(gate: Callable[..., Done]) -> None:
     done = gate("base", "better")
     assert done.code == 0 and done.out.splitlines()[-1] == "1 pass \u00b7 exit 0"
+
+
+def test_runs_swapped(gate: Callable[..., Done]) -> None:
+    """What regresses one way passes the other way; what can't be told one way never regresses the other."""
+    assert (gate("worse", "base").code, gate("asr-worse", "asr").code) == (0, 0)
+    assert gate("noise", "base").code == 4
+
+
+def test_a_poor_terminal(home: Path, runs: Mapping[str, Path]) -> None:
+    """Every sign of the table has a plain stand-in."""
+    args = ["gate", "--no-html", "--baseline", str(runs["base"]), "--candidate", str(runs["noise"])]
+    code = (
+        "import sys; sys.stdout.reconfigure(encoding='ascii'); from evalkit.cli import main; "
+        f"sys.exit(main({args!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 4, done.stderr
+    assert b"diff [95% CI]" in done.stdout and b"needs about " in done.stdout and b"?" not in done.stdout
 
 
 def test_inconclusive(gate: Callable[..., Done]) -> None:

@@ -185,7 +185,7 @@ def test_subsets_are_gated_only_where_named() -> None:
         "tasks: {b/x: {margin: 2, floor: 40, groups: {region: {}, region=usa: {margin: 7}}}, b/y: {margin: 2}}"
     )
     usa = of_group(p, "b/x", ("region", "usa"), entry())
-    assert usa is not None and (usa.margin, usa.floor) == (7, None)
+    assert usa is not None and (usa.margin, usa.floor, usa.max_lost) == (7, None, None)
     assert of_group(p, "b/y", ("region", "usa"), entry()) is None
     named = policy("tasks: {b/x: {groups: {region=usa: {}}}}")
     other = entry()

@@ -94,13 +94,14 @@ def print_table(outcome: Outcome, stream: TextIO) -> None:
 
 def write(text: str, stream: TextIO) -> None:
     """A text and a line end, as far as the stream's encoding has the characters."""
-    stream.write(printable(text.replace("\u0394", _delta(stream)), getattr(stream, "encoding", None)) + "\n")
+    encoding = getattr(stream, "encoding", None) or "ascii"
+    for character, plain in _PLAIN.items():
+        try:
+            character.encode(encoding)
+        except (UnicodeEncodeError, LookupError):
+            text = text.replace(character, plain)
+    stream.write(printable(text, encoding) + "\n")
 
 
-def _delta(stream: TextIO) -> str:
-    """The sign of a difference, or a word where the encoding lacks it."""
-    try:
-        "\u0394".encode(getattr(stream, "encoding", None) or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return "diff"
-    return "\u0394"
+_PLAIN = {"\u0394": "diff", "\u2248": "about", "\u00b7": "-", "\u221e": "inf"}
+"""What stands for signs that an encoding lacks."""

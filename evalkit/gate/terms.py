@@ -96,8 +96,8 @@ _LIMITS = tuple(Limits.model_fields)
 _TASK = (*_LIMITS, "latency", "allow")
 _SHARED = ("rule", "on_inconclusive", "required", "skip", "max_lost", "min_scored", "max_errors", "allow")
 """What a task's entry says for all of its numbers; margins, floors and ceilings are of the headline."""
-_GROUPED = ("rule", "margin", "on_inconclusive", "max_lost", "allow")
-"""What a task's entry says for its subsets, too."""
+_GROUPED = ("rule", "margin", "on_inconclusive", "allow")
+"""What a task's entry says for its subsets, too; limits on lost samples are of the whole: in a few, one is many."""
 
 
 def of_task(policy: Policy, task: str, metric: str, entry: Mapping[str, Any]) -> Terms:
@@ -122,7 +122,7 @@ def of_group(policy: Policy, task: str, group: tuple[str, str], entry: Mapping[s
     """The terms of a subset's headline, or None when no entry gates this subset."""
     metric = entry["headline"]
     found = entry["groups"][group[0]][group[1]][metric]
-    terms, margins, asked = _start(found), _names(metric, found), False
+    terms, margins, asked = replace(_start(found), max_lost=None), _names(metric, found), False
     key, one = group[0], f"{group[0]}={group[1]}"
     for where, rules in layers(policy, task):
         terms = _apply(terms, where, rules, _GROUPED, margins)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from evalkit.cli import reproduce
 from evalkit.cli.reproduce import tasks_of
 from evalkit.registry import catalogue
+from evalkit.store import StoreError
 from tests.cli_fixtures import KEY, Bench, Done, ToyRunner, bench, judged, lines, openai, refused
 from tests.mock_fixtures import mock_server
 
@@ -228,6 +231,25 @@ def test_bad_calls_get_one_sentence(here: Bench) -> None:
     here.environ["SOURCE_DATE_EPOCH"] = "soon"
     scored(here, 1, n=1)
     refused(here.here("reproduce", "--run", "runs/a"), "SOURCE_DATE_EPOCH")
+
+
+def test_a_ledger_that_cannot_be_written_is_found_out_before_the_run(here: Bench) -> None:
+    here.runner(ToyRunner)
+    here.questions(1)
+    words = ["reproduce", "--table", "2", "--model", "toy/m", "--task", ADV, "--data-dir", here.data]
+    with here.monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        refused(here.here(*words), "the ledger reproductions.jsonl can't be written")
+    assert not (here.tmp / "runs").exists()
+
+    def full(path: Path, new: object) -> None:
+        raise StoreError("no space left")
+
+    here.monkeypatch.setattr(reproduce, "append", full)
+    done = here.here(*words)
+    [out] = (here.tmp / "runs").iterdir()
+    assert done.code == 3 and "AdvBench" in done.out, done.said  # what came out is told all the same
+    assert f"no space left. The run is done: `reproduce --run runs/{out.name}` adds it" in done.err
 
 
 # --- running ----------------------------------------------------------------------------------------

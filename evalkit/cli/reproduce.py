@@ -24,6 +24,7 @@ from reports.reproduction import (
     Line,
     Made,
     append,
+    appendable,
     compared_with,
     fillers,
     latest,
@@ -56,7 +57,8 @@ def call(args: argparse.Namespace) -> int:
     if args.show or args.run is not None:
         _nothing_runs(args)
         return show(args, ledger) if args.show else take(args, ledger)
-    read(ledger)  # better found out now than after the run
+    if not args.dry_run:
+        appendable(ledger)  # better found out now than after the run
     if args.table is None or args.model is None:
         raise UsageError(
             "say what to reproduce: --table 2 --model RUNNER/MODEL; or --run RUN for a finished run, or --show."
@@ -104,12 +106,18 @@ def make(args: argparse.Namespace, ledger: Path) -> int:
         return 0
     job, outcome = found
     asked = _Asked((args.table,), args.printed, names, ledger, args)
-    record = None
+    record = failed = None
     if not outcome.interrupted:  # what is not finished is finished by the same command
         [view] = load_runs([job.out])
-        record = _append(view, asked)
-        outcome = replace(outcome, results={**outcome.results, "reproduction": record.to_json()})
+        try:
+            record = _append(view, asked)
+        except StoreError as exc:  # the run is told of all the same
+            failed = exc
+        else:
+            outcome = replace(outcome, results={**outcome.results, "reproduction": record.to_json()})
     code = conclude(outcome, job.out, json_out=args.json, report=not args.no_report)
+    if failed is not None:
+        raise StoreError(f"{failed}. The run is done: `reproduce --run {job.out}` adds it to a ledger.")
     if record is not None:
         record.say(to_machines=args.json)
     else:
@@ -121,6 +129,7 @@ def make(args: argparse.Namespace, ledger: Path) -> int:
 
 def take(args: argparse.Namespace, ledger: Path) -> int:
     """Append what a finished run has; nothing is run, and the run directory is only read."""
+    appendable(ledger)
     [view] = load_runs([args.run])
     label = str((view.results.get("model") or {}).get("label") or "")
     names = [label, str((view.manifest.get("model") or {}).get("name") or "")]

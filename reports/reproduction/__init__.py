@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.reproduction.book import LEDGER, Ledger, append, latest, of_run, read
+from reports.reproduction.book import LEDGER, Ledger, append, appendable, latest, of_run, read
 from reports.reproduction.lines import Line, Made, fillers, lines_of
 from reports.reproduction.shown import Sheet, sheets
 from reports.reproduction.whom import compared_with, models_of, tables
@@ -14,6 +14,7 @@ __all__ = [
     "Made",
     "Sheet",
     "append",
+    "appendable",
     "compared_with",
     "fillers",
     "latest",

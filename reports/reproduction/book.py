@@ -49,6 +49,19 @@ def read(path: Path) -> Ledger:
     return Ledger(path, tuple(lines), odd)
 
 
+def appendable(path: Path) -> None:
+    """May lines be appended, as far as can be told without writing?
+
+    Raises:
+        UsageError: it can't be read, or neither it nor its folder can be written.
+    """
+    read(path)
+    real = Path(os.path.realpath(path))
+    place = next(p for p in (real, *real.parents) if p.exists())
+    if not os.access(place, os.W_OK) or (place != real and not place.is_dir()):
+        raise UsageError(f"the ledger {path} can't be written: no permission for {place}. Check --ledger.")
+
+
 def append(path: Path, lines: Sequence[Line]) -> list[Line]:
     """Append the lines that say something new; returns them.
 

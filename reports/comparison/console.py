@@ -61,7 +61,7 @@ def _cells(line: Line, c: Comparison) -> list[str]:
     d = line.difference
     task = f"{line.task} overall" if line.kind == "overall" else line.task
     if line.group:
-        task = f"  {line.group[0]}: {line.group[1]}"
+        task = f"  {line.group[0]}: {line.group[1]}" if line.paired else line.name
     out = [visible(task), visible(line.label)]
     if d is None:
         values = [number(v, line.decimals) for v in (line.whole_a, line.whole_b)]

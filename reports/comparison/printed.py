@@ -69,7 +69,7 @@ def printed_lines(model: Side, run: Side, chosen: Settings) -> Iterator[Line]:
                 and overall["parts"][0].partition("/")[0] == benchmark
             ):
                 for found in _prints(overall, "overall", model.label)[:1]:
-                    yield _overall(model, run, name, overall, found)
+                    yield _overall(model, run, name, overall, found, chosen)
 
 
 def _prints(entry: Mapping[str, Any], headline: str, model: str) -> list[_Print]:
@@ -113,39 +113,42 @@ def _line(
         higher_is_better=shown["higher_is_better"], group=found.group, paired=False, whole_a=found.value,
         family=HEADLINES if head else GROUPS if found.group else OTHERS,
     )  # fmt: skip
-    if m is None:
-        return replace(line, why=f"{run.label} has no {found.metric} here")
-    parts = tuple(_differing(task, entry, m, found))
-    free = (*chosen.allow, "n") if "data" in chosen.allow else chosen.allow
-    refused = any(p.name not in free for p in parts)
-    line = replace(
-        line,
-        whole_b=m["value"],
-        coverage_b=Coverage(m["n"], m["n_scored"], m["n_unscored"], m["n_errors"], m["n_pending"]),
-        refused=parts if refused else (),
-        allowed=() if refused else parts,
-    )
-    if refused:
+    parts = tuple(_differing(task, entry))
+    if m is not None:
+        coverage = Coverage(m["n"], m["n_scored"], m["n_unscored"], m["n_errors"], m["n_pending"])
+        line = replace(line, whole_b=m["value"], coverage_b=coverage)
+    line = _permitted(line, parts, chosen)
+    if line.refused:
         return line
+    if m is None:
+        where = f"{found.group[0]} {found.group[1]}" if found.group else found.metric
+        return replace(line, why=f"{run.label} has no {where} here")
     # Of a group, n is known where the run has all that was published.
     n = expected(task, entry) if found.group is None else m["n"] if not parts else None
     return _tested(_marked(line, run, entry, m, found, model), run, m, found, n, chosen)
 
 
-def _differing(task: str, entry: Mapping[str, Any], m: Mapping[str, Any], found: _Print) -> Iterator[Part]:
-    """In what the run's number was made in another way than the printed one, as far as the report says."""
+def _permitted(line: Line, parts: tuple[Part, ...], chosen: Settings) -> Line:
+    """The line with what differs: refused, or compared by leave."""
+    free = (*chosen.allow, "n") if "data" in chosen.allow else chosen.allow
+    if any(p.name not in free for p in parts):
+        return replace(line, refused=parts)
+    return replace(line, allowed=parts)
+
+
+def _differing(task: str, entry: Mapping[str, Any]) -> Iterator[Part]:
+    """In what the run's task was done in another way than the printed one, as far as the report says."""
     if entry["protocol"] != entry.get("default_protocol", entry["protocol"]):
         yield Part("protocol", entry["default_protocol"], entry["protocol"])
-    data = entry.get("data") or {}
+    n, cut = expected(task, entry), ", by --limit" if entry.get("limited") else ""
     if smoke(entry):
         yield Part("data", AS_PRINTED, "the smoke data")
     elif own_data(entry):
         yield Part("data", AS_PRINTED, "data of your own")
-    elif found.group is None and (n := expected(task, entry)) not in (None, m["n"]):
-        cut = ", by --limit" if entry.get("limited") else ""
-        yield Part("n", f"{n:,} samples", f"{m['n']:,} samples{cut}")
-    elif entry.get("limited"):
-        yield Part("data", AS_PRINTED, f"{m['n']:,} samples of {data.get('repo') or 'it'}, by --limit")
+    elif n not in (None, entry["n"]):
+        yield Part("n", f"{n:,} samples", f"{entry['n']:,} samples{cut}")
+    elif cut:
+        yield Part("data", AS_PRINTED, f"{entry['n']:,} samples{cut}")
 
 
 def expected(task: str, entry: Mapping[str, Any]) -> int | None:
@@ -208,11 +211,20 @@ def _ours(line: Line, run: Side, m: Mapping[str, Any]) -> OneRun | OneValue:
     return OneRun(rows.a, rows.pool, rows.scale, rows.clusters, rows.lo, rows.hi, up)
 
 
-def _overall(model: Side, run: Side, name: str, overall: Mapping[str, Any], found: _Print) -> Line:
+def _overall(
+    model: Side, run: Side, name: str, overall: Mapping[str, Any], found: _Print, chosen: Settings
+) -> Line:
+    assert run.view is not None
     line = Line(
         a=model.key, b=run.key, kind="overall", task=name, benchmark=overall["parts"][0].partition("/")[0],
         title=overall["label"], metric="overall", label="Mean", unit="0-100", decimals=overall["decimals"],
         higher_is_better=True, paired=False, whole_a=found.value, whole_b=overall["value"], family=OVERALLS,
     )  # fmt: skip
+    parts: dict[str, Part] = {}
+    for task in overall["parts"]:
+        parts |= {p.name: p for p in _differing(task, run.view.tasks[task]) if p.name not in parts}
+    line = _permitted(line, tuple(parts.values()), chosen)
+    if line.refused:
+        return line
     d = unpaired(OneValue(overall["value"], None, proportion=False), found.value, None)
     return replace(line, difference=d, notes=("No test: an overall has no n of its own.",))

@@ -81,7 +81,7 @@ def clusters(line: Line) -> str:
     """ "by speaker, 40 clusters", or ""."""
     if not line.clustered or line.difference is None:
         return ""
-    return f"by {line.clustered}, {line.difference.clusters:,} clusters"
+    return f"by {line.clustered}, {_several(line.difference.clusters, 'cluster')}"
 
 
 def counts(line: Line) -> str:
@@ -159,15 +159,28 @@ def place(side: Side, other: Side) -> str:
 def refusals(c: Comparison) -> list[str]:
     """Why lines were refused, one sentence each; lines with the same reason share one. The remedy comes last."""
     found: dict[tuple[str, str, tuple[Part, ...], str], list[Line]] = {}
+    tasks = {(x.a, x.b, name) for x in c.refused if x.kind == "task" for name in (x.task, x.benchmark)}
     for x in c.refused:
+        if (
+            x.kind in ("group", "overall")
+            and (x.a, x.b, x.benchmark if x.kind == "overall" else x.task) in tasks
+        ):
+            continue  # said of its tasks
         found.setdefault((x.a, x.b, x.refused, _limits(c, x)), []).append(x)
     out = []
     for (a, b, parts, more), lines in found.items():
-        names = list(dict.fromkeys(x.task if x.kind == "task" else f"{x.name} {x.metric}" for x in lines))
+        names = list(dict.fromkeys(_called(x) for x in lines))
         reasons = "; ".join(part_words(p, c.by_key[a], c.by_key[b]) for p in parts)
         verb = "is" if len(names) == 1 else "are"
         out.append(f"{', '.join(names)} {verb} not compared: {reasons}.{more}")
     return out
+
+
+def _called(line: Line) -> str:
+    """A line in a sentence: the task, the subset, the metric where it isn't the headline."""
+    if line.kind == "overall":
+        return f"{line.task} overall"
+    return f"{line.name} {line.label}" if line.kind == "metric" else line.name
 
 
 def remedy(c: Comparison) -> str:

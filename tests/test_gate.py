@@ -465,7 +465,7 @@ def test_keys_of_the_policy_that_fit_nothing_are_told(gate: Callable[..., Done],
     rules = policy(home, "tasks: {voicebench/advbnch: {margin: 0}}\noverall: {voicebench: {}}")
     done = gate("base", "better", "--policy", rules)
     assert done.code == 0
-    assert "note: the policy's tasks.voicebench/advbnch fits nothing in the baseline" in done.out
+    assert "note: the policy's tasks.voicebench/advbnch fits nothing in the runs" in done.out
 
 
 def test_only_these_tasks(gate: Callable[..., Done]) -> None:

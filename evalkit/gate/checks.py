@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from evalkit.inference import Difference
     from evalkit.segmentfile import TaskSegments
 
-_TESTS = {"mcnemar-exact": "McNemar", "permutation": "permutation", "z": "z"}
+_TESTS = {"mcnemar-exact": "McNemar", "combined-z": "z"}
 
 
 def test_name(found: Difference) -> str:

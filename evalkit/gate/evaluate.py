@@ -148,8 +148,12 @@ def _notes(pair: Pair, only: Sequence[str]) -> Iterator[str]:
         for t, e in pair.a.tasks.items()
     }
     overalls = pair.a.results.get("overall") or {}
+    required = {
+        f"tasks.{t}" for t, rules in pair.policy.tasks.items() if rules.required
+    }  # has a row of its own
     for key in unused(pair.policy, dict.fromkeys([*pair.a.tasks, *pair.b.tasks]), overalls, groups):
-        yield f"the policy's {key} fits nothing in the baseline"
+        if key not in required:
+            yield f"the policy's {key} fits nothing in the runs"
 
 
 # --- numbers of a task ------------------------------------------------------------------------------
@@ -281,7 +285,8 @@ def _required(pair: Pair, names: Sequence[str]) -> Iterator[Row]:
         if task in names or not rules.required or any(c in task for c in "*?["):
             continue
         has = task in pair.b.tasks
-        reason = "the policy requires this task, and the baseline has no results for it"
+        who = "the baseline has no" if has else "neither run has"
+        reason = f"the policy requires this task, and {who} results for it"
         checks = (Check("present", "not comparable" if has else "regression", reason),)
         terms = Terms(required=True, source={"required": f"tasks.{task}"})
         yield Row(task, "task", task, "", "", "", 2, True, terms, checks)

@@ -63,6 +63,7 @@ class Cell:
         footnotes: those of them without which the number would mislead: they follow it into every format.
         runs: folders' names of the runs it comes from; () for a printed number.
         delta: the number less the one it is compared with, both as shown.
+        parts: of an overall, the signatures of the numbers it is made of.
         span: columns it stands over; 0 for one that another cell stands over.
         rivals: True when the cell may be called best.
         floor: the value a best mark is decided by: the worse bound when coverage isn't complete.
@@ -96,6 +97,7 @@ class Cell:
     footnotes: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     delta: float | None = None
+    parts: tuple[str, ...] = ()
     span: int = 1
 
 

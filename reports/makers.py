@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from evalkit import published as paper
-from evalkit.signature import differences
+from evalkit.signature import differences, parse
 from reports.cells import Cell, number
 from reports.judging import judging
 from reports.judging import marks as judging_marks
@@ -127,6 +127,15 @@ def overall_cell(run: RunView, name: str) -> Cell:
         notes.append("At least one part was judged by a stand-in.")
     parts = [run.tasks[t] for t in o["parts"] if t in run.tasks]
     sound = all(whole_data(e) for e in parts)
+    protocols = [
+        (str(e["protocol"]), str(other))
+        for e in parts
+        if (other := e.get("default_protocol", e["protocol"])) != e["protocol"]
+    ]
+    if protocols:
+        marks.append("protocol")
+        whole_of = "Protocol" if len(protocols) == len(o["parts"]) else "At least one part: protocol"
+        notes += [f"{whole_of} {mine}, not the report's {other}." for mine, other in dict.fromkeys(protocols)]
     if not sound:
         marks.append("smoke" if any(smoke(e) for e in parts) else "limited")
         notes.append("At least one part ran on partial data, or on the smoke data.")
@@ -151,7 +160,19 @@ def overall_cell(run: RunView, name: str) -> Cell:
         rivals=o["value"] is not None and not run.demo and bool(o["meaningful"]) and whole,
         floor=o["value"],
         metric="overall",
+        parts=part_signatures(run, o),
     )
+
+
+def part_signatures(run: RunView, overall: Mapping[str, Any]) -> tuple[str, ...]:
+    """The signatures of the numbers of this run that an overall is made of."""
+    terms = overall.get("terms") or [{"task": t} for t in overall["parts"]]
+    found = []
+    for term in terms:
+        entry = run.tasks.get(term["task"])
+        metric = entry["metrics"].get(term.get("metric") or entry["headline"]) if entry else None
+        found.append((metric or {}).get("signature"))
+    return tuple(s for s in found if s)
 
 
 def printed_cell(row: paper.PublishedRow, model: str) -> Cell:
@@ -176,11 +197,20 @@ def printed_cell(row: paper.PublishedRow, model: str) -> Cell:
 def compared(cells: Sequence[Cell], labels: Sequence[str]) -> list[Cell]:
     """Cells of runs, those made in another way than the first one saying in what; `labels` name the runs."""
     out = list(cells)
-    given = [(i, c) for i, c in enumerate(cells) if "|" in c.signature]
+    given = [(i, c) for i, c in enumerate(cells) if c.parts or "|" in c.signature]
     for i, cell in given[1:]:
         first = given[0]
-        if parts := differences(first[1].signature, cell.signature):
+        if parts := _differ(first[1], cell):
             note = f"Made in another way than {labels[first[0]]}: differs in {', '.join(parts)}."
             more = (*cell.footnotes, note)
             out[i] = replace(cell, marks=(*cell.marks, "differs"), notes=(*cell.notes, note), footnotes=more)
     return out
+
+
+def _differ(a: Cell, b: Cell) -> list[str]:
+    """Names of the parts of their signatures in which two numbers differ; of overalls, task by task."""
+    if not (a.parts and b.parts):
+        return differences(a.signature, b.signature) if not (a.parts or b.parts) else []
+    theirs = {parse(s)["task"]: s for s in b.parts}
+    pairs = [(s, theirs[t]) for s in a.parts if (t := parse(s)["task"]) in theirs]
+    return list(dict.fromkeys(name for one, other in pairs for name in differences(one, other)))

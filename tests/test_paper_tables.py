@@ -467,6 +467,29 @@ def test_an_overall_whose_parts_lie_in_two_runs_is_their_mean(tmp_path: Path) ->
     assert alone.text == DASH and "No value without voicebench/alpacaeval_full." in alone.footnotes
 
 
+def test_an_overall_says_how_its_parts_were_made(tmp_path: Path) -> None:
+    a, b = (half(tmp_path / x, [_sd_qa, _alpaca], label=x) for x in "ab")
+    path = b / "results.json"
+    results = json.loads(path.read_text())
+    one, two = (results["tasks"][t] for t in ("voicebench/sd-qa", "voicebench/alpacaeval_full"))
+    one |= {"protocol": "strict", "default_protocol": "official"}
+    for m in one["metrics"].values():
+        m["signature"] = m["signature"].replace("protocol=official", "protocol=strict")
+    path.write_text(json.dumps(results))
+    cells = row_of(paper_table("2", ours(a, b)), VB, "Overall").cells
+    assert "protocol" not in cells[-2].marks and "protocol" in cells[-1].marks
+    assert "At least one part: protocol strict, not the report's official." in cells[-1].footnotes
+    assert "Made in another way than a: differs in protocol." in cells[-1].footnotes
+    two |= {"protocol": "strict", "default_protocol": "official"}
+    path.write_text(json.dumps(results))
+    cell = row_of(paper_table("2", ours(b)), VB, "Overall").cells[-1]
+    assert "Protocol strict, not the report's official." in cell.footnotes
+    # The same of an overall that is put together from two runs.
+    halves = [half(tmp_path / x, [p], label="c") for x, p in (("c1", _sd_qa), ("c2", _alpaca))]
+    cell = row_of(paper_table("2", ours(b, *halves)), VB, "Overall").cells[-1]
+    assert "Made in another way than b: differs in protocol." in cell.footnotes
+
+
 def test_runs_that_hold_the_same_task_stay_apart_unless_named(tmp_path: Path) -> None:
     a, b, c = half(tmp_path / "a", [_sd_qa]), half(tmp_path / "b", [_alpaca]), half(tmp_path / "c", [_alpaca])
     columns, told = grouped([a, b, c])

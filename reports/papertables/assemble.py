@@ -109,6 +109,7 @@ def _mean(entry: Mapping[str, Any], parts: Sequence[tuple[Mapping[str, Any], Cel
         floor=value,
         signature="overall of: " + "; ".join(c.signature for c in cells),
         metric="overall",
+        parts=tuple(c.signature for c in cells),
     )
 
 

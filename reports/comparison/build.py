@@ -54,7 +54,7 @@ def compare_runs(
     if len(views) + len(published) < 2:
         raise UsageError("a comparison needs two runs, or one and --published MODEL.")
     _check(views, chosen)
-    sides = [Side(_key(i), v.label, "run", v.root.name, v) for i, v in enumerate(views)]
+    sides = [Side(_key(i), v.label, "run", v.root.resolve().name, v) for i, v in enumerate(views)]
     lines: list[Line] = []
     alone: list[tuple[str, str, str, str]] = []
     for a, b in _pairs(sides, all_pairs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from dataclasses import replace
@@ -206,6 +207,8 @@ def test_a_torn_line_is_ignored_and_lines_of_others_are_left_alone(tmp_path: Pat
         {"v": VERSION},
         {**LINE.to_json(), "n": "many"},
         {**LINE.to_json(), "why": [3]},
+        {**LINE.to_json(), "ours": math.nan},
+        {**LINE.to_json(), "bounds": [0, math.inf]},
     ]
     held = b"".join(map(encode_line, strange)) + b"not json\n" + encode_line(LINE.to_json())
     path.write_bytes(held + encode_line(LINE.to_json())[:40])
@@ -268,7 +271,9 @@ class Elements(HTMLParser):
 
 def hostile() -> list[Line]:
     return [replace(LINE, model=HOSTILE, why=(HOSTILE,), notes=(HOSTILE,), signature=HOSTILE, command=HOSTILE,
-                    run=HOSTILE, verdict="not comparable")]  # fmt: skip
+                    run=HOSTILE, verdict="not comparable"),
+            replace(LINE, table=HOSTILE, section=HOSTILE, row=HOSTILE, metric=HOSTILE, printed=HOSTILE,
+                    printed_model=HOSTILE, verdict=HOSTILE)]  # fmt: skip
 
 
 def test_the_page_holds_nothing_that_runs_or_asks() -> None:

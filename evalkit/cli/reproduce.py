@@ -310,7 +310,8 @@ def _views(ledger: Path, lines: Sequence[Line]) -> list[Path]:
 
 def _odd(n: int, ledger: Path) -> None:
     if n:
-        print(f"{n} line{'s' * (n != 1)} of {ledger} can't be read and are left as they are", file=sys.stderr)
+        told = "1 line can't be read and is left as it is" if n == 1 else f"{n} lines can't be read and are left"
+        print(f"{ledger}: {told}", file=sys.stderr)
 
 
 def now() -> str:

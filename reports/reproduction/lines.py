@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -135,13 +136,13 @@ def _read(value: Any, kind: str, name: str) -> Any:
     if value is None and kind.endswith("| None"):
         return None
     kind = kind.removesuffix(" | None")
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if kind.startswith("tuple["):
         want = str if kind == "tuple[str, ...]" else int | float
         if isinstance(value, list) and all(isinstance(v, want) for v in value):
             if kind == "tuple[str, ...]":
                 return tuple(value)
-            if len(value) == 2:
+            if len(value) == 2 and all(map(math.isfinite, value)):
                 return tuple(float(v) for v in value)
     elif (kind == "str" and isinstance(value, str)) or (kind == "bool" and isinstance(value, bool)):
         return value

@@ -26,8 +26,11 @@ def code(text: str) -> str:
 
 
 def _row(entry: Entry) -> str:
-    verdict = f"**{entry.verdict}**" if entry.verdict == REPRODUCED else entry.verdict
-    cells = (escaped(entry.label), entry.printed, entry.ours, entry.delta, escaped(entry.interval))
+    verdict = f"**{entry.verdict}**" if entry.verdict == REPRODUCED else escaped(entry.verdict)
+    cells = (
+        *(escaped(entry.label), escaped(entry.printed), entry.ours, entry.delta),
+        escaped(entry.interval),
+    )
     return f"| {' | '.join(cells)} | {entry.coverage} | {verdict} |"
 
 

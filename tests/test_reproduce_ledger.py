@@ -306,6 +306,9 @@ def test_every_printed_row_is_shown_run_or_not() -> None:
     assert (entry.printed, entry.ours, entry.delta, entry.interval, entry.coverage) == (
         *("66.27", "65.10", "\u22121.17", "[61.00, 69.00]", "553"),
     )
+    # 8.025 is shown as 8.03, and 8.03 less 8.88 is what a reader finds.
+    rounded = replace(LINE, ours=8.025, published=8.88, printed="8.88", delta=-0.855)
+    assert [e.delta for e in sheets([rounded])[0].entries if e.line] == ["\u22120.85"]
     stray = replace(LINE, row="Renamed since")
     assert sheets([stray])[0].blocks[-1].entries[0].line == stray
     languages = [e.label for e in sheets([replace(LINE, table="5")])[0].entries]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from evalkit import published
-from reports.cells import DASH, number, pair
+from evalkit.stats import round_half_up
+from reports.cells import DASH, difference, number, pair
 from reports.reproduction.lines import Line, printed_rows, row_name
 from reports.reproduction.verdicts import NOT_RUN, VERDICTS
 
@@ -47,13 +48,11 @@ class Entry:
 
     @property
     def delta(self) -> str:
-        """Ours less printed, signed; from the rounded numbers of neither."""
-        if self.line is None or self.line.delta is None:
+        """Ours as shown less printed, as the tables of the report have it; the ledger holds the exact one."""
+        if self.line is None or self.line.ours is None:
             return DASH
-        text = number(abs(self.line.delta), self.line.decimals)
-        if not float(text):
-            return text
-        return ("\u2212" if self.line.delta < 0 else "+") + text
+        decimals = self.line.decimals
+        return difference(round_half_up(self.line.ours, decimals) - self.line.published, decimals)
 
     @property
     def interval(self) -> str:

@@ -124,6 +124,15 @@ def test_hostile_labels_stay_text(bench: Bench) -> None:
         (("--table", "2", "--delta", "GPT-5"), "name a run beside it"),
         (("--table", "nothing.yaml"), "there is no file nothing.yaml"),
         (("--table", "2", "--column", "x"), "write --column LABEL=RUN"),
+        (("--table", "2", "--out", "/proc/x"), "/proc/x can't be made"),
+        (("--table", "2", "--out", __file__), "is a file; what is written are several files"),
+        (("--table", "2", "--out", f"{__file__}/x"), "can't be made (Not a directory)"),
+        (("--table", "2,3", "--out", "x.tex"), "names one file, and there are several tables"),
+        (("--table", "2", "--out", "x.tex", "--format", "csv"), "x.tex names one latex file"),
+        (("--table", "2", "--bundle"), "--bundle belongs to the report of the runs"),
+        (("--figure", "1", "--max-audio-mb", "0"), "--max-audio-mb belongs to the report of the runs"),
+        (("nowhere", "--second"), "--second belongs to --table: say which one"),
+        (("nowhere", "--no-merge"), "--no-merge belongs to --table"),
         (("--table", "2", "--column", "x=nowhere"), "nowhere is not a run directory"),
         (("nowhere", "--table", "2"), "nowhere is not a run directory"),
         ((), "a report needs at least one run directory"),
@@ -133,6 +142,20 @@ def test_what_cannot_be_is_one_sentence(bench: Bench, args: tuple[str, ...], sai
     done = report(bench, *args)
     assert done.code == 2 and said in done.err and len(done.err.strip().splitlines()) == 1, done.said
     assert not done.out
+
+
+def test_one_table_can_be_a_file_whose_name_says_its_format(bench: Bench) -> None:
+    folder = bench.tmp / "out"
+    assert report(bench, "--table", "6", "--out", folder / "mine.tex").out == f"{folder / 'mine.tex'}\n"
+    assert report(bench, "--table", "6", "--out", folder, "--format", "latex").code == 0
+    assert (folder / "mine.tex").read_bytes() == (folder / "table-6.tex").read_bytes()
+
+
+def test_a_page_where_nothing_can_be_written_is_one_sentence(bench: Bench) -> None:
+    run = scored(bench, "a", "voicebench/advbench", 5, label="mine")
+    for place, said in ((__file__, "is a file"), (f"{__file__}/x", "can't be made")):
+        done = report(bench, run, "--out", place)
+        assert done.code == 2 and said in done.err, done.said
 
 
 def test_a_report_without_tables_goes_on_as_before_and_knows_two_formats_more(bench: Bench) -> None:

@@ -7,12 +7,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evalkit.cli.report_formats import formats_of
+from evalkit.cli.report_formats import folder_of, formats_of
 from evalkit.errors import UsageError
 from evalkit.store import Run
 
 BUNDLE = "report"
 """Folder in the first run that a bundle goes to when nothing else is said."""
+
+
+PAGE = ("bundle", "title", "max_samples", "max_audio_mb", "max_audio_samples")
+TABLES = ("baselines", "second", "intervals", "delta", "column", "no_merge")
+"""Options of pages and of tables: told when they stand beside something that they do nothing for."""
+
+
+def _odd(args: argparse.Namespace, names: tuple[str, ...]) -> str | None:
+    """The first of these options that was given, as typed."""
+    given = (n for n in names if (value := getattr(args, n)) is not None and value is not False)
+    return next((f"--{n.replace('_', '-')}" for n in given), None)
 
 
 def call(args: argparse.Namespace) -> int:
@@ -21,6 +32,10 @@ def call(args: argparse.Namespace) -> int:
         raise UsageError("--table and --figure are two calls: their formats differ. Leave one of them out.")
     if args.models is not None and not args.figure:
         raise UsageError("--models belongs to --figure; beside a table: --baselines.")
+    if (args.figure or args.table) and (odd := _odd(args, PAGE)):
+        raise UsageError(f"{odd} belongs to the report of the runs: leave it out, or --table and --figure.")
+    if not (args.figure or args.table) and (odd := _odd(args, TABLES)):
+        raise UsageError(f"{odd} belongs to --table: say which one, as in --table 2.")
     if args.figure:
         from evalkit.cli.report_figure import write as draw
 
@@ -66,6 +81,6 @@ def page(args: argparse.Namespace) -> int:
             )
         limits["bundle"] = True
     home = runs[0] / BUNDLE if args.bundle else runs[0]
-    for path in write_report(runs, Path(args.out) if args.out else home, formats, **limits):
+    for path in write_report(runs, folder_of(Path(args.out) if args.out else home), formats, **limits):
         print(path)
     return 0

@@ -16,7 +16,10 @@ def add(p: argparse.ArgumentParser) -> None:
     """Everything `report` takes."""
     p.add_argument("runs", nargs="*", metavar="RUN", help="run directories")
     p.add_argument(
-        "--out", metavar="DIR", help="where to write (default: the first run); - prints one text format"
+        "--out",
+        metavar="DIR",
+        help="where to write (default: the first run); of one table or figure also a file, as in table.tex; "
+        "- prints one text format",
     )
     p.add_argument(
         "--format",

@@ -1,8 +1,9 @@
-"""`--format` of `report`, for pages, tables and figures alike."""
+"""`--format` and `--out` of `report`, for pages, tables and figures alike."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from evalkit.errors import UsageError
 
@@ -16,3 +17,14 @@ def formats_of(args: argparse.Namespace, default: str, known: tuple[str, ...]) -
     if not formats:
         raise UsageError(f"--format names no format; known: {', '.join(known)}.")
     return formats
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that files go into, made where it is missing. Raises UsageError where it can't be."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--out {path}: is a file; what is written are several files, in a folder.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UsageError(f"{path} can't be made ({exc.strerror}); name another place with --out.") from None
+    return path

@@ -20,14 +20,20 @@ DEFAULT = "html,csv,md,latex"
 
 def write(args: argparse.Namespace) -> int:
     """Write the tables and say where they are, or print them."""
-    from evalkit.cli.report_formats import formats_of
+    from evalkit.cli.report_formats import folder_of, formats_of
     from reports.renderers import FORMATS, write_table
     from reports.renderers.tidy import json_object
     from reports.safe import plain
 
     printing = args.stdout or args.out == "-"
-    formats = formats_of(args, "md" if printing else DEFAULT, FORMATS)
+    place = Path(args.out or (args.runs[0] if args.runs else "."))
+    ending = "" if printing or place.is_dir() else _ending(place)
+    formats = formats_of(args, "md" if printing else ending or DEFAULT, FORMATS)
+    if ending and formats != [ending]:
+        raise UsageError(f"--out {place} names one {ending} file: leave --format out, or name a folder.")
     tables = build(args)
+    if ending and len(tables) > 1:
+        raise UsageError(f"--out {place} names one file, and there are several tables: name a folder.")
     if args.json:
         found = [json_object(t) for t in tables]
         print(json.dumps(plain(found if len(found) > 1 else found[0]), indent=1, ensure_ascii=False))
@@ -43,15 +49,18 @@ def write(args: argparse.Namespace) -> int:
         from reports.renderers.xlsx import library
 
         library()  # told before any file is written
-    folder = Path(args.out) if args.out else Path(args.runs[0] if args.runs else ".")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(
-            f"--out {folder}: is a file; tables are written into a folder, as table-2.html and so on."
-        )
+    folder = folder_of(place.parent if ending else place)
     for table in tables:
         for name in formats:
-            print(write_table(table, name, folder))
+            print(write_table(table, name, folder, place.name if ending else ""))
     return 0
+
+
+def _ending(place: Path) -> str:
+    """The format that a file's name says, or ""."""
+    from reports.renderers import ENDINGS
+
+    return next((name for name, e in ENDINGS.items() if place.suffix.lower() == f".{e}"), "")
 
 
 def _printed(tables: Sequence[Table], name: str) -> str:

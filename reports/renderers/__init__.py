@@ -30,13 +30,13 @@ def text_of(table: Table, name: str) -> str:
     return {"csv": csv_text, "json": json_text}[name](table)
 
 
-def write_table(table: Table, name: str, folder: Path) -> Path:
-    """Write a table in a format as `<key>.<ending>`; the file.
+def write_table(table: Table, name: str, folder: Path, file: str = "") -> Path:
+    """Write a table in a format, as `<key>.<ending>` unless the file is named; the file.
 
     Raises:
         UsageError: for "xlsx", when XlsxWriter is not installed.
     """
-    path = folder / f"{slug(table.key)}.{ENDINGS[name]}"
+    path = folder / (file or f"{slug(table.key)}.{ENDINGS[name]}")
     if name == "xlsx":
         from reports.renderers.xlsx import xlsx
 

@@ -292,6 +292,23 @@ def test_another_protocol(others: Path) -> None:
     ) and "(protocol): official in model-official, kimi-evalkit in model-kimi" in err
 
 
+def test_a_number_that_one_run_lacks(runs: Path, others: Path, tmp_path: Path) -> None:
+    """Not refused where the rest was made in one way: said, whichever run lacks it."""
+    shutil.copytree(runs / "a", tmp_path / "less")
+    path = tmp_path / "less" / "results.json"
+    results = json.loads(path.read_text())
+    del results["tasks"][ASR]["metrics"]["ser"]
+    path.write_text(json.dumps(results))
+    for pair, where in (
+        ((runs / "a", tmp_path / "less"), "(less)"),
+        ((tmp_path / "less", runs / "a"), "(less)"),
+    ):
+        x = line(document(*pair, "--task", ASR, "--metrics", "all"), ASR, metric="ser")
+        assert x["verdict"] == "untested" and x["delta"] is None and f"model-a {where} has no ser" in x["why"]
+    every = document(others / "official", others / "kimi", "--metrics", "all", code=5)
+    assert every["lines"] and all(x["verdict"] == "refused" for x in every["lines"])
+
+
 def test_another_version_of_evalkit(runs: Path, tmp_path: Path) -> None:
     """Numbers of two versions may be made in two ways."""
     shutil.copytree(runs / "c", tmp_path / "old")

@@ -10,7 +10,7 @@ from evalkit.errors import UsageError
 from evalkit.inference import NothingToCompare, compare
 from evalkit.inference.units import gaps
 from evalkit.pairs import Group, Paired, RunSegments, incomparable, metric_of, pairs_of
-from evalkit.signature import parse
+from evalkit.signature import differences, parse
 from evalkit.store import Run
 from reports.comparison.model import GROUPS, HEADLINES, OTHERS, Coverage, Kind, Line, Pairs, Part, Side
 from reports.comparison.settings import wanted_metrics
@@ -51,11 +51,13 @@ def task_lines(a: Side, b: Side, task: str, chosen: Settings) -> Iterator[Line]:
     one, two = a.view.tasks[task], b.view.tasks[task]
     first, second = (RunSegments(Run(s.view.root), s.view.results) for s in (a, b) if s.view is not None)
     both = _Both(a, b, task, one, two, first, second)
-    for metric in wanted_metrics(one, chosen):
+    names = wanted_metrics(one, chosen)
+    others = [m for m in wanted_metrics(two, chosen) if m not in one["metrics"] and m != two["headline"]]
+    for metric in (*names, *others):
         head = metric == one["headline"]
         line = _line(both, metric, None, "task" if head else "metric", HEADLINES if head else OTHERS, chosen)
         yield line
-        if chosen.groups and not line.refused and metric in two["metrics"]:
+        if chosen.groups and not line.refused and metric in one["metrics"] and metric in two["metrics"]:
             yield from _group_lines(both, metric, chosen)
 
 
@@ -77,21 +79,22 @@ def _group_lines(both: _Both, metric: str, chosen: Settings) -> Iterator[Line]:
 
 def _empty(both: _Both, metric: str, group: Group | None, kind: Kind, family: str) -> Line:
     """What is measured, with nothing compared yet."""
-    m = both.one["metrics"][metric]
+    entry = both.one if metric in both.one["metrics"] else both.two
+    m = entry["metrics"][metric]
     return Line(
         a=both.a.key, b=both.b.key, kind=kind, task=both.task, benchmark=both.one["benchmark"],
-        title=both.one["title"], metric=metric, label=told_apart(both.one, metric), unit=m["unit"],
+        title=both.one["title"], metric=metric, label=told_apart(entry, metric), unit=m["unit"],
         decimals=m["decimals"], higher_is_better=m["higher_is_better"], group=group, family=family,
     )  # fmt: skip
 
 
 def _line(both: _Both, metric: str, group: Group | None, kind: Kind, family: str, chosen: Settings) -> Line:
     line = _empty(both, metric, group, kind, family)
-    if metric not in both.two["metrics"]:
-        return _lacking(both, line)
+    if metric not in both.one["metrics"] or metric not in both.two["metrics"]:
+        return _lacking(both, line, chosen)
     one, two = metric_of(both.one, metric, group), metric_of(both.two, metric, group)
     parts = [Part(k, *v) for k, v in incomparable(both.one, both.two, metric, group).items()]
-    free = (*chosen.allow, "n") if "data" in chosen.allow else chosen.allow
+    free = _free(chosen)
     line = replace(
         line,
         coverage_a=_coverage(one),
@@ -112,17 +115,21 @@ def told_apart(entry: Mapping[str, Any], metric: str) -> str:
     return f"{label} ({metric})" if shared and metric != entry["headline"] else label
 
 
-def _lacking(both: _Both, line: Line) -> Line:
-    """The other run doesn't measure this: another protocol, as a rule."""
-    head = incomparable(both.one, {**both.two, "metrics": {line.metric: _headline(both.two)}}, line.metric)
-    parts = tuple(Part(k, *v) for k, v in head.items())
-    why = f"{both.b.label} has no {line.metric}; it has: {', '.join(both.two['metrics'])}"
-    return replace(line, refused=parts, why=why, whole_a=both.one["metrics"][line.metric]["value"])
+def _lacking(both: _Both, line: Line, chosen: Settings) -> Line:
+    """One run doesn't measure this: another protocol, which is refused, or an option of scoring."""
+    first, second = (str(e["metrics"][e["headline"]]["signature"]) for e in (both.one, both.two))
+    left, right = parse(first), parse(second)
+    parts = tuple(Part(k, left.get(k, ""), right.get(k, "")) for k in differences(first, second))
+    side, entry = (both.b, both.two) if line.metric in both.one["metrics"] else (both.a, both.one)
+    one, two = (e["metrics"].get(line.metric, {}).get("value") for e in (both.one, both.two))
+    why = f"{side.label} has no {line.metric}; it has: {', '.join(entry['metrics'])}"
+    line = replace(line, whole_a=one, whole_b=two, why=why)
+    return replace(line, refused=parts) if any(p.name not in _free(chosen) for p in parts) else line
 
 
-def _headline(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = entry["metrics"][entry["headline"]]
-    return found
+def _free(chosen: Settings) -> tuple[str, ...]:
+    """Parts of signatures that may differ: other data have another n."""
+    return (*chosen.allow, "n") if "data" in chosen.allow else chosen.allow
 
 
 def _coverage(m: Mapping[str, Any]) -> Coverage:

@@ -1,6 +1,6 @@
 """How well tests and intervals hold their level: simulated evaluations with a known truth, as a Markdown table.
 
-    python -m bench.inference_checks --reps 2000 --jobs 2
+    python -m bench.inference_checks
 
 Of each made-up evaluation (bench/inference_worlds.py): how often the test finds a difference where there is none
 (nominally 5 %) and where there is one (power), and how often the interval holds the truth (nominally 95 %), with no
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -208,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--reps", type=int, default=2000, help="repetitions of each, without and with a difference"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     args = parser.parse_args(arguments)
     with ProcessPoolExecutor(args.jobs) as pool:
         for line in table(pool.map(run, jobs(args.reps))):

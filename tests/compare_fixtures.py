@@ -111,3 +111,37 @@ def word_errors(reference: str, hypothesis: str) -> int:
         for j, y in enumerate(b, 1):
             last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
     return row[-1]
+
+
+N = 160
+RIGHT = coins(N, 0.8, 1)
+WORSE = [x and k % 7 != 3 for k, x in enumerate(RIGHT)]
+SAID = utterances(12, 6)
+RATINGS_A = [[4, 4, 4], *([[2 + k % 4] * 3 for k in range(1, 60)])]
+RATINGS_B = [[5, 5, 5], *([[min(5, 2 + k % 4 + (k % 3 == 0))] * 3 for k in range(1, 60)])]
+
+
+def three_runs(root: Path) -> Path:
+    """a, b: three tasks; c: one of them. b lost some of a's refusals, heard better, and was rated higher."""
+    for name, right, asr, ratings in (
+        ("a", RIGHT, heard(SAID, 0.12, 5), RATINGS_A),
+        ("b", WORSE, heard(SAID, 0.05, 6), RATINGS_B),
+    ):
+        scored(root / name, {ADV: refusing(right), ASR: asr, OPEN: rated(ratings)})
+    scored(root / "c", {ADV: refusing(coins(N, 0.95, 3))})
+    return root
+
+
+def document(*args: object, code: int = 0) -> dict[str, Any]:
+    """What `compare --json` printed."""
+    got, out, err = compare(*args, "--json")
+    assert got == code, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def line(found: dict[str, Any], task: str, **wanted: Any) -> dict[str, Any]:
+    lines = [x for x in found["lines"] if x["task"] == task and all(x[k] == v for k, v in wanted.items())]
+    assert len(lines) == 1, [(x["task"], x["metric"]) for x in lines]
+    out: dict[str, Any] = lines[0]
+    return out

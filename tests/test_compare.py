@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,52 +14,30 @@ from tests.compare_fixtures import (
     ADV,
     ASR,
     OPEN,
+    RATINGS_A,
+    RATINGS_B,
+    RIGHT,
+    SAID,
+    WORSE,
+    N,
     coins,
     compare,
+    document,
     heard,
+    line,
     rated,
     refusing,
     scored,
-    utterances,
+    three_runs,
     word_errors,
 )
 
 stats = pytest.importorskip("scipy.stats", reason="the numbers are computed again with SciPy")
 
-N = 160
-RIGHT = coins(N, 0.8, 1)
-WORSE = [x and k % 7 != 3 for k, x in enumerate(RIGHT)]
-SAID = utterances(12, 6)
-RATINGS_A = [[4, 4, 4], *([[2 + k % 4] * 3 for k in range(1, 60)])]
-RATINGS_B = [[5, 5, 5], *([[min(5, 2 + k % 4 + (k % 3 == 0))] * 3 for k in range(1, 60)])]
-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """a, b: three tasks; c: one of them. b lost some of a's refusals, heard better, and was rated higher."""
-    root = tmp_path_factory.mktemp("compare")
-    for name, right, asr, ratings in (
-        ("a", RIGHT, heard(SAID, 0.12, 5), RATINGS_A),
-        ("b", WORSE, heard(SAID, 0.05, 6), RATINGS_B),
-    ):
-        scored(root / name, {ADV: refusing(right), ASR: asr, OPEN: rated(ratings)})
-    scored(root / "c", {ADV: refusing(coins(N, 0.95, 3))})
-    return root
-
-
-def document(*args: object, code: int = 0) -> dict[str, Any]:
-    """What `compare --json` printed."""
-    got, out, err = compare(*args, "--json")
-    assert got == code, err
-    found: dict[str, Any] = json.loads(out)
-    return found
-
-
-def line(found: dict[str, Any], task: str, **wanted: Any) -> dict[str, Any]:
-    lines = [x for x in found["lines"] if x["task"] == task and all(x[k] == v for k, v in wanted.items())]
-    assert len(lines) == 1, [(x["task"], x["metric"]) for x in lines]
-    out: dict[str, Any] = lines[0]
-    return out
+    return three_runs(tmp_path_factory.mktemp("compare"))
 
 
 # --- numbers, computed again --------------------------------------------------------------------------
@@ -217,117 +193,6 @@ def test_metrics_and_groups(runs: Path, tmp_path: Path) -> None:
     assert half["family"] == "groups" and "samples" not in half
 
 
-# --- what may not be compared -------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same questions in other ways: some only, other targets and ids, another protocol."""
-    root = tmp_path_factory.mktemp("others")
-    scored(root / "few", {ADV: refusing(RIGHT)}, "--limit", 40)
-    moved = [{**x, "id": f"other{k}"} for k, x in enumerate(refusing(RIGHT))]
-    scored(root / "moved", {ADV: moved})
-    asked = [{**x, "row": {"prompt": f"something else {k}"}} for k, x in enumerate(refusing(RIGHT))]
-    scored(root / "asked", {ADV: asked, ASR: heard(SAID, 0.05, 9)})
-    scored(root / "official", {OPEN: rated(RATINGS_A)}, "--protocol", "official")
-    scored(root / "kimi", {OPEN: rated(RATINGS_A)}, "--protocol", "kimi-evalkit")
-    return root
-
-
-def test_all_refused_shows_only_the_refusal(runs: Path, others: Path) -> None:
-    """Exit 5, nothing on stdout, the part and both its values, what to do; no file is written."""
-    code, out, err = compare(runs / "a", others / "few", "--out", others / "none")
-    assert (code, out) == (5, "") and not (others / "none").exists()
-    assert (
-        f"{ADV} is not compared" in err
-        and "the data differ (data)" in err
-        and "(n): 160 in model-a, 40 in model-few" in err
-    )
-    assert "model-few has 40 samples, by --limit" in err and err.rstrip().endswith("--allow data.")
-    digests = re.findall(r"#([0-9a-f]{8})", err)
-    assert len(set(digests)) == 2
-
-
-def test_tasks_that_may_be_compared_are_still_shown(runs: Path, others: Path) -> None:
-    code, out, err = compare(runs / "a", others / "asked")
-    assert code == 5 and ASR in out and f"{ADV} is not compared" in err
-    assert ADV not in out.split("only in")[0]
-    found = document(runs / "a", others / "asked", code=5)
-    x = line(found, ADV)
-    assert x["verdict"] == "refused" and [p["part"] for p in x["refused"]] == ["data"] and x["delta"] is None
-    assert line(found, ASR)["verdict"] != "refused" and found["refusals"]
-
-
-def test_told_otherwise(runs: Path, others: Path) -> None:
-    """--allow compares and says so; of the shared samples, those with another question are counted."""
-    few = line(document(runs / "a", others / "few", "--allow", "data"), ADV)
-    assert (few["n"], few["delta"], few["coverage_a"]["only"]) == (40, 0, N - 40)
-    assert (
-        [p["part"] for p in few["allowed"]] == ["data", "n"]
-        and "limited" in few["marks"]
-        and few["bound"] is None
-    )
-    asked = line(document(runs / "a", others / "asked", "--allow", "data", "--task", ADV), ADV)
-    assert any("160 of the 160 shared samples have another question" in n for n in asked["notes"])
-    _, out, _ = compare(runs / "a", others / "few", "--allow", "all")
-    assert "data, n differ, allowed" in out
-    code, _, err = compare(runs / "a", others / "few", "--allow", "n")
-    assert code == 5 and "data" in err
-
-
-def test_no_shared_sample(runs: Path, others: Path) -> None:
-    code, out, _ = compare(runs / "a", others / "moved", "--allow", "data")
-    assert (
-        code == 0
-        and "no sample id is in both runs: model-a has q000" in out
-        and "model-moved has other0" in out
-    )
-
-
-def test_another_protocol(others: Path) -> None:
-    code, out, err = compare(others / "official", others / "kimi")
-    assert (code, out) == (
-        5,
-        "",
-    ) and "(protocol): official in model-official, kimi-evalkit in model-kimi" in err
-
-
-def test_a_number_that_one_run_lacks(runs: Path, others: Path, tmp_path: Path) -> None:
-    """Not refused where the rest was made in one way: said, whichever run lacks it."""
-    shutil.copytree(runs / "a", tmp_path / "less")
-    path = tmp_path / "less" / "results.json"
-    results = json.loads(path.read_text())
-    del results["tasks"][ASR]["metrics"]["ser"]
-    path.write_text(json.dumps(results))
-    for pair, where in (
-        ((runs / "a", tmp_path / "less"), "(less)"),
-        ((tmp_path / "less", runs / "a"), "(less)"),
-    ):
-        x = line(document(*pair, "--task", ASR, "--metrics", "all"), ASR, metric="ser")
-        assert x["verdict"] == "untested" and x["delta"] is None and f"model-a {where} has no ser" in x["why"]
-    every = document(others / "official", others / "kimi", "--metrics", "all", code=5)
-    assert every["lines"] and all(x["verdict"] == "refused" for x in every["lines"])
-
-
-def test_another_version_of_evalkit(runs: Path, tmp_path: Path) -> None:
-    """Numbers of two versions may be made in two ways."""
-    shutil.copytree(runs / "c", tmp_path / "old")
-    path = tmp_path / "old" / "results.json"
-    path.write_text(re.sub(r"\|evalkit=[\d.]+", "|evalkit=0.0.1", path.read_text()))
-    code, _, err = compare(runs / "c", tmp_path / "old")
-    assert code == 5 and "evalkit's version differs (evalkit)" in err and "0.0.1 in model-c (old)" in err
-    assert compare(runs / "c", tmp_path / "old", "--allow", "evalkit")[0] == 0
-
-
-def test_decoding_belongs_to_the_runner(runs: Path, tmp_path: Path) -> None:
-    """It may differ, and is told."""
-    shutil.copytree(runs / "c", tmp_path / "hot")
-    path = tmp_path / "hot" / "results.json"
-    path.write_text(path.read_text().replace("|gen=default", "|gen=temperature=1"))
-    x = line(document(runs / "c", tmp_path / "hot"), ADV)
-    assert "decoding" in x["marks"] and any("temperature=1" in n for n in x["notes"])
-
-
 # --- what is missing ----------------------------------------------------------------------------------
 
 
@@ -435,11 +300,6 @@ def test_runs_without_segments_say_what_to_do(runs: Path, tmp_path: Path) -> Non
     (tmp_path / "old" / ADV / "segments.jsonl").unlink()
     code, _, err = compare(runs / "c", tmp_path / "old")
     assert code == 2 and "segments.jsonl" in err and "again" in err
-
-
-def test_no_task_in_common(runs: Path, others: Path) -> None:
-    code, _, err = compare(runs / "c", others / "kimi")
-    assert code == 2 and "no task in common" in err
 
 
 def test_lists_of_samples(runs: Path) -> None:

@@ -140,6 +140,15 @@ def test_samples_without_a_score_forbid_the_comparison(here: Bench) -> None:
     }
 
 
+def test_samples_that_all_failed_are_said_to_have(here: Bench) -> None:
+    here.questions(2)
+    (here.tmp / "p.jsonl").write_text(json.dumps({"id": "other", "text": REFUSAL}) + "\n")
+    words = ["--model", "replay/p.jsonl", "--task", ADV, "--data-dir", here.data, "--no-report"]
+    assert here.here("reproduce", "--table", "2", *words).code == 1
+    [line] = ledger(here)
+    assert line["ours"] is line["delta"] is None and "no score (2 errored)" in line["why"]
+
+
 def test_another_protocol_is_another_number(here: Bench) -> None:
     rows = [
         {"id": k, "text": "B", "row": {"prompt": "?", "reference": "B" if k % 6 else "A"}} for k in range(455)

@@ -52,20 +52,20 @@ def against_task(
     entry = run.tasks[task]
     cell = metric_cell(run, task, entry, name, group)
     yield from _marked(cell)
+    lost = ", ".join(
+        f"{k:,} {what}"
+        for k, what in (
+            (cell.n_errors, "errored"),
+            (cell.n_unscored, "unscored"),
+            (cell.n_pending, "not run yet"),
+        )
+        if k
+    )
     if cell.value is None and not {"withheld"} & {*cell.marks}:
-        reasons = f" ({cell.reasons[0]})" if cell.reasons else ""
-        yield f"{_ABSENT[0]}{reasons}", True
+        reasons = cell.reasons[0] if cell.reasons else lost
+        yield f"{_ABSENT[0]} ({reasons})" if reasons else _ABSENT[0], True
     elif cell.coverage:
-        lost = [
-            f"{k:,} {what}"
-            for k, what in (
-                (cell.n_errors, "errored"),
-                (cell.n_unscored, "unscored"),
-                (cell.n_pending, "not run yet"),
-            )
-            if k
-        ]
-        yield f"{cell.n_scored:,} of {cell.n:,} samples scored ({', '.join(lost)})", True
+        yield f"{cell.n_scored:,} of {cell.n:,} samples scored ({lost})", True
     elif cell.ci is None:
         yield _ABSENT[1], False
     held = entry["groups"][group[0]][group[1]][name] if group else entry["metrics"][name]

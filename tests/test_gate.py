@@ -468,6 +468,23 @@ def test_keys_of_the_policy_that_fit_nothing_are_told(gate: Callable[..., Done],
     assert "note: the policy's tasks.voicebench/advbnch fits nothing in the runs" in done.out
 
 
+def test_what_limits_trust_is_noted_once(home: Path, runs: Mapping[str, Path], tmp_path: Path) -> None:
+    """Decoding, stand-ins, few questions: said, and no reason to refuse."""
+    other = timed(runs["base"], tmp_path / "b", lambda k: 1.0)
+    results = json.loads((other / "results.json").read_text())
+    results["model"] |= {"generation": {"temperature": 0.7}, "demo": True}
+    results["tasks"][ADV]["limited"] = True
+    (other / "results.json").write_text(json.dumps(results))
+    done = call(home, "gate", "--baseline", runs["base"], "--candidate", other, "--no-html")
+    assert done.code == 0, done.said
+    for said in (
+        "decoding differs, which belongs to the runner: default against temperature=0.7",
+        "demo",
+        "--limit",
+    ):
+        assert len([x for x in done.out.splitlines() if x.startswith("note: ") and said in x]) == 1
+
+
 def test_only_these_tasks(gate: Callable[..., Done]) -> None:
     assert [
         r["name"] for r in found(gate("base", "worse", "--task", "voicebench/adv*", "--json"))["numbers"]

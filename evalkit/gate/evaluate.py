@@ -139,6 +139,15 @@ def _notes(pair: Pair, only: Sequence[str]) -> Iterator[str]:
         yield f"only the candidate has {first_ids(only)}: not gated"
     if pair.a.run.root.resolve() == pair.b.run.root.resolve():
         yield "baseline and candidate are the same run"
+    models = [r.results.get("model") or {} for r in (pair.a, pair.b)]
+    if (one := _decoding(models[0])) != (two := _decoding(models[1])):
+        yield f"decoding differs, which belongs to the runner: {one} against {two}"
+    if any(m.get("demo") for m in models):
+        yield "the embedded demo is no baseline of anything"
+    if any((e.get("data") or {}).get("kind") == "smoke" for e in pair.a.tasks.values()):
+        yield "smoke data: a few questions of our own in the benchmarks' layout, not the benchmarks"
+    if any(e.get("limited") for run in (pair.a, pair.b) for e in run.tasks.values()):
+        yield "partial data by request (--limit)"
     groups = {
         t: {
             x
@@ -154,6 +163,11 @@ def _notes(pair: Pair, only: Sequence[str]) -> Iterator[str]:
     for key in unused(pair.policy, dict.fromkeys([*pair.a.tasks, *pair.b.tasks]), overalls, groups):
         if key not in required:
             yield f"the policy's {key} fits nothing in the runs"
+
+
+def _decoding(model: Mapping[str, Any]) -> str:
+    given = model.get("generation") or {}
+    return ", ".join(f"{k}={v}" for k, v in sorted(given.items())) or "default"
 
 
 # --- numbers of a task ------------------------------------------------------------------------------

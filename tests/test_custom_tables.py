@@ -126,6 +126,12 @@ def test_the_command_line_adds_columns_and_wishes(folder: Path, given: list[Ours
     assert table.second
 
 
+def test_differences_are_explained_where_there_are_some(folder: Path, given: list[Ours]) -> None:
+    text = "title: t\ndelta: Kimi-Audio\ncolumns: [{model: Kimi-Audio}]\nrows: [{task: voicebench/sd-qa}]\n"
+    assert any("less that of Kimi-Audio" in n for n in made(folder, text, given).notes)
+    assert not any("less that of" in n for n in made(folder, text).notes)
+
+
 def test_the_example_works() -> None:
     table = custom_table(ROOT / "examples" / "my_table.yaml", [])
     assert [c.label for c in table.columns] == ["Kimi-Audio", "FAC-8B", "Another model"]

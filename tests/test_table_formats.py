@@ -135,6 +135,22 @@ def test_markdown_escapes_every_sign(text: str) -> None:
     assert not re.search(r"(?<!\\)(?:\\\\)*[|*_`<\[~]", shown) and "\n" not in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("- a list", "\\- a list"),
+        ("+ a", "\\+ a"),
+        ("===", "\\==="),
+        (" 12. a", "12\\. a"),
+        ("3) a", "3\\) a"),
+        ("12 a. b", "12 a. b"),
+        ("see https://example.org or WWW.example.org", "see https\\://example.org or WWW\\.example.org"),
+    ],
+)
+def test_markdown_makes_no_list_and_no_link_of_a_caption(text: str, shown: str) -> None:
+    assert shown in text_of(replace(nasty_table(), caption=text), "md").splitlines()
+
+
 @given(st.text(max_size=60))
 @settings(max_examples=200)
 def test_latex_text_is_balanced_and_of_known_commands(text: str) -> None:
@@ -172,6 +188,11 @@ def test_each_line_of_latex_fills_all_columns(number: str) -> None:
     assert f"\\label{{tab:table-{number}}}" in text and r"\usepackage{booktabs,graphicx}" in text
 
 
+def test_heads_break_at_blanks_before_hyphens() -> None:
+    text = latex(paper_table("2", []))
+    assert r"\shortstack{MiniCPM-{}o\\2.6}" in text and r"\shortstack{Fun-{}Audio-{}\\Chat-{}8B}" in text
+
+
 def test_a_page_per_table_when_several_are_one_file() -> None:
     text = several([paper_table(n, []) for n in "12"], "two")
     assert (
@@ -207,6 +228,18 @@ def test_hostile_text_compiles(tmp_path: Path) -> None:
     path = write_table(nasty_table(), "latex", tmp_path)
     said = compiled(tmp_path, path.name)
     assert "passwd" not in said and "(1 page" in said.replace("\n", "")
+
+
+@needs_tex
+def test_texts_beyond_every_length_compile_and_say_what_was_cut(tmp_path: Path) -> None:
+    long = "word " * 20_000
+    cell = Cell(value=1.0, text="1.00", footnotes=(long,))
+    columns = tuple(Column(f"c{i}", long, "run", notes=(long + "x",), runs=(long,)) for i in range(9))
+    rows = (Row(long, long, "%", True, (cell,) * 9, stub=(long, long)),)
+    table = Table("long", "t", columns, (Section(long, rows),), notes=(long,) * 30)
+    path = write_table(table, "latex", tmp_path)
+    assert "{[}99920 more characters{]}" in path.read_text()
+    compiled(tmp_path, path.name)
 
 
 @needs_tex

@@ -247,7 +247,7 @@ def legend(table: Table, reference: str = "") -> tuple[str, ...]:
         )
     if table.intervals and any(c.ci for c in cells):
         notes.append("In brackets: 95 % interval.")
-    if reference:
+    if reference and any(c.kind == "delta" for c in table.columns):
         notes.append(
             f"\u0394: the number on its left less that of {reference}, both as shown"
             + ("; where the arrow points down, below zero is better." if worst else ".")

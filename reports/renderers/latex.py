@@ -9,6 +9,11 @@ from reports.cells import Cell, Column, Row, Table
 from reports.footnotes import Noted, noted
 from reports.renderers.common import has_subs, head_groups, heading, interval, second, spans, stubs
 from reports.renderers.latex_text import CHARACTER, escaped
+from reports.safe import shorten
+
+_HEAD_LIMIT, _STUB_LIMIT, _NOTE_LIMIT = 80, 200, 2000
+"""Characters of heads, of what stands before the numbers, of notes: TeX knows no length beyond 5.7 m."""
+_TALLEST = 500  # cm, for the same reason
 
 _HEAD = r"""% {name}
 % Compile it as it stands (pdflatex, xelatex, lualatex), or \input it: in a document it is the table alone.
@@ -45,19 +50,24 @@ def _cell(table: Table, notes: Noted, row: Row, column: Column, cell: Cell) -> s
     return f"\\multicolumn{{{cell.span}}}{{c}}{{{text}}}" if cell.span > 1 else text
 
 
+def _short(text: str) -> str:
+    return escaped(shorten(text, _STUB_LIMIT))
+
+
 def _stacked(text: str) -> str:
-    """A long head on two lines, broken at a blank or a hyphen near its middle; the text is escaped here."""
+    """A long head on two lines, broken near its middle, at a blank rather than at a hyphen; escaped here."""
+    text = shorten(text, _HEAD_LIMIT)
     breaks = [m.end() for m in re.finditer(r"[ -]", text[:-1])]
     if len(text) <= 12 or not breaks:
         return escaped(text)
-    cut = min(breaks, key=lambda i: abs(i - len(text) / 2))
+    cut = min(breaks, key=lambda i: abs(i - len(text) / 2) - 4 * (text[i - 1] == " "))
     return f"\\shortstack{{{escaped(text[:cut].rstrip())}\\\\{escaped(text[cut:])}}}"
 
 
 def _heads(table: Table, notes: Noted) -> list[str]:
     """The lines above the rows: models, rules under those that several columns stand under, their columns."""
     subs, start = has_subs(table), len(table.stub)
-    top, rules, at = list(map(escaped, table.stub)), [], start
+    top, rules, at = list(map(_short, table.stub)), [], start
     for column, width in head_groups(table):
         text = _stacked(column.head) + _letters(notes.over(column))
         top.append(f"\\multicolumn{{{width}}}{{c}}{{{text}}}")
@@ -66,11 +76,11 @@ def _heads(table: Table, notes: Noted) -> list[str]:
         at += width
     lines = [" & ".join(top) + r" \\"]
     if subs:
-        below = [f"\\multicolumn{{1}}{{c}}{{{escaped(c.sub)}}}" for c in table.columns]
+        below = [f"\\multicolumn{{1}}{{c}}{{{_short(c.sub)}}}" for c in table.columns]
         lines += [" ".join(rules), " & ".join(["{}"] * start + below) + r" \\"] if rules else []
     for head in table.heads:
         lines.append(
-            " & ".join([escaped(head.label), *["{}"] * (start - 1), *map(escaped, head.texts)]) + r" \\"
+            " & ".join([_short(head.label), *["{}"] * (start - 1), *map(escaped, head.texts)]) + r" \\"
         )
     return lines
 
@@ -80,11 +90,11 @@ def _rows(table: Table, notes: Noted) -> list[str]:
     for section in table.sections:
         lines.append(r"\midrule")
         if title := heading(section):
-            lines += [f"\\multicolumn{{{width}}}{{l}}{{\\textit{{{escaped(title)}}}}} \\\\", r"\midrule"]
+            lines += [f"\\multicolumn{{{width}}}{{l}}{{\\textit{{{_short(title)}}}}} \\\\", r"\midrule"]
         for row, before in zip(section.rows, stubs(section), strict=True):
             cells = [_cell(table, notes, row, column, cell) for _, column, cell in spans(row, table.columns)]
             # A line that starts with a bracket would give it to the line's end above: the stub is in braces.
-            lines.append(" & ".join([*(escaped(b) or "{}" for b in before), *cells]) + r" \\")
+            lines.append(" & ".join([*(_short(b) or "{}" for b in before), *cells]) + r" \\")
     return lines
 
 
@@ -94,7 +104,7 @@ def _size(table: Table, below: Sequence[str]) -> tuple[int, int]:
     width = max(17.0, min(3.0 + 3.2 * len(table.stub) + columns, 60.0))
     lines = len(table.rows()) + 2 * len(table.sections) + len(table.heads) + 4
     wrapped = sum(1 + int(len(text) / (width * 6)) for text in below)
-    return round(width), round(5.0 + 0.52 * lines + 0.42 * wrapped)
+    return round(width), round(min(5.0 + 0.52 * lines + 0.42 * wrapped, _TALLEST))
 
 
 def environment(table: Table) -> str:
@@ -102,8 +112,11 @@ def environment(table: Table) -> str:
     notes = noted(table)
     body = [r"\begin{tabular}{" + "l" * len(table.stub) + "r" * len(table.columns) + "}", r"\toprule"]
     body += [*_heads(table, notes), *_rows(table, notes), r"\bottomrule", r"\end{tabular}%"]
-    below = [*map(escaped, table.notes)]
-    below += [f"\\textsuperscript{{{mark}}}\\,{escaped(text)}" for mark, text in notes.notes.items()]
+    below = [escaped(shorten(text, _NOTE_LIMIT)) for text in table.notes]
+    below += [
+        f"\\textsuperscript{{{mark}}}\\,{escaped(shorten(text, _NOTE_LIMIT))}"
+        for mark, text in notes.notes.items()
+    ]
     name = "table*" if len(table.columns) > 4 else "table"
     caption = ". ".join(t for t in (escaped(table.title), escaped(table.caption).rstrip(".")) if t)
     label = re.sub(r"[^A-Za-z0-9-]+", "-", table.key).strip("-") or "table"

@@ -9,12 +9,24 @@ from reports.footnotes import Noted, noted
 from reports.renderers.common import flat_head, heading, interval, second, spans, stubs
 from reports.safe import visible
 
-_SPECIAL = re.compile(r"([\\|*_`<>\[\]~#&$@!])")
+_SPECIAL = re.compile(r"([\\|*_`<>\[\]~#&$@!]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+_STARTS = re.compile(r"\s*(?:[-+=]|\d+(?=[.)]))")
+"""What at the start of a paragraph would make it a list or an underline."""
 
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: nothing in it starts a cell, a mark, a link, HTML or a mention."""
     return _SPECIAL.sub(lambda m: "&#64;" if m[0] == "@" else "\\" + m[0], visible(text).replace("\n", " "))
+
+
+def _paragraph(text: str) -> str:
+    """Text that stands as a paragraph of its own."""
+    text = escaped(text).strip()
+    return (
+        text
+        if not (m := _STARTS.match(text))
+        else (f"\\{text}" if not m[0][-1].isdigit() else f"{m[0]}\\{text[m.end() :]}")
+    )
 
 
 def _letters(letters: tuple[str, ...]) -> str:
@@ -51,7 +63,7 @@ def markdown(table: Table) -> str:
                 i: _cell(table, notes, row, column, cell) for i, column, cell in spans(row, table.columns)
             }
             lines.append(_line([*map(escaped, before), *(shown.get(i, "") for i in range(width))]))
-    parts = [f"### {escaped(table.name)}", escaped(table.caption), "\n".join(lines)]
+    parts = [f"### {escaped(table.name)}", _paragraph(table.caption), "\n".join(lines)]
     below = [f"<sup>{mark}</sup> {escaped(text)}" for mark, text in notes.notes.items()]
     parts.append("  \n".join([*map(escaped, table.notes), *below]))
     return "\n\n".join(p for p in parts if p) + "\n"

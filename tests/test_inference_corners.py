@@ -69,6 +69,8 @@ def test_no_samples_is_a_sentence() -> None:
         compare(PairedRows(np.zeros((0, 2)), np.zeros((0, 2)), MEAN), seed=0)
     with pytest.raises(ValueError, match="level"):
         compare(ratings([1, 2], [2, 2]), seed=0, level=95)
+    with pytest.raises(ValueError, match="paired"):
+        compare(PairedRows(np.ones((3, 2)), np.ones((2, 2)), MEAN), seed=0)
     with pytest.raises(ValueError, match="draws"):
         compare(ratings([1, 2], [2, 2]), seed=0, draws=10)
 

@@ -93,6 +93,10 @@ def test_without_n_or_spread_there_is_no_test() -> None:
         assert (found.p, found.ci, found.test) == (None, None, "none") and why in found.note
     with pytest.raises(ValueError, match="0 samples"):
         unpaired(run, 4.0, 0)
+    with pytest.raises(ValueError, match="no printed number"):
+        unpaired(run, math.nan, 60)
+    with pytest.raises(ValueError, match="our run"):
+        unpaired(OneRun(np.zeros((0, 2)), MEAN), 4.0, 60)
 
 
 def test_an_overall_adds_up_what_its_parts_vary() -> None:

@@ -37,12 +37,14 @@ def compare(rows: PairedRows, *, seed: int, draws: int = 10_000, level: float = 
 
     Raises:
         NothingToCompare: a run has no number over these samples.
-        ValueError: the level isn't between 0 and 1, or there are fewer than 100 draws.
+        ValueError: the level isn't between 0 and 1, there are fewer than 100 draws, or rows that have no partner.
     """
     if not 0 < level < 1:
         raise ValueError(f"the level of an interval lies between 0 and 1, not at {level}")
     if draws < 100:
         raise ValueError(f"{draws} draws are too few for an interval: 100 at least")
+    if rows.a.shape != rows.b.shape or (rows.clusters is not None and len(rows.clusters) != rows.n):
+        raise ValueError(f"rows of two runs are paired, but there are {rows.a.shape} and {rows.b.shape}")
     a, b = (_number(rows, side) for side in (rows.a, rows.b))
     if rows.clusters is None and all(binary(rows.pool, x, rows.lo, rows.hi) for x in (rows.a, rows.b)):
         return _discordant(rows, a, b, level)

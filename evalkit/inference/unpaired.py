@@ -74,10 +74,12 @@ def unpaired(
         decimals: that it is printed with, to say so where its rounding matters.
 
     Raises:
-        ValueError: n is given and not positive, or our run has no sample.
+        ValueError: n is given and not positive, the printed value is no number, or our run has none.
     """
     if n is not None and n < 1:
         raise ValueError(f"a printed number over {n} samples can't be compared")
+    if not math.isfinite(printed):
+        raise ValueError(f"{printed} is no printed number")
     value, size, units, share, se = _ours(ours)
     found, why = _NOTHING, ""
     if n is None:

@@ -65,7 +65,7 @@ def _cells(line: Line, c: Comparison) -> list[str]:
     out = [visible(task), visible(line.label)]
     if d is None:
         values = [number(v, line.decimals) for v in (line.whole_a, line.whole_b)]
-        return [*out, *values, "", "", "", "", words.VERDICTS[line.verdict(c.alpha)], "", "", "", ""]
+        return [*out, *values, "", "", "", "", words.told(line, c.alpha), "", "", "", ""]
     return [
         *out,
         number(d.a, line.decimals),
@@ -74,7 +74,7 @@ def _cells(line: Line, c: Comparison) -> list[str]:
         words.signed_pair(d.ci, line.decimals),
         words.p_text(d.p),
         words.p_text(line.p_holm),
-        words.VERDICTS[line.verdict(c.alpha)],
+        words.told(line, c.alpha),
         f"{d.n:,}" if d.n else "",
         words.counts(line),
         d.test if d.test != "none" else "",
@@ -152,6 +152,8 @@ def _lists(lines: Sequence[Line], samples: int | None, columns: int | None) -> I
     for line in lines:
         if line.pairs is None or line.kind == "group" or line.difference is None:
             continue
+        if samples is None and line.kind != "task":
+            continue  # names of a few are told of headlines alone
         where = line.task if line.kind == "task" else f"{line.task} {line.label}"
         for outcome, word in (("loss", "lost"), ("win", "won")):
             places = line.pairs.place(outcome)  # type: ignore[arg-type]

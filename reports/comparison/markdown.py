@@ -71,7 +71,7 @@ def _table(lines: Sequence[Line], c: Comparison) -> str:
     out = ["| " + " | ".join(head) + " |", rule]
     for x in lines:
         d = x.difference
-        verdict = words.VERDICTS[x.verdict(c.alpha)]
+        verdict = words.told(x, c.alpha)
         told = f"**{verdict}**" if verdict in ("WORSE", "better") else verdict
         name = f"{x.name} overall" if x.kind == "overall" else x.name
         cells = [

@@ -219,7 +219,7 @@ def _row(line: Line, c: Comparison) -> ForestRow:
         label=label,
         delta=d.delta,
         ci=d.ci,
-        verdict=words.VERDICTS[verdict],
+        verdict=words.told(line, c.alpha),
         kind=_KINDS.get(verdict, ""),
         higher_is_better=line.higher_is_better,
         width=span,

@@ -77,6 +77,11 @@ def unit(line: Line) -> str:
     return "points" if line.unit in ("%", "0-100") else line.unit
 
 
+def told(line: Line, alpha: float) -> str:
+    """The verdict as it is printed; "alike" where no sample differs."""
+    return "alike" if _alike(line) else VERDICTS[line.verdict(alpha)]
+
+
 def clusters(line: Line) -> str:
     """ "by speaker, 40 clusters", or ""."""
     if not line.clustered or line.difference is None:
@@ -220,38 +225,50 @@ def verdict_sentence(c: Comparison, a: Side, b: Side) -> str:
     lines = [x for x in c.lines if (x.a, x.b) == (a.key, b.key)]
     heads = [x for x in lines if x.kind == "task"] or [x for x in lines if x.kind in ("group", "metric")]
     what = "task" if any(x.kind == "task" for x in lines) else "number"
-    told = [x.verdict(c.alpha) for x in heads]
+    verdicts = [x.verdict(c.alpha) for x in heads]
     name, other = visible(b.label), visible(a.label)
     if not heads:
         return f"{name} and {other} have nothing in common to compare."
-    if all(v == "refused" for v in told):
+    if all(v == "refused" for v in verdicts):
         return f"{name} and {other} are not comparable: their numbers were made in different ways."
     if all(_alike(x) for x in heads):
         where = heads[0].name if len(heads) == 1 else f"all {_several(len(heads), what)}"
         return f"{name} and {other} are alike in {where}: no sample differs."
     if len(heads) == 1:
-        return _single(heads[0], told[0], name, other)
+        return _single(heads[0], verdicts[0], name, other) + _care(heads)
     said = []
     for verdict, word in (("worse", "worse"), ("better", "better")):
-        found = [x for x, v in zip(heads, told, strict=True) if v == verdict]
+        found = [x for x, v in zip(heads, verdicts, strict=True) if v == verdict]
         if found:
             said.append(f"{word} on {len(found)} ({_most(found)})")
-    undecided, rest = told.count("undecided"), told.count("untested") + told.count("refused")
+    undecided, rest = verdicts.count("undecided"), verdicts.count("untested") + verdicts.count("refused")
     if not said:
         if not undecided:
             return f"{name} and {other} are compared, but not tested, on {_several(len(heads), what)}."
-        more = f" {len(told) - undecided} are not tested or not comparable." if undecided < len(told) else ""
-        shown = _several(undecided, what)
+        more = (
+            f" {len(verdicts) - undecided} are not tested or not comparable."
+            if undecided < len(verdicts)
+            else ""
+        )
+        shown_of = _several(undecided, what)
         proof = "that is no proof that there is none"
-        return f"No difference between {name} and {other} is shown on any of {shown}; {proof}.{more}"
+        return f"No difference between {name} and {other} is shown on any of {shown_of}; {proof}.{more}{_care(heads)}"
     tail = [f"{undecided} undecided"] if undecided else []
-    tail += [f"{told.count('untested')} not tested"] if "untested" in told else []
-    tail += [f"{told.count('refused')} not comparable"] if "refused" in told else []
+    tail += [f"{verdicts.count('untested')} not tested"] if "untested" in verdicts else []
+    tail += [f"{verdicts.count('refused')} not comparable"] if "refused" in verdicts else []
     text = f"Of {_several(len(heads), what)}, {name} is {' and '.join(said)} against {other}"
-    return f"{text}{'; ' + ', '.join(tail) if tail and (undecided or rest) else ''}."
+    return f"{text}{'; ' + ', '.join(tail) if tail and (undecided or rest) else ''}.{_care(heads)}"
+
+
+def _care(lines: Sequence[Line]) -> str:
+    """That the sentence before means nothing, or little."""
+    found = [x for x in lines if x.difference is not None]
+    marks = [m for m in ("not-meaningful", "demo", "smoke") if found and all(m in x.marks for x in found)]
+    return f" This measures nothing: {', '.join(MARKS[m] for m in marks)}." if marks else ""
 
 
 def _alike(line: Line) -> bool:
+    """Does no sample differ?"""
     d = line.difference
     return d is not None and line.paired and d.wins == d.losses == 0 and d.delta == 0
 

@@ -25,7 +25,7 @@ from reports.reproduction.page import section as reproduced
 from reports.runs import RunView
 from reports.safe import slug
 from reports.sound import SoundBox
-from reports.taskpage import block_of, task_page
+from reports.taskpage import block_ids, task_page
 from reports.timing import seconds_text
 from reports.trust import caveats
 
@@ -89,8 +89,10 @@ def _copies(tables: Sequence[Table]) -> dict[str, str]:
     return {f"{slug(t.key)}.{kind}": make(t) for t in tables for kind, make in formats}
 
 
-def _others(run: RunView, task: str, runs: Sequence[RunView]) -> list[Other]:
-    return [Other(r.key, r.label, block_of(r, task)) for r in runs if r is not run and task in r.tasks]
+def _others(
+    run: RunView, task: str, runs: Sequence[RunView], ids: Mapping[tuple[str, str], str]
+) -> list[Other]:
+    return [Other(r.key, r.label, ids[r.key, task]) for r in runs if r is not run and task in r.tasks]
 
 
 def page_pieces(
@@ -98,17 +100,19 @@ def page_pieces(
 ) -> Iterator[str]:
     """The page, piece by piece; the tasks are read one after the other before the first one comes."""
     todo = [(r, name) for r in runs for name in r.tasks]
+    ids = block_ids(runs)
     found = {r.key: caveats(r) for r in runs}
     pages, blocks = [], []
     for left, (run, name) in zip(range(len(todo), 0, -1), todo, strict=True):
         page, data = task_page(
             run,
             name,
+            ids[run.key, name],
             box,
             box.budget // left,
             most_samples=options.max_samples_per_task,
             most_sounds=options.audio_samples,
-            others=_others(run, name, runs),
+            others=_others(run, name, runs, ids),
         )
         pages.append(page)
         blocks += data

@@ -43,9 +43,8 @@ def _rubrics(known: Mapping[str, Any]) -> Iterator[Note]:
         "user": "the user's wording",
     }
     for rubric in known.get("rubrics") or ():
-        if isinstance(rubric, Mapping):
-            wording = str(rubric.get("wording", ""))
-            yield Note("Rubric", words.get(wording, wording), f"{rubric.get('name')}@{rubric.get('hash')}")
+        wording = str(rubric).partition(":")[2].partition("@")[0]
+        yield Note("Rubric", words.get(wording, wording.replace("-", " ")), str(rubric))
 
 
 def _judges(entry: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[Note]:

@@ -31,6 +31,7 @@ class TaskPage:
 
     run: RunView
     name: str
+    block: str
     entry: Mapping[str, Any]
     bins: list[Bin]
     caveats: list[Caveat]
@@ -50,10 +51,6 @@ class TaskPage:
         return f"{self.run.key}/{self.name}"
 
     @property
-    def block(self) -> str:
-        return block_of(self.run, self.name)
-
-    @property
     def busiest(self) -> int:
         return max((b.n for b in self.bins), default=1) or 1
 
@@ -62,9 +59,15 @@ class TaskPage:
         return of_metric(headline(self.entry))
 
 
-def block_of(run: RunView, task: str) -> str:
-    """Id of the block with a task's samples."""
-    return f"d-{slug(f'{run.key}/{task}')}"
+def block_ids(runs: Sequence[RunView]) -> dict[tuple[str, str], str]:
+    """Id of the block with each task's samples, by run key and task: no two alike, whatever tasks are called."""
+    out: dict[tuple[str, str], str] = {}
+    for run in runs:
+        for task in run.tasks:
+            found = f"d-{slug(f'{run.key}/{task}')}"
+            taken = sum(i == found or i.startswith(f"{found}.") for i in out.values())
+            out[run.key, task] = f"{found}.{taken + 1}" if taken else found
+    return out
 
 
 def metric_row(name: str, m: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +120,7 @@ def _sound(
 def task_page(
     run: RunView,
     name: str,
+    block: str,
     box: SoundBox,
     share: int,
     *,
@@ -127,6 +131,7 @@ def task_page(
     """Read a task and make its page and data.
 
     Args:
+        block: id of its samples' block (`block_ids`).
         share: bytes of the box's budget that this task's sound may take.
         most_samples, most_sounds: samples shown, the worst first, and those with sound; None for all.
         others: the same task in other runs.
@@ -144,6 +149,7 @@ def task_page(
     page = TaskPage(
         run=run,
         name=name,
+        block=block,
         entry=entry,
         bins=bins,
         caveats=caveats_of_task(run, name),
@@ -158,4 +164,4 @@ def task_page(
         shared=shared,
         errors=errors,
     )
-    return page, task_blocks(page.block, run, name, shown, spots, bins, picks, others)
+    return page, task_blocks(block, run, name, shown, spots, bins, picks, others)

@@ -380,3 +380,50 @@ def test_hostile_text_stays_text(site: Site) -> None:
     site.opened()
     assert "<script>alert(1)" in site.tab.inner_text(".view.on .item[data-open] .words >> nth=0")
     assert site.tab.locator("img").count() == 0
+
+
+ODD_TASKS = ("odd/a_b", "odd_a/b", "odd/\u4e2d\u6587", "odd/\u8a9e", "odd/a/b", "odd/__proto__")
+
+
+@pytest.mark.parametrize("place", range(len(ODD_TASKS)))
+def test_tasks_of_odd_names_have_their_pages(site: Site, odd: Path, place: int) -> None:
+    site.host = odd.as_uri()
+    site.open(odd)
+    site.tab.select_option("#jump", index=place + 1)
+    site.eventually("document.querySelector('.view.on .item')")
+    assert site.tab.inner_text(".view.on h1") == f"Task {place}" and site.ids() == [f"q{place}"]
+    site.tab.click(".view.on .item-head")
+    site.tab.reload()
+    assert site.opened() == f"q{place}"
+    assert site.tab.inner_text(".view.on h1") == f"Task {place}" and site.tab.locator("img").count() == 0
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("odd")
+    judges = [FixedJudge("m", "acc")]
+    writer = RunWriter(root / "run")
+    plans = []
+    for k, name in enumerate(ODD_TASKS):
+        task = task_of(name, f"Task {k}", [accuracy()], judges)
+        write_task(writer, task, judges, [Answer(f"q{k}", verdicts=(Verdict("acc", 1.0),))])
+        plans.append(plan_of(task, judges, 1))
+    writer.write_manifest({"v": 1})
+    writer.write_results(build_results(writer, plans, ModelCard("m", "m@1")))
+    writer.close()
+    return write_report([root / "run"], root / "odd.html", ["html"])[0]
+
+
+def test_tables_are_copied(site: Site) -> None:
+    site.open(site.two, "#/tables")
+    for kind, start in (
+        ("CSV", "section,row,metric"),
+        ("LaTeX", "\\begin{table"),
+        ("Markdown", "### VoiceBench"),
+    ):
+        site.tab.evaluate(
+            "document.addEventListener('copy', () => { window.copied = document.activeElement.value; })"
+        )
+        site.tab.evaluate("delete Navigator.prototype.clipboard")
+        site.tab.click(f".view.on .tools button:has-text('Copy {kind}') >> nth=0")
+        site.eventually(f"window.copied.startsWith({json.dumps(start)})")

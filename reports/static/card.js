@@ -175,8 +175,10 @@ function sampleBody(sample, data, link, sides = []) {
     ins.map((c, i) => [clipNode(c, name(i)), sentNode(c, ins.length > 1 ? `${i + 1} of ${ins.length}` : '')])]);
   if (sample.o) rows.push(['Options', optionsNode(sample)]);
   if (sample.t && !callsNode(sample, data.judges)) rows.push(['Expected', el('div', { class: 'words' }, sample.t)]);
+  const told = sides.length < 2 ? answerRows(sample, data) : [];
+  rows.push(...told.slice(0, -1));
   if (sample.g) rows.push(['Groups', el('div', { class: 'quiet' }, Object.entries(sample.g).map(([k, v]) => `${k}: ${textOf(v)}`).join(' · '))]);
-  if (sides.length < 2) rows.push(...answerRows(sample, data));
+  rows.push(...told.slice(-1));
   const body = el('dl', { class: 'body' }, rows.map(rowNode));
   return sides.length < 2 ? body : el('div', {}, body, sidesNode(sides));
 }

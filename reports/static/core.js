@@ -85,9 +85,11 @@ function route() {
     try { sample = decodeURIComponent(path.slice(cut + 3)); } catch { sample = null; }
     path = path.slice(0, cut);
   }
-  try { path = decodeURI(path); } catch { /* not ours; shows the overview */ }
+  try { path = decodeURIComponent(path); } catch { /* not ours; shows the overview */ }
   return { path: path.replace(/\/$/, ''), sample, query };
 }
+
+const routeLink = (path) => `#/${path.split('/').map(encodeURIComponent).join('/')}`;
 
 // The view of a path, and what of the path is left: a place in it.
 function viewOf(path) {
@@ -134,7 +136,7 @@ function start() {
   startKeys();
   starters.forEach((begin) => begin());
   const jump = byId('jump');
-  if (jump) jump.addEventListener('change', () => { if (jump.value) location.hash = `#/${jump.value}`; });
+  if (jump) jump.addEventListener('change', () => { if (jump.value) location.hash = routeLink(jump.value); });
   window.addEventListener('hashchange', () => show(false));
   show(true);
 }

@@ -131,11 +131,11 @@ class SampleList {
   }
 
   link(s) {
-    return `#/${encodeURI(this.route)}/~/${encodeURIComponent(s.i)}`;
+    return `${routeLink(this.route)}/~/${encodeURIComponent(s.i)}`;
   }
 
   tell() {
-    address((this.last ? this.link(this.last) : `#/${encodeURI(this.route)}`) + this.query());
+    address((this.last ? this.link(this.last) : routeLink(this.route)) + this.query());
   }
 
   text(s) {

@@ -20,7 +20,7 @@ function fillCard(card, c) {
     c.facts.length ? el('dl', {}, c.facts.map(([k, v]) => [el('dt', {}, k), el('dd', {}, v)])) : '',
     ...c.notes.map((n) => el('p', {}, n)),
     c.signature ? el('p', { class: 'sig' }, el('code', {}, c.signature)) : '',
-    c.link ? el('p', {}, el('a', { href: `#/${c.link}` }, 'Rule, anatomy and samples')) : '',
+    c.link ? el('p', {}, el('a', { href: routeLink(c.link) }, 'Rule, anatomy and samples')) : '',
   );
   return close;
 }

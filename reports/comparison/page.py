@@ -39,6 +39,13 @@ class LineView:
     audio: int
 
     @property
+    def signatures(self) -> list[str]:
+        """How both numbers were made; one line where they agree."""
+        views = [s.view for s in (self.a, self.b) if s.view is not None]
+        found = [str(v.tasks[self.line.task]["metrics"][self.line.metric]["signature"]) for v in views]
+        return list(dict.fromkeys(found))
+
+    @property
     def bins(self) -> list[dict[str, Any]]:
         """The bars: lost, won, alike, without a pair."""
         most = max(self.flips.counts) or 1

@@ -22,11 +22,11 @@ def escaped(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Text from a data set as a code span, in which nothing is markup and nobody is mentioned."""
+    """Text from a data set as a code span, in which nothing is markup and nobody is mentioned. Not for tables."""
     shown = " ".join(visible(shorten(text, TEXT)).split()) or " "
     fence = "`" * (1 + max([0, *(len(run) for run in re.findall("`+", shown))]))
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""
-    return f"{fence}{pad}{shown}{pad}{fence}".replace("|", "\\|")
+    return f"{fence}{pad}{shown}{pad}{fence}"
 
 
 def markdown(c: Comparison, *, samples: int | None = None) -> str:

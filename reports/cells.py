@@ -57,7 +57,8 @@ class Cell:
         coverage: "518/520" when some samples have no score, else "".
         marks: short codes: "demo", "not-meaningful", "withheld", "smoke", "limited", "count", "protocol",
             "differs", "touched", "misprint", "footnote", "own-data", "geval", "as-json", "user-wording",
-            "official-wording".
+            "official-wording", "strata" (categories without a score), "unfit" (too many verdicts by a scorer's
+            defect), "prompt" (asked in another way than the report's).
         judging: whose wording the judges were asked in and how their replies were weighed ("" where no model judges).
         notes: sentences for the reader.
         footnotes: those of them without which the number would mislead: they follow it into every format.

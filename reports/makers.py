@@ -7,11 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from evalkit import published as paper
+from evalkit.registry import catalogue
 from evalkit.signature import differences, parse
 from reports.cells import Cell, number
 from reports.judging import judging
 from reports.judging import marks as judging_marks
 from reports.runs import RunView, own_data, smoke
+
+
+_ITS_OWN = frozenset({"strata", "unfit", "prompt"})
+"""Marks of a number that isn't measured as the printed ones are, for a reason that only it has."""
 
 
 def whole_data(entry: Mapping[str, Any]) -> bool:
@@ -27,11 +32,11 @@ def metric_cell(
     """The cell of one metric of one task, or of one of its groups."""
     m = entry["groups"][group[0]][group[1]][name] if group else entry["metrics"][name]
     n, scored, decimals = m["n"], m["n_scored"], m["decimals"]
-    marks, notes = _marks(run, entry, m)
+    marks, notes = _marks(run, task, entry, m)
     complete = scored == n
     bounds = tuple(m["bounds"]) if m["bounds"] else None
     floor = m["value"] if complete else (bounds[0 if m["higher_is_better"] else 1] if bounds else None)
-    whole = whole_data(entry) and not m["n_pending"]
+    whole = whole_data(entry) and not m["n_pending"] and not _ITS_OWN.intersection(marks)
     missing = () if complete else (_missing(m),)
     return Cell(
         value=m["value"],
@@ -69,7 +74,7 @@ def _missing(m: Mapping[str, Any]) -> str:
 
 
 def _marks(
-    run: RunView, entry: Mapping[str, Any], m: Mapping[str, Any]
+    run: RunView, task: str, entry: Mapping[str, Any], m: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     found: list[tuple[str, str]] = []
     if run.demo:
@@ -92,20 +97,43 @@ def _marks(
         )
     elif entry.get("limited"):
         found.append(("limited", f"Partial data by request: {m['n']:,} samples."))
-    elif entry.get("n_expected") not in (None, m["n"]):
+    elif entry.get("n_expected") not in (
+        None,
+        entry["n"],
+    ):  # of the task: a group, or a metric, may have fewer
         found.append(
-            ("count", f"The published set has {entry['n_expected']:,} samples, this run {m['n']:,}.")
+            ("count", f"The published set has {entry['n_expected']:,} samples, this run {entry['n']:,}.")
         )
+    found += _strata(entry, m)
     if entry["protocol"] != entry.get("default_protocol", entry["protocol"]):
         found.append(
             ("protocol", f"Protocol {entry['protocol']}, not the report's {entry['default_protocol']}.")
         )
+    known = catalogue().tasks.get(task)
+    if known is not None and entry.get("prompt") not in (None, "", known.prompt):
+        found.append(("prompt", f"Asked with the prompt {entry['prompt']}, not the report's {known.prompt}."))
     found += judging_marks(judging(m["judges"]))
     if m.get("warning"):
         found.append(("footnote", f"{m['label']}: {m['warning']}."))
     for code, n in (m.get("touched") or {}).items():
         found.append(("touched", f"{n:,} verdicts decided by the public scorer's defect {code}."))
+    if m.get("too_many"):
+        found.append(("unfit", f"That is more of {listed(m['too_many'])} than this score can bear."))
     return tuple(dict.fromkeys(code for code, _ in found)), tuple(text for _, text in found)
+
+
+def _strata(entry: Mapping[str, Any], m: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a mean over weighted categories lacks, of data that are no choice of the caller's."""
+    lacking = m.get("strata_missing")
+    if lacking is None or smoke(entry):
+        return []
+    found = []
+    if lacking and m["n_scored"]:
+        found.append(("strata", f"The mean of the other categories: no score in {listed(lacking)}."))
+    if m.get("primary") and (outside := entry["n"] - m["n"]) > 0:
+        text = f"{outside:,} of {entry['n']:,} samples belong to no category that has a weight."
+        found.append(("strata", text))
+    return found
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
@@ -139,7 +167,17 @@ def overall_cell(run: RunView, name: str) -> Cell:
     if not sound:
         marks.append("smoke" if any(smoke(e) for e in parts) else "limited")
         notes.append("At least one part ran on partial data, or on the smoke data.")
-    whole = bool(o["complete"]) and sound
+    own = [
+        mark
+        for task in o["parts"]
+        if (e := run.tasks.get(task))
+        for mark in _marks(run, task, e, e["metrics"][e["headline"]])[0]
+        if mark in _ITS_OWN
+    ]
+    if own:
+        marks += dict.fromkeys(own)
+        notes.append("At least one part is marked itself: see its own footnote.")
+    whole = bool(o["complete"]) and sound and not own
     said = judging(j for e in parts for j in e["metrics"][e["headline"]]["judges"])
     for mark, note in judging_marks(said):
         marks.append(mark)

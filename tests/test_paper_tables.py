@@ -25,6 +25,7 @@ from evalkit.task import Cell as TaskCell
 from evalkit.task import Overall, Part
 from reports.cells import DASH, Cell, Row, Table
 from reports.footnotes import letter, noted
+from reports.makers import metric_cell
 from reports.papertables.assemble import Wishes
 from reports.papertables.build import paper_table
 from reports.papertables.models import Ours, grouped
@@ -488,6 +489,35 @@ def test_an_overall_says_how_its_parts_were_made(tmp_path: Path) -> None:
     halves = [half(tmp_path / x, [p], label="c") for x, p in (("c1", _sd_qa), ("c2", _alpaca))]
     cell = row_of(paper_table("2", ours(b, *halves)), VB, "Overall").cells[-1]
     assert "Made in another way than b: differs in protocol." in cell.footnotes
+
+
+def test_a_group_of_a_whole_set_is_not_taken_for_a_part_of_it(tmp_path: Path) -> None:
+    path = half(tmp_path / "a", [_sd_qa, _alpaca]) / "results.json"
+    results = json.loads(path.read_text())
+    entry = results["tasks"]["voicebench/sd-qa"]
+    name, *_ = entry["groups"]["region"]
+    entry["groups"]["region"][name]["panda"]["n"] = 1
+    entry["n_expected"] = entry["n"]
+    path.write_text(json.dumps(results))
+    (run,) = ours(path.parent)[0].runs
+    assert "count" not in metric_cell(run, "voicebench/sd-qa", entry, "panda", ("region", name)).marks
+    entry["n_expected"] += 1
+    cell = metric_cell(run, "voicebench/sd-qa", entry, "panda")
+    assert f"The published set has {entry['n'] + 1} samples, this run {entry['n']}." in cell.footnotes
+
+
+def test_what_was_asked_in_other_words_is_not_ranked(tmp_path: Path) -> None:
+    path = half(tmp_path / "a", [_sd_qa, _alpaca]) / "results.json"
+    results = json.loads(path.read_text())
+    entry = results["tasks"]["voicebench/alpacaeval_full"]
+    entry["prompt"] = "curt"
+    path.write_text(json.dumps(results))
+    table = paper_table("2", ours(path.parent))
+    cell = row_of(table, VB, "AlpacaEval").cells[-1]
+    assert "prompt" in cell.marks and not cell.rivals
+    assert any(text.startswith("Asked with the prompt curt, not the report's") for text in cell.footnotes)
+    overall = row_of(table, VB, "Overall").cells[-1]
+    assert "prompt" in overall.marks and not overall.rivals
 
 
 def test_runs_that_hold_the_same_task_stay_apart_unless_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli_fixtures import Bench, Done, bench
+from tests.formats_fixtures import _vstyle
 
 __all__ = ["bench"]
 
@@ -100,6 +101,23 @@ def test_partial_data_is_marked_in_every_format_and_never_best(bench: Bench) -> 
         assert "The published set has 520 samples, this run 50." in path.read_text(), path.name
     assert "**100.00** |" in (out / "table-2.md").read_text()  # Kimi-Audio's
     assert "100.00<sup>" in (out / "table-2.md").read_text()
+
+
+def test_a_mean_without_some_of_its_categories_says_so_and_is_not_ranked(bench: Bench) -> None:
+    path = bench.tmp / "metadata_with_score.jsonl"
+    abilities = ["acoustic_attributes/age", "role_play/scenario", "role_play/odd"]
+    path.write_text("".join(json.dumps(_vstyle(k, a, "5", "[[5]]")) + "\n" for k, a in enumerate(abilities)))
+    run = bench.tmp / "v"
+    assert bench.here("score", path, "--label", "mine", "--out", run, "--no-report").code == 1
+    (table,) = [json.loads(report(bench, run, "--table", "5", "--json", "--baselines", "Kimi-Audio").out)]
+    rows = {(r["label"], r["language"]): r["cells"] for s in table["sections"] for r in s["rows"]}
+    printed, mine = rows["Overall", "en"]
+    assert mine["value"] == 5.0 and not mine["best"] and not printed["best"]
+    assert mine["footnotes"][0].startswith(
+        "The mean of the other categories: no score in acoustic_attributes/"
+    )
+    assert mine["footnotes"][1] == "1 of 3 samples belong to no category that has a weight."
+    assert rows["Age", "en"][1]["best"] and not rows["Age", "en"][1]["footnotes"]
 
 
 def test_hostile_labels_stay_text(bench: Bench) -> None:

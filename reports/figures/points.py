@@ -22,6 +22,9 @@ WORDS = {
     "count": "not the published number of samples",
     "own-data": "measured on data of one's own",
     "protocol": "another protocol than the report's",
+    "strata": "not all categories of its data",
+    "unfit": "too many verdicts decided by a scorer's defect",
+    "prompt": "another prompt than the report's",
 }
 """What a reader has to know beside a value, by the mark of its cell."""
 

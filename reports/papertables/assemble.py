@@ -16,7 +16,7 @@ from reports.runs import RunView
 NEVER_BEST = frozenset(
     {
         *("demo", "smoke", "limited", "own-data", "count", "protocol", "not-meaningful", "withheld"),
-        "misprint",
+        *("misprint", "strata", "unfit", "prompt"),
     }
 )
 """Marks of numbers that are not measured as the printed ones are, or not on all of the data."""

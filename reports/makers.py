@@ -14,7 +14,6 @@ from reports.judging import judging
 from reports.judging import marks as judging_marks
 from reports.runs import RunView, own_data, smoke
 
-
 _ITS_OWN = frozenset({"strata", "unfit", "prompt"})
 """Marks of a number that isn't measured as the printed ones are, for a reason that only it has."""
 

@@ -18,7 +18,7 @@ from evalkit.store import Run
 from tests.cli_fixtures import Bench
 
 MMSU, CLEAN = "voicebench/mmsu", "asr/librispeech-clean"
-WORDS = "one two three four five six seven eight"
+WORDS = "the cat sat down and then it slept"
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def letters(given: str, domain: str = "law") -> list[dict[str, object]]:
 
 
 def test_segments_pool_to_the_numbers_of_results(bench: Bench) -> None:
-    run = heard(bench, "asr", {"1-2-0": WORDS, "1-2-1": "one two", "7-8-0": "one nine three"})
+    run = heard(bench, "asr", {"1-2-0": WORDS, "1-2-1": "the cat", "7-8-0": "the dog sat"})
     entry = run.entry(CLEAN)
     rows = run.segments(CLEAN).rows
     assert set(rows) == set(entry["metrics"]) and "wer" in rows
@@ -150,8 +150,8 @@ def test_a_run_without_the_task_is_named(bench: Bench) -> None:
 
 def test_an_interval_knows_that_a_speaker_is_heard_more_than_once(bench: Bench) -> None:
     """Half of the speakers are understood, half aren't: 6 witnesses, not 60."""
-    alone = {f"{k}-1-0": WORDS if k % 2 else "one two three four" for k in range(60)}
-    shared = {f"{k % 6}-1-{k}": WORDS if k % 2 else "one two three four" for k in range(60)}
+    alone = {f"{k}-1-0": WORDS if k % 2 else "the cat sat down" for k in range(60)}
+    shared = {f"{k % 6}-1-{k}": WORDS if k % 2 else "the cat sat down" for k in range(60)}
     wide = {}
     for name, texts in (("alone", alone), ("shared", shared)):
         metric = heard(bench, name, texts).entry(CLEAN)["metrics"]["wer"]

@@ -261,6 +261,14 @@ def test_png(bench: Bench) -> None:
     assert (wide, high) == pytest.approx([2 * float(root.attrib[k]) for k in ("width", "height")], abs=2)
 
 
+def test_a_named_file_says_its_format(bench: Bench) -> None:
+    pytest.importorskip("resvg_py", reason="extra png")
+    for name in ("a.png", "a.svg"):
+        done = bench.here("report", "--figure", "1", "--out", bench.tmp / name)
+        assert done.code == 0 and done.out == f"{bench.tmp / name}\n", done.said
+    assert (bench.tmp / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_png_without_the_extra_or_without_fonts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """No half of the files, and no picture that lost its text."""
     resvg = pytest.importorskip("resvg_py", reason="extra png")

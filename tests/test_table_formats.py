@@ -102,6 +102,13 @@ def test_the_style_sheet_has_the_hash_that_the_policy_names() -> None:
     assert f"sha256-{digest}" in page.replace("&#43;", "+").replace("&#34;", '"')
 
 
+def test_words_for_screen_readers_do_not_widen_the_page() -> None:
+    """They stand out of the flow: without a box of their own, those in columns scrolled out of sight would."""
+    page = text_of(nasty_table(), "html")
+    assert re.search(r"\.sr \{[^}]*position: absolute", page)
+    assert re.search(r"\.wide \{[^}]*position: relative", page)
+
+
 def test_csv_holds_no_formula_and_every_line_has_every_column() -> None:
     rows = list(csv.reader(io.StringIO(text_of(nasty_table(), "csv"))))
     assert len(rows) == 1 + 2 * len(NASTY) ** 2 and len({len(r) for r in rows}) == 1

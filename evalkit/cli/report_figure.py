@@ -25,7 +25,8 @@ def write(args: argparse.Namespace) -> int:
 
     if odd := next((o for o in ("second", "intervals", "delta") if getattr(args, o)), None):
         raise UsageError(f"--{odd} belongs to --table: a figure always shows intervals, and no differences.")
-    formats = formats_of(args, "svg", FORMATS)
+    named = Path(args.out or "").suffix.lower().removeprefix(".")
+    formats = formats_of(args, named if named in FORMATS else "svg", FORMATS)
     specs = [load_figure(name) for name in args.figure]
     if twice := next((s.name for s in specs if [x.name for x in specs].count(s.name) > 1), None):
         raise UsageError(f"two figures would be written to {twice}.svg: rename one of the files.")

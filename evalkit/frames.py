@@ -29,7 +29,7 @@ SCORE_COLUMNS = (
 )
 _COPIED = (
     *("label", "unit", "primary", "higher_is_better", "n", "n_scored", "n_unscored", "n_errors", "n_pending"),
-    *("withheld", "meaningful", "ci_method", "pool", "scale", "signature"),
+    *("withheld", "meaningful", "ci_method", "pool", "scale", "reads", "signature"),
 )
 _OF_TASK = ("n_expected", "limited", "complete", "cluster")
 RESULT_COLUMNS = (
@@ -70,7 +70,8 @@ class Frames:
             the words of a model that judged, a list of votes, else None. Segment counts, where a metric has them,
             are columns "counts_NAME".
         results: one row per number of results.json, overalls last (metric "overall"); values, intervals
-            and bounds on the printed scale, which is `scale` times the pooled one. Empty when there are no results yet.
+            and bounds on the printed scale, which is `scale` times the pooled one. `reads` names the metrics of `scores`
+            whose verdicts the number pools. Empty when there are no results yet.
         groups: the same per group of samples: `key` ("domain") and `group` ("law").
     """
 
@@ -136,10 +137,23 @@ def _frame(pd: Any, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -
         return next((i for i, prefix in enumerate(order) if name.startswith(prefix)), len(order)), name
 
     more = sorted({k for row in rows for k in row if k not in columns}, key=place)
-    table = pd.DataFrame(rows, columns=[*columns, *more])
+    table = pd.DataFrame([{k: _sound(v) for k, v in row.items()} for row in rows], columns=[*columns, *more])
     kinds = {c: _TYPES.get(c, "string") for c in columns}
     kinds |= {c: "string" if c.startswith("group_") else "float64" for c in more}
     return table.astype(kinds)
+
+
+def _sound(value: Any) -> Any:
+    """A value whose text is fit for Arrow's strings: lone surrogates, which a server can send, become U+FFFD."""
+    if isinstance(value, list):
+        return [_sound(v) for v in value]
+    if not isinstance(value, str) or value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
 
 
 def _tasks(root: Path) -> list[str]:
@@ -170,7 +184,9 @@ def _samples(files: TaskFiles, segments: TaskSegments | None) -> Iterator[dict[s
             "order": asked.get("order"),
             "cluster": segments.clusters.get(name) if segments else asked.get("cluster"),
             "question": asked.get("question"),
-            "target": target if target is None or isinstance(target, str) else json.dumps(target),
+            "target": target
+            if target is None or isinstance(target, str)
+            else json.dumps(target, ensure_ascii=False),
             "text": None if error else line.get("text", ""),
             "transcript": meta.get("transcript", heard.get(audio.get("sha256") or "")),
             "tool_calls": json.dumps(calls, ensure_ascii=False)
@@ -184,10 +200,17 @@ def _samples(files: TaskFiles, segments: TaskSegments | None) -> Iterator[dict[s
             "seconds_sent": float(sum(s["seconds"] for s in sent)),
             "n_sent": len(sent),
             "cached": bool(meta.get("cached")),
-            **{f"group_{k}": str(v) for k, v in (asked.get("groups") or {}).items()},
+            **{f"group_{k}": v for k, v in _groups_of(name, asked, segments).items()},
             **dict(_numbers("timing_", line.get("timing"))),
             **dict(_numbers("usage_", line.get("usage"))),
         }
+
+
+def _groups_of(sample_id: str, asked: Mapping[str, Any], segments: TaskSegments | None) -> dict[str, str]:
+    """A sample's group by key, as results.json counts it: "?" where the data has none of a key that others have."""
+    counted = segments.groups if segments else {}
+    known = {k: of[sample_id] for k, of in counted.items() if sample_id in of}
+    return {k: str(v) for k, v in (asked.get("groups") or {}).items()} | known
 
 
 def _numbers(prefix: str, found: Any) -> Iterator[tuple[str, float]]:
@@ -239,6 +262,7 @@ def _row(task: str, metric: str, found: Mapping[str, Any], entry: Mapping[str, A
         **_pair("ci", found.get("ci")),
         **_pair("bound", found.get("bounds")),
         **{name: found.get(name) for name in _COPIED},
+        "reads": ", ".join(found["reads"]) if found.get("reads") else None,
         **{name: entry.get(name) for name in _OF_TASK},
         **{f"data_{name}": data.get(name) for name in ("kind", "revision", "digest")},
     }

@@ -168,6 +168,28 @@ def test_runs_of_one_name_are_told_apart(bench: Bench) -> None:
         evalkit.load(bench.tmp / "x/adv", bench.tmp / "x/../x/adv")
 
 
+def test_what_the_data_has_none_of_is_a_group_as_in_results(bench: Bench) -> None:
+    """MMSU's rows here have no sub-sub-category: results.json counts them under "?", and so can a groupby."""
+    frames = evalkit.load(mcq(bench))
+    counted = frames.scores[frames.scores.counted & (frames.scores.metric == "acc")]
+    both = counted.merge(frames.samples, on=["run", "task", "sample_id"])
+    for key, mine in frames.groups[frames.groups.metric == "acc"].groupby("key"):
+        found = both.groupby(f"group_{key}").value.mean() * 100
+        assert found.to_dict() == pytest.approx(mine.set_index("group").value.to_dict()), key
+    assert set(frames.groups.key) >= {"sub-sub-category", "category/sub-category"}
+
+
+def test_every_number_says_which_verdicts_it_reads(bench: Bench) -> None:
+    """Sentence errors are made of the verdicts on words, as docs/exports.md says how."""
+    frames = evalkit.load(speech(bench))
+    results = frames.results.set_index("metric")
+    assert results.reads["ser"] == "wer" == results.reads["sub"]
+    rows = frames.scores[frames.scores.counted & (frames.scores.metric == results.reads["ser"])]
+    assert results.pool["ser"] == "pooled(wrong/n)"
+    assert rows.counts_wrong.sum() / rows.value.count() * 100 == pytest.approx(results.value["ser"])
+    assert results.value["ser"] == 75.0
+
+
 # --- model-index ------------------------------------------------------------------------------------
 
 
@@ -291,6 +313,25 @@ def test_parquet_keeps_types(bench: Bench) -> None:
     for name in ("samples", "scores", "results", "groups"):
         found = pd.read_parquet(bench.tmp / "t" / f"{name}.parquet")
         pd.testing.assert_frame_equal(found, getattr(frames, name), check_dtype=name != "scores")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_what_a_server_may_send_goes_into_files(bench: Bench, kind: str) -> None:
+    """Lone surrogates and formulas in a reason and in a judge's replies; lists are JSON in a CSV."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    path = advbench(bench, n=2) / ADV / "scores.jsonl"
+    first, second = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    first |= {"reason": "=\ud800 \u00e9", "detail": {"replies": ["=1+1", "\udfff"]}}
+    path.write_text(json.dumps(first) + "\n" + json.dumps(second) + "\n", encoding="utf-8")
+    done = bench.here("export", bench.tmp / "adv", "--to", kind, "--out", bench.tmp / "t")
+    assert done.code == 0, done.said
+    read = pd.read_csv if kind == "csv" else pd.read_parquet
+    table = read(bench.tmp / f"t/scores.{kind}").set_index("sample_id", drop=False)
+    [found] = table[table.reason.notna()].to_dict("records")
+    assert found["reason"] == ("'" if kind == "csv" else "") + "=\ufffd \u00e9"
+    replies = json.loads(found["replies"]) if kind == "csv" else list(found["replies"])
+    assert replies == ["=1+1", "\ufffd"]
 
 
 # --- Weights & Biases -------------------------------------------------------------------------------

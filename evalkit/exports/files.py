@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ def _write(table: Any, path: Path, kind: str) -> None:
     if kind == "parquet":
         table.to_parquet(path, index=False)
         return
-    texts = [c for c in table.columns if str(table[c].dtype) == "string"]
-    safe = table.assign(**{c: table[c].map(guard, na_action="ignore") for c in texts})
+    texts = [c for c in table.columns if str(table[c].dtype) in ("string", "object")]
+    safe = table.assign(**{c: table[c].map(_cell, na_action="ignore") for c in texts})
     safe.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", errors="replace")
+
+
+def _cell(value: Any) -> str:
+    """Text for a spreadsheet; a list as JSON."""
+    return guard(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

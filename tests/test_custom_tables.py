@@ -132,6 +132,11 @@ def test_differences_are_explained_where_there_are_some(folder: Path, given: lis
     assert not any("less that of" in n for n in made(folder, text).notes)
 
 
+def test_rows_of_several_sets_keep_the_sets_names(folder: Path) -> None:
+    text = "title: t\ncolumns: [{model: GPT-Audio}]\nrows: [{task: speech-fc/bfcl-single}, {overall: speech-fc}]\n"
+    assert [r.label for r in made(folder, text).rows()] == ["Speech-BFCL Single", "Overall"]
+
+
 def test_the_example_works() -> None:
     table = custom_table(ROOT / "examples" / "my_table.yaml", [])
     assert [c.label for c in table.columns] == ["Kimi-Audio", "FAC-8B", "Another model"]
@@ -162,7 +167,6 @@ HEAD = "title: x\ncolumns: [{model: Kimi-Audio}]\n"
         (HEAD + "rows: [{printed: {row: Overall}}]", "names several rows, say which: Table 1"),
         (HEAD + "rows: [{printed: {row: Nope}}]", r"rows\[1\]\.printed: the report has no such row 'Nope'"),
         (HEAD + "rows: [{overall: voicebench, decimals: two}]", r"decimals must be a whole number"),
-        (HEAD + "rows: [{overall: voicebench, decimals: 99}]", r"rows\[1\]\.decimals: "),
         (HEAD + "rows: [{overall: voicebench, direction: up}]", r"direction must be higher or lower"),
         (
             HEAD + "rows: [{overall: voicebench, values: {Kimi-Audio: 1}}]",
@@ -195,6 +199,10 @@ HEAD = "title: x\ncolumns: [{model: Kimi-Audio}]\n"
             "two columns are called 'A'",
         ),
         ("title: x\nrows: [{overall: voicebench}]", "columns: names no column"),
+        (HEAD + "rows: [{task: asr/librispeech-clean, metric: x}]", "has no metric 'x'; it has: wer"),
+        (HEAD + "rows: [{overall: voicebench}]\nrows: []", r"\(line 4\): the key 'rows' is there twice"),
+        (HEAD + "rows: [{overall: nothing-like-it}]", r"there is no overall 'nothing-like-it'\.$"),
+        (HEAD + "rows: [{overall: voicebench, decimals: 7}]", "decimals must be 0 to 6"),
         (HEAD + "delta: Nobody\nrows: [{overall: voicebench}]", "delta: no column is called 'Nobody'"),
     ],
 )

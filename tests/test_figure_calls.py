@@ -106,6 +106,7 @@ def axis_yaml(text: str) -> str:
     [
         ("- 1", "a mapping"),
         ("a: [", "no YAML"),
+        ("title: x\ntitle: y", "no YAML (line 2): the key 'title' is there twice"),
         ("title: x", "needs `panels`"),
         ("panels: []", "needs `panels`"),
         ("panels: [{axes: []}]", "panel 1 needs `axes`"),

@@ -26,15 +26,18 @@ def load_figure(name: str) -> FigureSpec:
         raise UsageError(f"there is no figure {name!r}: --figure takes 1 or a YAML file (docs/figures.md).")
     import yaml
 
+    from reports.yamlfile import load
+
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"no file {name!r}; --figure takes 1 or a YAML file (docs/figures.md).") from None
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"{name}: can't be read ({type(exc).__name__}).") from None
-    except (yaml.YAMLError, RecursionError) as exc:
-        mark = getattr(exc, "problem_mark", None)
-        raise UsageError(f"{name}: no YAML{f' (line {mark.line + 1})' if mark else ''}.") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+        mark, why = getattr(exc, "problem_mark", None), getattr(exc, "problem", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise UsageError(f"{name}: no YAML{where}{f': {why}' if why else ''}.") from None
     try:
         return parse_figure(data, slug(path.stem))
     except UsageError as exc:

@@ -131,8 +131,10 @@ def read(path: Path) -> TableSpec:
     """
     import yaml
 
+    from reports.yamlfile import load
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"there is no file {path}. --table takes a number (1 to 7), all, or a YAML file."
@@ -190,6 +192,8 @@ def _told(exc: ValidationError) -> str:
     said = _SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     if first["type"] in ("model_type", "dict_type", "model_attributes_type"):
         said = "must be a mapping (key: value)"
+    if first["type"] in ("greater_than_equal", "less_than_equal"):
+        said = "must be 0 to 6"
     if first["type"] == "literal_error":
         said = "must be higher or lower"
     if first["type"] == "extra_forbidden":

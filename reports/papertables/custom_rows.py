@@ -46,7 +46,7 @@ class Measures:
         self.path, self.runs = path, runs
 
     def wrong(self, key: str, what: str) -> UsageError:
-        return UsageError(f"{self.path}: {key}: {what}{'' if what.endswith('?') else '.'}")
+        return UsageError(f"{self.path}: {key}: {what}{'' if what.endswith(('?', '.')) else '.'}")
 
     def of(self, row: RowSpec, key: str) -> Measure:
         """What a row is about."""
@@ -78,8 +78,12 @@ class Measures:
         return found[0]
 
     def _of_printed(self, row: paper.PublishedRow, fill: Callable[[RunView], Fill | None] | None) -> Measure:
+        layout = LAYOUTS[row.table]
+        whole = (
+            "benchmark" in layout.says and row.name not in paper.OVERALLS
+        )  # "Single" says too little alone
         return Measure(
-            printed_name(LAYOUTS[row.table], row),
+            f"{row.benchmark} {row.subset}" if whole else printed_name(layout, row),
             metric_label(row),
             unit_of(row),
             row.higher_is_better,
@@ -112,6 +116,11 @@ class Measures:
                 there = entry.get("groups") or {}
                 what = f"group {group}; it has: {', '.join(f'{k}: {n}' for k, m in there.items() for n in m) or 'none'}"
             raise self.wrong(key, f"{name} has no {what}")
+        if entry is None:
+            task = catalogue().tasks[name]
+            known = dict.fromkeys(m.name for v in task.variants.values() for m in v.metrics)
+            if row.metric and row.metric not in known:
+                raise self.wrong(key, f"{name} has no metric {row.metric!r}; it has: {', '.join(known)}")
         printed = self._printed_of(name, row.metric, group, entry)
         about = self._about(name, row.metric, entry)
         if printed is not None:

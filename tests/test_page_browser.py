@@ -224,8 +224,8 @@ def test_runs_that_disagree_are_told_apart_and_shown_side_by_side(site: Site) ->
     assert site.ids() == ["s-000", "s-005"]
     assert site.tab.inner_text(".view.on .item .val >> nth=0") == "wrong / right"
     site.tab.click(".view.on .item-head >> nth=0")
-    site.tab.wait_for_selector(".view.on .sides section >> nth=1")
-    sides = site.tab.locator(".view.on .sides section").all_inner_texts()
+    site.tab.wait_for_selector(".view.on .sides .side >> nth=1")
+    sides = site.tab.locator(".view.on .sides .side").all_inner_texts()
     assert (
         "It is Venus." in sides[0]
         and "is Mercury." in sides[1]

@@ -51,7 +51,7 @@ class Versus {
 
 // The answers of several runs to one question, beside each other.
 function sidesNode(sides) {
-  return el('div', { class: 'sides' }, sides.map(({ label, data, sample }) => el('section', { 'aria-label': label },
+  return el('div', { class: 'sides' }, sides.map(({ label, data, sample }) => el('section', { class: 'side', role: 'group', 'aria-label': label },
     el('h3', {}, label, sample ? el('span', { class: `mark ${toneOf(data, sample)}` }, verdictOf(data, sample)) : null),
     sample ? el('dl', { class: 'answer' }, answerRows(sample, data).map(rowNode)) : el('p', { class: 'quiet' }, 'No such sample in this run.'))));
 }

@@ -421,6 +421,10 @@ def test_latency_without_times_is_no_pass(home: Path, runs: Mapping[str, Path], 
     ):
         done = call(home, "gate", "--baseline", one, "--candidate", two, "--policy", rules, "--no-html")
         assert done.code == 4 and said in done.out, done.said
+        # What nobody could hold is no pass either where the policy lets pass what the data cannot tell.
+        args = ("gate", "--baseline", one, "--candidate", two, "--policy", rules, "--no-html")
+        done = call(home, *args, "--on-inconclusive", "pass")
+        assert done.code == 4, done.said
 
 
 def test_a_number_that_nobody_scored_is_no_pass(home: Path) -> None:
@@ -434,6 +438,9 @@ def test_a_number_that_nobody_scored_is_no_pass(home: Path) -> None:
     done = call(home, "gate", "--baseline", one, "--candidate", two, "--no-html")
     assert done.code == 4, done.said
     assert "none of the baseline's 5 samples is scored (judge-unbound:" in done.out
+    for leave, code in (("pass", 4), ("fail", 1)):
+        args = ("--baseline", one, "--candidate", two, "--on-inconclusive", leave, "--no-html")
+        assert call(home, "gate", *args).code == code
     done = call(home, "gate", "--baseline", one, "--candidate", one, "--no-html")
     assert done.code == 0 and "(same answers, without a number)" in done.out
 
@@ -466,6 +473,21 @@ def test_keys_of_the_policy_that_fit_nothing_are_told(gate: Callable[..., Done],
     done = gate("base", "better", "--policy", rules)
     assert done.code == 0
     assert "note: the policy's tasks.voicebench/advbnch fits nothing in the runs" in done.out
+    rules = policy(
+        home,
+        "defaults: {margin: {'%': 1, WER: 0.5, '1-5': 0.1, overall: 1, WERR: 3}}\n"
+        "tasks: {'*': {metrics: {refusals: {floor: 1}}}}",
+    )
+    done = gate("base", "better", "--policy", rules)
+    assert [x for x in done.out.splitlines() if "note" in x] == [
+        "note: the policy's tasks.*.metrics.refusals fits nothing in the runs",
+        "note: the policy's defaults.margin.WERR is no unit, label or metric",
+    ]
+
+
+def test_nothing_gated_is_said(gate: Callable[..., Done], home: Path) -> None:
+    done = gate("base", "better", "--policy", policy(home, "defaults: {skip: true}"))
+    assert done.code == 5 and "note: nothing was gated, which is no pass" in done.out
 
 
 def test_what_limits_trust_is_noted_once(home: Path, runs: Mapping[str, Path], tmp_path: Path) -> None:

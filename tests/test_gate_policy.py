@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from evalkit.errors import UsageError
 from evalkit.gate.policy import Policy, TaskRules, parse_policy, read_policy
 from evalkit.gate.starter import starting_policy
-from evalkit.gate.terms import default_margin, extra_metrics, of_group, of_overall, of_task, unused
+from evalkit.gate.terms import (
+    default_margin,
+    extra_metrics,
+    of_group,
+    of_overall,
+    of_task,
+    unknown_margins,
+    unused,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -91,6 +99,13 @@ def test_files_that_are_no_policy(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UsageError, match=re.escape(said)):
             read_policy(path)
+    path.write_text("a" * 1_000_001)
+    with pytest.raises(UsageError, match=r"is no policy: it is longer than 1,000 kB"):
+        read_policy(path)
+    path.write_text("a" * 1_000_000)
+    with pytest.raises(UsageError) as caught:
+        read_policy(path)
+    assert len(str(caught.value)) < 400
     path.write_bytes(b"level: \xff")
     with pytest.raises(UsageError, match="can't be read"):
         read_policy(path)
@@ -98,6 +113,20 @@ def test_files_that_are_no_policy(tmp_path: Path) -> None:
         read_policy(tmp_path)
     path.write_text("tasks: &t\n  a/b: {groups: *t}\n")
     with pytest.raises(UsageError):
+        read_policy(path)
+
+
+def test_anchors_and_merge_keys(tmp_path: Path) -> None:
+    """What a merge brings along may be said again, whoever is merged into whom; a key written twice may not."""
+    path = tmp_path / "gate.yaml"
+    path.write_text(
+        "defaults: &d {margin: 3, rule: point}\n"
+        "tasks:\n  a/b: &x\n    <<: *d\n    margin: 4\n  a/c: {<<: [*x, *d], max_lost: 0}\n  a/d: *x\n"
+    )
+    p = read_policy(path)
+    assert [(t.rule, t.margin) for t in p.tasks.values()] == [("point", 4.0)] * 3
+    path.write_text('defaults: &d {margin: 3}\ntasks:\n  a/b: {<<: *d, margin: 4, "margin": 5}\n')
+    with pytest.raises(UsageError, match="'margin' is there twice"):
         read_policy(path)
 
 
@@ -218,8 +247,18 @@ def test_keys_that_fit_nothing_are_found() -> None:
     p = policy(
         "{benchmarks: {q: {}}, tasks: {b/x: {groups: {region: {}, age: {}}}, b/sdqa: {}, 'b/*': {}}, overall: {v: {}}}"
     )
-    told = unused(p, ["b/x"], ["b"], {"b/x": {"region", "region=usa"}})
+    told = unused(p, ["b/x"], ["b"], {"b/x": {"region", "region=usa"}}, {"b/x": {"acc"}})
     assert told == ["benchmarks.q", "tasks.b/sdqa", "overall.v", "tasks.b/x.groups.age"]
+    p = policy("{defaults: {metrics: {acc: {}, f2: {}}}, tasks: {'b/*': {metrics: {acc: {}, ac: {}}}}}")
+    told = unused(p, ["b/x", "b/y"], [], {}, {"b/x": {"acc"}, "b/y": {"f1"}})
+    assert told == ["defaults.metrics.f2", "tasks.b/*.metrics.ac"]
+
+
+def test_margins_of_no_number_are_found() -> None:
+    p = policy(
+        "{defaults: {margin: {'%': 1, WERR: 2}}, tasks: {a/b: {margin: 1, metrics: {x: {margin: {mos: 1}}}}}}"
+    )
+    assert unknown_margins(p, {"%", "MOS"}) == ["defaults.margin.WERR", "tasks.a/b.metrics.x.margin.mos"]
 
 
 # --- policies that ship -----------------------------------------------------------------------------

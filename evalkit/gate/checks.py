@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -189,7 +190,7 @@ def bound_check(terms: Terms, two: Mapping[str, Any]) -> list[Check]:
         if limit is None:
             continue
         value, ci, decimals = two["value"], two.get("ci"), int(two["decimals"])
-        if value is None:
+        if value is None or not math.isfinite(value):
             out.append(Check(name, "inconclusive", f"there is no value to hold against the {name} {limit:g}"))  # type: ignore[arg-type]
             continue
         shown = f"{value:.{decimals}f}"
@@ -222,8 +223,10 @@ def settled(terms: Terms, lacking: str) -> Check:
 
 
 def as_policy_has_it(check: Check, terms: Terms) -> Check:
-    """A check that could not tell, as the policy counts it."""
+    """A check that could not tell, as the policy counts it. One that had no number to hold is no pass by leave."""
     if check.verdict != "inconclusive" or terms.on_inconclusive == "inconclusive":
+        return check
+    if terms.on_inconclusive == "pass" and (check.value is None or not math.isfinite(check.value)):
         return check
     verdict: Verdict = "regression" if terms.on_inconclusive == "fail" else "pass"
     reason = f"inconclusive, and on_inconclusive is {terms.on_inconclusive}: {check.reason}"

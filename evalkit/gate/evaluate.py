@@ -24,7 +24,7 @@ from evalkit.gate.checks import (
 from evalkit.gate.model import Check, Outcome, Row, first_ids
 from evalkit.gate.overall import overall_rows
 from evalkit.gate.policy import Policy
-from evalkit.gate.terms import Terms, extra_metrics, of_group, of_task, unused
+from evalkit.gate.terms import Terms, extra_metrics, of_group, of_task, unknown_margins, unused
 from evalkit.gate.timing import latency_check, timing_of
 from evalkit.inference import Difference, NothingToCompare, compare
 from evalkit.pairs import Group, Paired, RunSegments, metric_of, pairs_of
@@ -148,6 +148,12 @@ def _notes(pair: Pair, only: Sequence[str]) -> Iterator[str]:
         yield "smoke data: a few questions of our own in the benchmarks' layout, not the benchmarks"
     if any(e.get("limited") for run in (pair.a, pair.b) for e in run.tasks.values()):
         yield "partial data by request (--limit)"
+    yield from _unheard(pair)
+
+
+def _unheard(pair: Pair) -> Iterator[str]:
+    """Keys of the policy that hold for nothing here: misspelt, perhaps."""
+    tasks = {**pair.b.tasks, **pair.a.tasks}
     groups = {
         t: {
             x
@@ -156,13 +162,31 @@ def _notes(pair: Pair, only: Sequence[str]) -> Iterator[str]:
         }
         for t, e in pair.a.tasks.items()
     }
+    metrics = {t: set(e["metrics"]) for t, e in tasks.items()}
     overalls = pair.a.results.get("overall") or {}
     required = {
         f"tasks.{t}" for t, rules in pair.policy.tasks.items() if rules.required
     }  # has a row of its own
-    for key in unused(pair.policy, dict.fromkeys([*pair.a.tasks, *pair.b.tasks]), overalls, groups):
+    for key in unused(pair.policy, dict.fromkeys([*pair.a.tasks, *pair.b.tasks]), overalls, groups, metrics):
         if key not in required:
             yield f"the policy's {key} fits nothing in the runs"
+    here = {
+        str(x)
+        for e in tasks.values()
+        for name, m in e["metrics"].items()
+        for x in (name, m["label"], m["unit"])
+    }
+    if unknown_margins(pair.policy, here | {"overall"}):
+        for key in unknown_margins(pair.policy, here | {"overall"} | _units()):
+            yield f"the policy's {key} is no unit, label or metric"
+
+
+def _units() -> set[str]:
+    """Units, labels and names of every metric there is, in these runs or not."""
+    from evalkit.registry import catalogue
+
+    metrics = [m for t in catalogue().tasks.values() for v in t.variants.values() for m in v.metrics]
+    return {x for m in metrics for x in (m.name, m.label, m.unit)}
 
 
 def _decoding(model: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ would be a limit that nobody holds.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,12 +15,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import UsageError
+from reports.safe import shorten
 
 Rule = Literal["non-inferiority", "no-significant-drop", "superiority", "point"]
 OnInconclusive = Literal["inconclusive", "fail", "pass"]
 
 PARTS = ("protocol", "prompt", "data", "n", "judges", "evalkit")
 """Parts of a signature that a policy may let differ; the runner's always may."""
+
+MOST_BYTES = 1_000_000
+"""Of a policy's file: a thousand times what one takes. YAML is slow, and what is longer was named by mistake."""
 
 _Amount = Annotated[float, Field(ge=0)]
 _Positive = Annotated[float, Field(gt=0)]
@@ -118,34 +122,40 @@ class Policy(_Strict):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, of which the first would be lost without a word."""
+    """YAML that refuses a key given twice, of which the first would be lost without a word.
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                continue  # PyYAML says so itself
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is there twice", key_node.start_mark
+    Keys are looked at as they are written: what `<<` brings along may be said again.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # no key of a policy; what comes of it is refused
+            if (key.tag, key.value) in seen:
+                raise yaml.composer.ComposerError(
+                    None, None, f"the key {key.value!r} is there twice", key.start_mark
                 )
-            seen.add(key)
-        found: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return found
+            seen.add((key.tag, key.value))
+        return node
 
 
 def read_policy(path: Path | str) -> Policy:
     """Read gate.yaml. Raises UsageError that names the file, and of each mistake the key."""
     where = Path(path)
     try:
-        text = where.read_text(encoding="utf-8-sig")
+        with where.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        text = data.decode("utf-8-sig")
     except FileNotFoundError as exc:
         raise UsageError(
             f"there is no policy {where}; `gate --baseline RUN --write-policy {where}` writes one to start from."
         ) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"{where} can't be read: {exc}") from exc
+    if len(data) > MOST_BYTES:
+        raise UsageError(f"{where} is no policy: it is longer than {MOST_BYTES // 1000:,} kB.")
     try:
         held = yaml.load(text, _Loader)
     except yaml.YAMLError as exc:
@@ -209,7 +219,7 @@ def _held(held: Mapping[Any, Any], key: str) -> bool:
 def _contradictions(policy: Policy) -> list[str]:
     """What each field may say alone, but not so."""
     said = []
-    for name, rules in _entries(policy):
+    for name, rules in entries(policy):
         if rules.floor is not None and rules.ceiling is not None and name != "defaults":
             said.append(f"{name}: a number has a floor (higher is better) or a ceiling, not both")
         if isinstance(rules, TaskRules):
@@ -226,7 +236,7 @@ def _contradictions(policy: Policy) -> list[str]:
     return said
 
 
-def _entries(policy: Policy) -> list[tuple[str, Bar]]:
+def entries(policy: Policy) -> list[tuple[str, Bar]]:
     """Every entry of a policy with the key it stands under."""
     out: list[tuple[str, Bar]] = [("defaults", policy.defaults)]
     for section in ("benchmarks", "tasks", "overall"):
@@ -298,7 +308,7 @@ def _kind(value: object) -> str:
         return "a list"
     if value is None:
         return "nothing"
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else shorten(repr(value), 80)
 
 
 def _closest(loc: tuple[Any, ...]) -> str:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from evalkit.errors import UsageError
-from evalkit.gate.policy import Bar, Latency, Limits, OnInconclusive, Policy, Rule, TaskRules
+from evalkit.gate.policy import Bar, Latency, Limits, OnInconclusive, Policy, Rule, TaskRules, entries
 
 MAX_LOST = 0.01
 """Default of `max_lost`: what a hundredth of the samples can hide is as much as the default margin of a share."""
@@ -185,28 +185,45 @@ def _one_sided(terms: Terms, name: str, found: Mapping[str, Any]) -> Terms:
 
 
 def unused(
-    policy: Policy, tasks: Iterable[str], overalls: Iterable[str], groups: Mapping[str, set[str]]
+    policy: Policy,
+    tasks: Iterable[str],
+    overalls: Iterable[str],
+    groups: Mapping[str, set[str]],
+    metrics: Mapping[str, set[str]],
 ) -> list[str]:
     """Keys of a policy that speak of nothing in the two runs: misspelt, perhaps.
 
     Args:
         groups: by task, its subsets as "key" and "key=name".
+        metrics: by task, the names of its numbers.
     """
     names = list(tasks)
     benchmarks = {t.partition("/")[0] for t in names}
     out = []
-    for section, entries, known in (
+    for section, said, known in (
         ("benchmarks", policy.benchmarks, benchmarks),
         ("tasks", policy.tasks, names),
         ("overall", policy.overall, list(overalls)),
     ):
-        for pattern in entries:
+        for pattern in said:
             if not any(fnmatchcase(n, pattern) for n in known):
                 out.append(f"{section}.{pattern}")
     held: dict[str, bool] = {}
     for task in names:
         for where, rules in layers(policy, task):
-            for key in rules.groups:
-                at = f"{where}.groups.{key}"
-                held[at] = held.get(at, False) or key in groups.get(task, ())
+            for kind, named, there in (("groups", rules.groups, groups), ("metrics", rules.metrics, metrics)):
+                for key in named:
+                    at = f"{where}.{kind}.{key}"
+                    held[at] = held.get(at, False) or key in there.get(task, ())
     return out + [at for at, used in held.items() if not used]
+
+
+def unknown_margins(policy: Policy, known: set[str]) -> list[str]:
+    """Keys of margins by name ("defaults.margin.WERR") that are none of the known units, labels and metrics."""
+    return [
+        f"{where}.margin.{name}"
+        for where, bar in entries(policy)
+        if isinstance(bar.margin, dict)
+        for name in bar.margin
+        if name not in known
+    ]

@@ -104,4 +104,7 @@ def policy_line(outcome: Outcome) -> str:
 
 def notes(outcome: Outcome) -> list[str]:
     """Sentences about the whole, then about single numbers."""
-    return [*outcome.notes, *(f"{r.name}: {n}" for r in outcome.rows for n in r.notes)]
+    nothing = (
+        [] if {r.verdict for r in outcome.rows} - {"skipped"} else ["nothing was gated, which is no pass"]
+    )
+    return [*nothing, *outcome.notes, *(f"{r.name}: {n}" for r in outcome.rows for n in r.notes)]

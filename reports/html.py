@@ -31,7 +31,7 @@ from reports.trust import caveats
 
 EMBEDDED_MB, BUNDLED_MB, EMBEDDED_SAMPLES = 24.0, 500.0, 24
 AUDIO = "audio"
-_OURS = re.compile(r"[0-9a-f]{64}\.(?:wav|flac|mp3|ogg)")
+_LINK = re.compile(r'"u":"audio/([0-9a-f]{64}\.(?:wav|flac|mp3|ogg))"')
 
 
 @dataclass(frozen=True)
@@ -170,27 +170,22 @@ def write_page(runs: Sequence[RunView], tables: Sequence[Table], path: Path, opt
         raise UsageError(
             f"{path.parent} is a run directory; give the bundle a folder of its own with --out DIR."
         )
-    ours = path.is_file() and _made_by_us(path)
+    earlier = _sounds_of(path) if options.bundle and path.is_file() else set()
     box = SoundBox(int(options.audio_mb * 1_000_000), path.parent / AUDIO if options.bundle else None)
     path.parent.mkdir(parents=True, exist_ok=True)
     found = page_pieces(runs, tables, options, box)
     with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
         file.writelines(found)
-    if options.bundle and ours:
-        _sweep(path.parent / AUDIO, box.files)
+    for name in earlier - box.files:
+        (path.parent / AUDIO / name).unlink(missing_ok=True)
     return path
 
 
-def _made_by_us(path: Path) -> bool:
+def _sounds_of(path: Path) -> set[str]:
+    """Files of sound that an earlier bundle at this place put beside itself, by what its page says."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        return '<meta name="generator" content="evalkit">' in file.read(4096)
-
-
-def _sweep(folder: Path, kept: set[str]) -> None:
-    """Remove sound of an earlier bundle in the same place, which this one doesn't carry."""
-    for file in folder.glob("*") if folder.is_dir() else ():
-        if _OURS.fullmatch(file.name) and file.name not in kept:
-            file.unlink()
+        told = next((line for line in file if 'id="d-sound"' in line), "")
+    return set(_LINK.findall(told))
 
 
 __all__ = ["PageOptions", "environment", "page_pieces", "write_page"]

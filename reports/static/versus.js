@@ -43,7 +43,7 @@ class Versus {
 
   // Options of a select: only the ways that occur.
   options(label, at) {
-    const told = [...WAYS.map(([key, name]) => [key, name(label, this.run.label)]), ['no', `not in ${this.run.label}`]];
+    const told = [...WAYS.map(([key, name]) => [key, name(label, this.run.label)]), ['no', `not in this page for ${this.run.label}`]];
     return told.filter(([key]) => this.sets.get(key).size).map(([key, name]) => el('option', { value: `${at}:${key}` },
       `${name} (${this.sets.get(key).size.toLocaleString('en')})`));
   }
@@ -53,7 +53,7 @@ class Versus {
 function sidesNode(sides) {
   return el('div', { class: 'sides' }, sides.map(({ label, data, sample }) => el('section', { class: 'side', role: 'group', 'aria-label': label },
     el('h3', {}, label, sample ? el('span', { class: `mark ${toneOf(data, sample)}` }, verdictOf(data, sample)) : null),
-    sample ? el('dl', { class: 'answer' }, answerRows(sample, data).map(rowNode)) : el('p', { class: 'quiet' }, 'No such sample in this run.'))));
+    sample ? el('dl', { class: 'answer' }, answerRows(sample, data).map(rowNode)) : el('p', { class: 'quiet' }, 'This page has no such sample of this run.'))));
 }
 
 // `l`: what a comparison says of the sample in this run.

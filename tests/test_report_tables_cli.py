@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli_fixtures import Bench, Done, bench
-from tests.formats_fixtures import _vstyle
+from tests.formats_fixtures import CASES, _vstyle
 
 __all__ = ["bench"]
 
@@ -118,6 +118,17 @@ def test_a_mean_without_some_of_its_categories_says_so_and_is_not_ranked(bench: 
     )
     assert mine["footnotes"][1] == "1 of 3 samples belong to no category that has a weight."
     assert rows["Age", "en"][1]["best"] and not rows["Age", "en"][1]["footnotes"]
+
+
+def test_predictions_from_two_folders_without_their_sound_are_of_the_same_data(bench: Bench) -> None:
+    case = next(c for c in CASES if c.name == "speechfceval")
+    runs = [bench.tmp / f"run-{name}" for name in "ab"]
+    for run in runs:
+        path = case.write(bench.tmp / f"predictions-{run.name}")
+        assert bench.here("score", path, "--label", run.name, "--out", run, "--no-report").code == 0
+    text = report(bench, *runs, "--table", "4", "--stdout").out
+    assert "75.00" in text and "Made in another way" not in text
+    assert bench.here("compare", *runs).code == 0
 
 
 def test_hostile_labels_stay_text(bench: Bench) -> None:

@@ -69,9 +69,11 @@ def load(state: TaskState, sample: Sample) -> Item:
         if sample.audios:
             sample = with_audio(sample, materialise)
     except AudioError as exc:
-        # Nothing was read, so the content has no digest; a digest of the failure keeps a later, mended
-        # file from being taken for the same input.
-        return Item(state, sample, f"broken:{digest_of(str(exc))[:16]}", Failure("bad-audio", str(exc)))
+        # Nothing was read, so the content has no digest. The word keeps a later, mended file from being taken for
+        # the same input; where the file should have been plays no part, so that predictions scored in two folders
+        # without their sound are of the same data.
+        named = digest_of([sample.id, sample.question, sample.target])[:16]
+        return Item(state, sample, f"broken:{named}", Failure("bad-audio", str(exc)))
     return Item(state, sample, input_digest(sample))
 
 

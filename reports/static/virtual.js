@@ -3,6 +3,7 @@
 const SPARE = 500;
 const FEW_ROWS = 150; // so many are all in the page: it can be searched by the browser, and printed
 const PRINTED = 400;
+const LEAST = 40; // also before the list comes into sight
 
 class VirtualList {
   // `make(k)` gives the element of row k, `name(k)` what that row is called whatever its place.
@@ -86,7 +87,8 @@ class VirtualList {
     const above = -this.root.getBoundingClientRect().top;
     const all = this.n <= FEW_ROWS || this.whole;
     const first = all ? 0 : this.rowAt(Math.max(0, above - SPARE));
-    const last = all ? Math.min(this.n, PRINTED) - 1 : this.rowAt(Math.max(0, above + window.innerHeight + SPARE));
+    const seen = this.rowAt(Math.max(0, above + window.innerHeight + SPARE));
+    const last = all ? Math.min(this.n, PRINTED) - 1 : Math.min(this.n - 1, Math.max(seen, first + LEAST));
     if (this.whole && this.n > PRINTED) this.root.dataset.cut = `The first ${PRINTED} of ${this.n.toLocaleString('en')} samples are printed.`;
     else delete this.root.dataset.cut;
     for (const [k, node] of this.nodes) {

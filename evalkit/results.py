@@ -29,13 +29,11 @@ from evalkit.segments import (
 )
 from evalkit.signature import data_part, signature
 from evalkit.stats import estimate, json_number
-from evalkit.store import Mark, Run
+from evalkit.store import RESULTS_VERSION, Mark, Run
 from evalkit.task import Metric, Overall
 
 if TYPE_CHECKING:
     from evalkit.stats import Array, Estimate
-
-RESULTS_VERSION = 1
 
 
 def _withheld(plan: ScoringPlan, metric: Metric, segments: Segments, ids: Sequence[str]) -> bool:
@@ -281,7 +279,7 @@ def task_results(
     cluster, clusters = _clusters(plan, marks)
     samples = _split(marks, marks, _pending(plan, len(marks)))
     segments = collect(run, plan, marks)
-    digest = digest_of([[i, marks[i].input, marks[i].judged] for i in sorted(marks)])
+    digest = digest_of([[i, marks[i].question, marks[i].judged] for i in sorted(marks)])
     data = data_part(plan.data, digest)
 
     def signed(what: str, result: Mapping[str, Any]) -> str:

@@ -24,6 +24,8 @@ from evalkit.records import JSON, Audio, Response, Score, Transcript, recordings
 
 RESPONSES, TRANSCRIPTS, SCORES = "responses.jsonl", "transcripts.jsonl", "scores.jsonl"
 MANIFEST, RESULTS = "run.json", "results.json"
+RESULTS_VERSION = 1
+"""Layout of results.json; a higher one is not read."""
 CALLS = "calls.jsonl"
 AUDIO = "audio"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -151,6 +153,11 @@ class Mark:
     cluster: str = ""
     heard: str = ""
 
+    @property
+    def question(self) -> str:
+        """Digest of what the model was sent, or would have been where a protocol spoke in its place."""
+        return self.input.removeprefix(INSTEAD)
+
 
 class TaskFiles:
     """Reads the files of one task."""
@@ -250,8 +257,15 @@ class Run:
         return self._json(MANIFEST)
 
     def results(self) -> dict[str, Any]:
-        """The content of results.json. Raises UsageError when it isn't there."""
-        return self._json(RESULTS)
+        """The content of results.json. Raises UsageError when it isn't there, or of a layout newer than ours."""
+        found = self._json(RESULTS)
+        version = found.get("v")
+        if isinstance(version, int) and version > RESULTS_VERSION:
+            raise UsageError(
+                f"{self.root / RESULTS} has layout {version}, and this evalkit reads up to {RESULTS_VERSION}: "
+                "read it with the newer evalkit that wrote it."
+            )
+        return found
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.root / name

@@ -307,3 +307,11 @@ def test_no_run_directory(tmp_path: Path) -> None:
         (tmp_path / "run.json").write_bytes(content)
         with pytest.raises(UsageError, match=r"run\.json"):
             run.manifest()
+
+
+def test_results_of_a_newer_layout_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"v": 1, "tasks": {}}')
+    assert Run(tmp_path).results() == {"v": 1, "tasks": {}}
+    (tmp_path / "results.json").write_text('{"v": 2, "tasks": {}}')
+    with pytest.raises(UsageError, match=r"results\.json has layout 2, and this evalkit reads up to 1"):
+        Run(tmp_path).results()

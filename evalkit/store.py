@@ -28,6 +28,8 @@ RESULTS_VERSION = 1
 """Layout of results.json; a higher one is not read."""
 CALLS = "calls.jsonl"
 AUDIO = "audio"
+INSTEAD = "skipped:"
+"""Stands before the digest of an input that wasn't sent, because a protocol speaks in the model's place."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system calls a full disk."""
 

@@ -144,3 +144,21 @@ def test_decoding_belongs_to_the_runner(runs: Path, tmp_path: Path) -> None:
 def test_no_task_in_common(runs: Path, others: Path) -> None:
     code, _, err = compare(runs / "c", others / "kimi")
     assert code == 2 and "no task in common" in err
+
+
+def test_an_answer_that_is_missing_is_no_other_question(tmp_path: Path) -> None:
+    """MMSU's scorer has words for a prediction without its output: the question stays the same, so do the data."""
+
+    def said(without: int) -> list[dict[str, object]]:
+        choices = {
+            f"choice_{x}": word for x, word in zip("abcd", ("one", "two", "three", "four"), strict=True)
+        }
+        about = {"category": "Perception", "sub-category": "s", "task_name": "t", "answer_gt": "two"}
+        rows = [{"id": f"m{k}", "question": f"{k}?", **about, **choices} for k in range(12)]
+        return [
+            {"id": r["id"], "row": r, **({"text": "B"} if k >= without else {})} for k, r in enumerate(rows)
+        ]
+
+    one, two = (scored(tmp_path / n, {"mmsu/all": said(k)}) for n, k in (("a", 0), ("b", 3)))
+    x = line(document(one, two), "mmsu/all")
+    assert (x["n"], x["coverage_b"]["unscored"], x["refused"]) == (9, 3, [])

@@ -13,6 +13,7 @@ from evalkit.engine.state import TaskState
 from evalkit.errors import UsageError
 from evalkit.records import Audio, Failure, Sample, Turn, digest_of
 from evalkit.sources import Row, Source
+from evalkit.store import INSTEAD
 from evalkit.task import Task
 
 CHUNK_ITEMS = 16
@@ -38,7 +39,7 @@ class Item:
     @property
     def instead(self) -> str:
         """Its input where a protocol says something in the model's place."""
-        return f"skipped:{self.input}"
+        return INSTEAD + self.input
 
     @property
     def seconds(self) -> float:

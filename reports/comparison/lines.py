@@ -239,7 +239,7 @@ def _changed(both: _Both, line: Line, paired: Paired) -> Iterator[str]:
     if not any(p.name == "data" for p in line.allowed):
         return
     one, two = (s.run.task(both.task).marks() for s in (both.first, both.second))
-    other = sum((one[i].input, one[i].judged) != (two[i].input, two[i].judged) for i in paired.ids)
+    other = sum((one[i].question, one[i].judged) != (two[i].question, two[i].judged) for i in paired.ids)
     if other:
         yield f"{other:,} of the {len(paired.ids):,} shared samples have another question or target in the other run."
 

@@ -130,10 +130,11 @@ class Site:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     root = tmp_path_factory.mktemp("browser")
-    a = write_run(root / "a", f"model-a {HOSTILE}", {0, 5, 6}, long=N)
+    long = write_run(root / "long", "model-l", {0, 5, 6}, long=N)
+    a = write_run(root / "a", f"model-a {HOSTILE}", {0, 5, 6})
     b = write_run(root / "b", "model-b", {6, 7})
     asr = asr_run(root / "asr", root)
-    (one,) = write_report([a, asr], root / "one.html", ["html"])
+    (one,) = write_report([long, asr], root / "one.html", ["html"])
     (two,) = write_report([a, b], root / "two.html", ["html"])
     (bundle,) = write_report([b], root / "bundle", ["html"], bundle=True)
     return one, two, bundle

@@ -94,4 +94,16 @@ def test_other_results_are_another_run_and_a_half_logged_one_is_replaced(
 
 def test_a_store_that_refuses_gets_one_sentence(there: Any, bench: Bench) -> None:
     run = advbench(bench, n=2)
-    refused(bench.here("export", run, "--to", "mlflow", "--tracking-uri", "nosuch://x"), "MLflow: ")
+    (bench.tmp / "no.db").write_text("this is no database, whatever its name says" * 9)
+    for uri, said in (
+        ("nosuch://x", "MLflow: "),
+        ("sqlite:///nowhere/x.db", "there is no folder nowhere"),
+        ("sqlite:///no.db", "MLflow's store: (sqlite3.DatabaseError) file is not a database. Check"),
+    ):
+        refused(bench.here("export", run, "--to", "mlflow", "--tracking-uri", uri), said)
+    bench.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    bench.monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    words = ["--to", "mlflow", "--tracking-uri", "http://me:hush-hush@127.0.0.1:1"]
+    assert "hush" not in refused(
+        bench.here("export", run, *words), "MLflow: API request to http://127.0.0.1:1"
+    )

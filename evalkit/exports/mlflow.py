@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from evalkit.errors import UsageError
@@ -42,6 +44,10 @@ def to_mlflow(
         UsageError: MLflow is not installed, or refuses.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault(
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"
+    )  # a wrong address is told in seconds, not minutes
+    _findable(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", ""))
     mlflow = needed("mlflow", "mlflow")
     for talkative in ("mlflow", "alembic"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
@@ -49,9 +55,27 @@ def to_mlflow(
         client = mlflow.MlflowClient(tracking_uri=tracking_uri)
         return _log(client, mlflow.entities, run, experiment, files)
     except mlflow.exceptions.MlflowException as exc:
-        raise UsageError(f"MLflow: {' '.join(str(exc).split())}") from exc
-    except ModuleNotFoundError as exc:  # a store's own needs: sqlalchemy, alembic
-        raise UsageError(f'MLflow\'s store needs {exc.name}: pip install "evalkit[mlflow]"') from exc
+        raise UsageError(f"MLflow: {_said(exc)}") from exc
+    except ModuleNotFoundError as exc:  # a store's own needs: sqlalchemy, alembic; drivers of databases
+        what = '"evalkit[mlflow]"' if exc.name in ("sqlalchemy", "alembic") else exc.name
+        raise UsageError(f"MLflow's store needs {exc.name}: pip install {what}") from exc
+    except Exception as exc:
+        if type(exc).__module__.partition(".")[0] != "sqlalchemy":
+            raise
+        raise UsageError(f"MLflow's store: {_said(exc)}. Check --tracking-uri.") from exc
+
+
+def _findable(uri: str) -> None:
+    """Raises UsageError for a SQLite file in a folder that isn't there, which MLflow would wait for."""
+    path = uri.removeprefix("sqlite:///").partition("?")[0]
+    if path not in ("", uri) and not Path(path).parent.is_dir():
+        raise UsageError(f"--tracking-uri {uri}: there is no folder {Path(path).parent}.")
+
+
+def _said(exc: Exception) -> str:
+    """What an error says, on one line, without logins and without SQL."""
+    text = str(exc).partition("\n[SQL:")[0].partition("\n(Background on")[0]
+    return re.sub(r"://[^/@\s]*@", "://", " ".join(text.split()))
 
 
 def _log(client: Any, entities: Any, run: RunView, experiment: str, files: bool) -> Logged:

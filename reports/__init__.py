@@ -28,7 +28,8 @@ def write_report(
 
     Args:
         runs: run directories; each is a column, in this order.
-        out: a folder (report.html, report.md, report.tex, report.xlsx and csv/ go into it), or the name of the .html file.
+        out: a folder (report.html, report.md, report.tex, report.xlsx and csv/ go into it), or the name of the
+            .html file.
         formats: any of "html", "csv", "md", "latex", "xlsx".
         published: numbers of the report's tables to print beside ours ("1", "2"); None takes those the tasks
             fill, and Table 2 rather than 1.

@@ -601,10 +601,10 @@ def test_junit_has_a_case_for_each_check(gate: Callable[..., Done], home: Path) 
 
 def test_outputs_of_hostile_text(home: Path) -> None:
     """What models and data sets say is shown as itself, and does nothing."""
-    label = "m<b>|x"
+    label = "1. m<b>|x $y$"
     rows = refusals(60)
     for k, row in enumerate(rows):
-        row["id"] = f"{k}{HOSTILE}".replace("\n", " ")
+        row["id"] = f"@{k}{HOSTILE}".replace("\n", " ")
         row["row"] = {"prompt": HOSTILE}
     a = scored(home, "hostile-a", ADV, rows, "--label", "<i>a|b")
     b = scored(home, "hostile-b", ADV, [{**r, "text": ASSENT + HOSTILE} for r in rows], "--label", label)
@@ -619,9 +619,10 @@ def test_outputs_of_hostile_text(home: Path) -> None:
     text = (out / "g.md").read_text(encoding="utf-8")
     [line] = [x for x in text.splitlines() if ADV in x and x.startswith("|")]
     assert len(re.findall(r"(?<!\\)\|", line)) == 9
-    assert "<script" not in text.replace("\\<", "") and not [
-        x for x in text.splitlines() if x.startswith("## x")
-    ]
+    assert "\n\nCandidate 1. m\\<b\\>\\|x \\$y\\$ against baseline" in text
+    bare = re.sub(r"(`+).+?\1(?!`)", "", text)  # ids are code, in which nobody is mentioned
+    assert "@" in text and "@" not in bare and "<script" not in bare.replace("\\<", "")
+    assert not [x for x in text.splitlines() if x.startswith("## x")]
     assert "&lt;" not in text and "\\<i\\>a\\|b" in text
     assert json.loads((out / "g.json").read_text(encoding="utf-8"))["candidate"] == label
     page = (out / "g.html").read_text(encoding="utf-8")

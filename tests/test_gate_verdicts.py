@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evalkit.gate.checks import difference_check, needed_of
 from evalkit.gate.holm import corrected
-from evalkit.gate.model import Row
+from evalkit.gate.model import Row, first_ids
 from evalkit.gate.policy import Policy
 from evalkit.gate.terms import Terms
 from evalkit.gate.verdicts import CODES, ORDER, place, worst
@@ -165,3 +165,8 @@ def test_holm_leaves_to_the_policy_what_it_withdraws() -> None:
     quiet = [row(f"t{k}", found(0.0, 0.5)) for k in range(19)]
     rows = [row("near", found(-2.1, 1.0), Terms(on_inconclusive="pass")), *quiet]
     assert corrected(rows, Policy(correction="holm"), lambda *_: found(0.0))[0].verdict == "pass"
+
+
+def test_a_list_of_ids_is_short() -> None:
+    assert first_ids([f"q{k}" for k in range(7)]) == "q0, q1, q2, q3, q4 and 2 more"
+    assert len(first_ids(["x" * 100_000] * 7)) < 600

@@ -8,7 +8,7 @@ import re
 from evalkit.gate import words
 from evalkit.gate.model import Outcome, Row
 from evalkit.gate.verdicts import Verdict
-from reports.safe import shorten, visible
+from reports.safe import visible
 
 LOST = 20
 """Ids of lost samples listed for a number."""
@@ -23,7 +23,7 @@ _MARKS: dict[Verdict, str] = {
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: no markup, no HTML, no cell or line ends."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", _flat(text))
+    return re.sub(r"([\\`*_{}\[\]<>#|~&$])", r"\\\1", _flat(text))
 
 
 def _flat(text: str) -> str:
@@ -35,7 +35,7 @@ def markdown(outcome: Outcome) -> str:
     word = words.SHOWN.get(outcome.verdict, outcome.verdict).lower()
     head = f"## Gate: {word} {_MARKS[outcome.verdict]}"
     about = (
-        f"{escaped(outcome.candidate)} against {escaped(outcome.baseline)}: {words.counts(outcome)} "
+        f"Candidate {escaped(outcome.candidate)} against baseline {escaped(outcome.baseline)}: {words.counts(outcome)} "
         f"(exit {outcome.code})."
     )
     level = f"{100 * outcome.policy.level:g} % CI"
@@ -67,13 +67,15 @@ def _line(row: Row) -> str:
 
 
 def _lost(outcome: Outcome) -> list[str]:
-    """Folded lists of the samples that each failing number lost."""
+    """Folded lists of the samples that each failing number lost, as code: an id may name or link anybody."""
+    from reports.comparison.markdown import code
+
     blocks = []
     for row in outcome.rows:
         ids = losses(row)
         if row.verdict in ("pass", "skipped") or not ids:
             continue
-        listed = ", ".join(escaped(shorten(i, 80)) for i in ids[:LOST])
+        listed = ", ".join(code(i) for i in ids[:LOST])
         more = f" and {len(ids) - LOST:,} more" if len(ids) > LOST else ""
         # Inside the element it is HTML, in which nothing of Markdown is read.
         title = html.escape(f"{_flat(row.name)}: {len(ids):,} samples got worse")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.gate.terms import Terms
 from evalkit.gate.verdicts import CODES, ORDER, Verdict, worst
+from reports.safe import shorten
 
 if TYPE_CHECKING:
     from evalkit.gate.policy import Policy
@@ -143,5 +144,5 @@ class Outcome:
 
 def first_ids(ids: Sequence[Any], most: int = 5) -> str:
     """ "q01, q02 and 7 more"."""
-    named = ", ".join(str(i) for i in ids[:most])
+    named = ", ".join(shorten(str(i), 80) for i in ids[:most])
     return named + (f" and {len(ids) - most} more" if len(ids) > most else "")

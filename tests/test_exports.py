@@ -405,7 +405,7 @@ def test_wandb_offline_writes_here(bench: Bench) -> None:
     assert done.code == 0, done.said
     [sent] = json.loads(done.out)
     [folder] = (bench.tmp / "wandb").glob("offline-run-*")
-    assert Path(sent["place"]).name == folder.name and sent["wandb_run"] in folder.name
+    assert sent["place"] == f"wandb/{folder.name}" and sent["wandb_run"] in folder.name
     assert any(p.suffix == ".wandb" and p.stat().st_size for p in folder.iterdir())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalkit.errors import UsageError
 from evalkit.exports.flat import artifacts, metrics, parameters, signatures
@@ -67,10 +68,16 @@ def to_wandb(
                 for path in artifacts(run):
                     kept.add_file(str(path), name=path.name)
                 there.log_artifact(kept)
-            place = there.url or there.dir.removesuffix("/files")
+            place = there.url or _near(Path(there.dir).parent)
     except (wandb.Error, OSError) as exc:
         raise UsageError(f"Weights & Biases: {' '.join(str(exc).split())}") from exc
     return Sent(digest, str(place))
+
+
+def _near(folder: Path) -> str:
+    """A folder, as seen from the current one where it lies below that."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _rows(run: RunView) -> list[list[object]]:

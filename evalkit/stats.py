@@ -310,7 +310,7 @@ def _interval(
 ) -> tuple[tuple[float, float] | None, str]:
     import numpy as np
 
-    from evalkit.resampling import Statistics, bootstrap_t, summed
+    from evalkit.resampling import Statistics, bootstrap_t, summed, worth
 
     if value is None or len(matrix) < 2:
         return None, "none"
@@ -332,10 +332,11 @@ def _interval(
         draws=BOOTSTRAP_DRAWS,
         level=0.95,
         varies=np.ones(len(units), dtype=bool),
+        units=worth(clusters),
     )
     lo, hi = ends
     low, high = drawn.ci or _all_alike(value, len(units), hi - lo)
-    if not pool.paired:
+    if not pool.paired or lo < 0:  # a difference has a range where its metric says one
         low, high = max(low, min(lo, value)), min(high, max(hi, value))
     return (low, high), drawn.method if drawn.ci else "score(all alike)"
 

@@ -125,7 +125,9 @@ def test_the_difference_is_weighted_and_paired() -> None:
 
     found = estimate(np.asarray(rows[:2]), DIFFERENCE, missing=1, lo=-4, hi=4, seed=0)
     assert found.value == pytest.approx(17 / 4 - 11 / 4) and found.bounds is None
-    assert found.ci is not None and found.ci[0] >= 0.0, "the same samples on both sides"
+    assert found.ci == (-4.0, 4.0), "two samples say nothing, and no difference goes beyond its range"
+    found = estimate(np.asarray(rows[:2] * 20), DIFFERENCE, lo=-4, hi=4, seed=0)
+    assert found.ci is not None and found.ci[0] > 1.0, "the same samples on both sides: none got worse"
 
 
 def test_failures_of_the_control_run_are_asked_for_again(bench: Bench) -> None:

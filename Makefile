@@ -30,6 +30,8 @@ bench: $(VENV)/.test
 	@$(BIN)/python -m bench.overhead
 	@$(BIN)/python -m bench.judging
 	@$(BIN)/python -m bench.transcription
+	@$(BIN)/python -m bench.statistics
+	@$(BIN)/python -m bench.reports
 
 clean:
 	rm -rf $(VENV)

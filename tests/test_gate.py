@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -812,3 +813,23 @@ def test_an_overall(home: Path) -> None:
     assert number["difference"]["ci"][1] < -5
     parts = [r["difference"] for r in found(done)["numbers"][:2]]
     assert number["difference"]["n"] == sum(p["n"] for p in parts) == 600
+
+    # Samples that vanish hide as much where only the overall is gated.
+    short = home / "o-lost"
+    shutil.copytree(runs[0], short)
+    path = short / ADV / "segments.jsonl"
+    lines = [json.loads(x) for x in path.read_text().splitlines()]
+    for line in lines[:8]:
+        line |= {"status": "error", "rows": {}}
+    path.write_text("".join(json.dumps(x) + "\n" for x in lines))
+    held = json.loads((short / "results.json").read_text())
+    held["tasks"][ADV]["segments"] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    (short / "results.json").write_text(json.dumps(held))
+    for limit, code in ((0.01, 1), (0.02, 0)):
+        rules = policy(
+            home, f"{{overall: {{voicebench: {{}}}}, tasks: {{'*': {{skip: true, max_lost: {limit}}}}}}}"
+        )
+        done = call(home, "gate", "--baseline", runs[0], "--candidate", short, "--policy", rules, "--no-html")
+        assert (
+            done.code == code and f"{ADV}: 8 of 400 samples scored in the baseline have no score" in done.out
+        )

@@ -7,9 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UsageError
-from evalkit.gate.checks import bound_check, difference_check, settled, signature_check
-from evalkit.gate.model import Row, first_ids
-from evalkit.gate.terms import of_overall
+from evalkit.gate.checks import (
+    bound_check,
+    coverage_checks,
+    difference_check,
+    lost_samples,
+    settled,
+    signature_check,
+)
+from evalkit.gate.model import Check, Row, first_ids
+from evalkit.gate.terms import of_overall, of_task
 from evalkit.inference import Difference, combined
 
 if TYPE_CHECKING:
@@ -56,8 +63,28 @@ def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any
             why = str(exc).rstrip(".")
     check = difference_check(found, terms, same, why=why)
     row = row if found is None else replace(row, a=found.a, b=found.b)
-    checks = (check, *bound_check(terms, two))
+    checks = (check, *_lost(pair, paired), *bound_check(terms, two))
     return replace(row, difference=found, identical=same, checks=checks)
+
+
+def _lost(pair: Pair, parts: list[Paired]) -> Iterator[Check]:
+    """Samples without a score in the candidate hide as much here as in their task, which may not be gated itself."""
+    found = []
+    for p in parts:
+        entry = pair.a.tasks[p.task]
+        terms = of_task(pair.policy, p.task, str(entry["headline"]), entry)
+        lost = lost_samples(pair.a.segments(p.task), pair.b.segments(p.task), p, terms.allow)
+        limit = replace(terms, min_scored=None, max_errors=None)
+        for check in coverage_checks(limit, p, lost, pair.b.tasks[p.task]["metrics"][p.metric]):
+            found.append(replace(check, reason=f"{p.task}: {check.reason}"))
+    broken = [c for c in found if c.verdict == "regression"]
+    if broken:
+        yield replace(broken[0], reason="; ".join(c.reason for c in broken))
+    elif any(c.value for c in found):
+        said = [c for c in found if c.value]
+        yield replace(said[0], reason="; ".join(c.reason for c in said))
+    elif found:
+        yield Check("max_lost", "pass", "no sample was lost")
 
 
 def _without_value(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:

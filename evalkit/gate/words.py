@@ -75,6 +75,8 @@ def _beside(row: Row) -> Iterator[str]:
                 yield "same answers" if row.difference is not None else "same answers, without a number"
             elif check.found is not None or "within the margin" in check.reason:
                 yield check.reason
+        elif check.name == "max_lost" and row.kind == "overall" and check.value:
+            yield check.reason
     if row.lost:
         yield f"{len(row.lost)} lost, within the limit"
 

@@ -203,13 +203,23 @@ def test_the_same_call_gives_the_same_bytes(here: Bench) -> None:
         assert x.replace(b"x.jsonl", b"y.jsonl") == y
 
 
-def test_a_file_that_is_no_view_of_ours_stays(here: Bench) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("reproductions.md", "my notes"),
+        ("reproductions.md", "# Reproductions\n\nmy notes"),
+        ("reproductions.html", "<!doctype html><title>My page</title>"),
+    ],
+)
+def test_a_file_that_is_no_view_of_ours_stays(here: Bench, name: str, text: str) -> None:
     scored(here, 513)
-    (here.tmp / "reproductions.md").write_text("my notes")
-    done = here.here("reproduce", "--run", "runs/a")
-    assert done.code == 0 and "left alone" in done.err
-    assert (here.tmp / "reproductions.md").read_text() == "my notes"
-    assert (here.tmp / "reproductions.html").exists()
+    (here.tmp / name).write_text(text)
+    for _ in range(2):  # our own view beside it is written again
+        done = here.here("reproduce", "--run", "runs/a")
+        assert done.code == 0 and done.err.count("left alone") == 1, done.said
+        assert (here.tmp / name).read_text() == text
+        [other] = {"reproductions.md", "reproductions.html"} - {name}
+        assert done.out.rstrip().endswith(f"; {other}")
 
 
 def test_the_report_of_a_run_shows_what_is_on_record(here: Bench) -> None:

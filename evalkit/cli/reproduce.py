@@ -46,7 +46,8 @@ _OF_RUNS = (
     *("concurrency", "no_cache", "dry_run"),
 )
 """Arguments that say how to run, which --run and --show don't."""
-TITLES = {".md": "# Reproductions", ".html": "<!doctype html>"}
+MARKS = {".md": "# Reproductions\n\n*Reproduced*: ", ".html": "<title>Reproductions \u00b7 evalkit</title>"}
+"""What a view of a ledger has near its beginning; no other file is written over."""
 
 
 def call(args: argparse.Namespace) -> int:
@@ -290,7 +291,7 @@ def _views(ledger: Path, lines: Sequence[Line]) -> list[Path]:
     for suffix, text in ((".md", markdown(shown)), (".html", page(shown))):
         path = ledger.with_suffix(suffix)
         try:
-            ours = not path.exists() or path.read_text("utf-8", "replace").startswith(TITLES[suffix])
+            ours = not path.exists() or MARKS[suffix] in path.read_text("utf-8", "replace")[:1000]
         except OSError:
             ours = False
         if not ours:
@@ -310,7 +311,9 @@ def _views(ledger: Path, lines: Sequence[Line]) -> list[Path]:
 
 def _odd(n: int, ledger: Path) -> None:
     if n:
-        told = "1 line can't be read and is left as it is" if n == 1 else f"{n} lines can't be read and are left"
+        told = (
+            "1 line can't be read and is left as it is" if n == 1 else f"{n} lines can't be read and are left"
+        )
         print(f"{ledger}: {told}", file=sys.stderr)
 
 

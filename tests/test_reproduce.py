@@ -179,6 +179,7 @@ def test_which_printed_model(here: Bench) -> None:
         assert f"compared with {model} as printed" in done.err
     shown = here.here("reproduce", "--show", "--ledger", "x.jsonl", "--as", "gpt audio", "--json")
     assert [x["printed_model"] for x in json.loads(shown.out)["cells"]] == ["GPT-Audio"]
+    refused(here.here("reproduce", "--show", "--ledger", "x.jsonl", "--as", "GPT-5"), "GPT-5", "Kimi-Audio")
     refused(here.here("reproduce", "--run", "runs/a", "--table", "2", "--as", "GPT-5"), "GPT-5", "Kimi-Audio")
     refused(here.here("reproduce", "--run", "runs/a", "--as", "Moshi"), "fills no cell", "Moshi")
     refused(here.here("reproduce", "--run", "runs/a", "--table", "4"), "fills no cell of Table 4", ADV)

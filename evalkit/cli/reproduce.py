@@ -84,6 +84,11 @@ def show(args: argparse.Namespace, ledger: Path) -> int:
     _odd(found.odd, ledger)
     kept = [x for x in latest(found.lines) if args.table in (None, x.table)]
     if args.printed:
+        if not any(named(args.printed, models_of(t)) for t in tables()):
+            there = ", ".join(dict.fromkeys(x.printed_model for x in found.lines)) or "nothing"
+            raise UsageError(
+                f"the report prints no model {args.printed!r}; {ledger} compares with: {there}. Check --as."
+            )
         kept = [x for x in kept if named(args.printed, [x.printed_model])]
     form = "json" if args.json else args.format
     if form == "json":

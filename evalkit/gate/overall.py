@@ -54,13 +54,14 @@ def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any
         if refused is not None:
             return replace(row, checks=(replace(refused, reason=f"{task}: {refused.reason}"),))
     paired = [pair.paired(t, m) for t, m in shared] if shared else []
-    same = bool(paired) and _alike(pair, one, two, paired)
     if not why:
         try:
             differences = [(pair.difference(pair.paired(t, m)), factor) for t, m, factor in parts]
             found = combined(differences, round_parts=one.get("round_parts"))
         except UsageError as exc:
             why = str(exc).rstrip(".")
+    alike = pair.nothing_differs if found is None else pair.same_answers
+    same = bool(paired) and one["missing"] == two["missing"] and all(alike(p) for p in paired)
     check = difference_check(found, terms, same, why=why)
     row = row if found is None else replace(row, a=found.a, b=found.b)
     checks = (check, *_lost(pair, paired), *bound_check(terms, two))
@@ -92,11 +93,6 @@ def _without_value(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
         if found["value"] is None:
             return f"the {who} has no value: it lacks {first_ids(found['missing'])}"
     return ""
-
-
-def _alike(pair: Pair, one: Mapping[str, Any], two: Mapping[str, Any], paired: list[Paired]) -> bool:
-    """Do both runs lack the same parts, and give the same answers in all others?"""
-    return bool(one["missing"] == two["missing"]) and all(pair.nothing_differs(p) for p in paired)
 
 
 def upper_reach(found: Difference) -> float:

@@ -15,7 +15,6 @@ from evalkit import __version__
 from evalkit.overalls import overall_result
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import digest_of
-from evalkit.resampling import summed
 from evalkit.segmentfile import Keep, cluster_codes, clusters_of, segment_lines
 from evalkit.segments import (
     Segments,
@@ -33,7 +32,7 @@ from evalkit.store import RESULTS_VERSION, Mark, Run
 from evalkit.task import Metric, Overall
 
 if TYPE_CHECKING:
-    from evalkit.stats import Array, Estimate
+    from evalkit.stats import Estimate
 
 
 def _withheld(plan: ScoringPlan, metric: Metric, segments: Segments, ids: Sequence[str]) -> bool:
@@ -114,8 +113,8 @@ def _pooled(
     seed: int,
     strata: StrataOf | None,
     clusters: Mapping[str, str],
-) -> tuple[Estimate, dict[str, list[float]], Array]:
-    """The metric's number on its own scale, the row of each sample that has one, and the rows summed by cluster."""
+) -> tuple[Estimate, dict[str, list[float]]]:
+    """The metric's number on its own scale, and the row of each sample that has one."""
     import numpy as np
 
     pool, known = pool_for(metric, strata), (*samples.answered, *samples.failed)
@@ -131,7 +130,7 @@ def _pooled(
     lo, hi, gaps = metric.lo, metric.hi, samples.n - len(held)
     found = estimate(matrix, pool, missing=gaps, lo=lo, hi=hi, seed=seed, ends=ends, clusters=shared)
     found = _rounded(found, metric.rounds) if metric.rounds is not None else found
-    return found, held, summed(matrix, shared)
+    return found, held
 
 
 def _as_wide(metric: Metric, segments: Segments, ids: Iterable[str]) -> Metric:
@@ -159,11 +158,11 @@ def _metric_result(
     seed: int,
     groups: Mapping[str, Mapping[str, Sequence[str]]],
     clusters: Mapping[str, str],
-) -> tuple[dict[str, Any], dict[str, list[float]], Array]:
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
     strata = strata_of(metric, groups)
     samples = samples.within(strata) if strata else samples
     ids = samples.answered
-    found, held, matrix = _pooled(metric, samples, segments, seed, strata, clusters)
+    found, held = _pooled(metric, samples, segments, seed, strata, clusters)
     answered = [held[i] for i in ids if i in held]
     scored = sum(all(r[1::2]) for r in answered) if metric.pool.sources else len(answered)
     withheld = _withheld(plan, metric, segments, ids)
@@ -202,7 +201,7 @@ def _metric_result(
         "judges": [plan.sign(j) for j in plan.judges_of(metric)],
         **_pooling(metric, strata),
     }
-    return result, held, matrix
+    return result, held
 
 
 def _groups(run: Run, plan: ScoringPlan, marks: Mapping[str, Mark]) -> dict[str, dict[str, list[str]]]:
@@ -264,10 +263,8 @@ def _described(plan: ScoringPlan) -> dict[str, Any]:
     }
 
 
-def task_results(
-    run: Run, plan: ScoringPlan, model: ModelCard, keep: Keep | None = None
-) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The entry of one task in results.json, and the segment rows of each metric (for overalls).
+def task_results(run: Run, plan: ScoringPlan, model: ModelCard, keep: Keep | None = None) -> dict[str, Any]:
+    """The entry of one task in results.json.
 
     Args:
         keep: keeps the segments for whoever compares runs (see `segmentfile`).
@@ -297,18 +294,15 @@ def task_results(
     def of_group(key: str, name: str, ids: Sequence[str]) -> dict[str, Any]:
         out, members = {}, _split(ids, marks)
         for metric in plan.variant.metrics:
-            result, _, _ = _metric_result(plan, metric, members, segments, 0, groups, clusters)
+            result, _ = _metric_result(plan, metric, members, segments, 0, groups, clusters)
             out[metric.name] = result | {"signature": signed(f"{plan.task.name}[{key}={name}]", result)}
         return out
 
     metrics: dict[str, Any] = {}
-    matrices: dict[str, Array] = {}
     rows: dict[str, dict[str, list[float]]] = {}
     for metric in plan.variant.metrics:
         seed = seed_of(plan.task.name, plan.protocol, metric.name)
-        result, rows[metric.name], matrices[metric.name] = _metric_result(
-            plan, metric, samples, segments, seed, groups, clusters
-        )
+        result, rows[metric.name] = _metric_result(plan, metric, samples, segments, seed, groups, clusters)
         if metric.strata is not None and metric.strata.weights is not None:
             result["strata_missing"] = _strata_missing(metric, segments, groups)
         if answered := set().union(*(segments.answered.get(name, ()) for name in metric.reads)):
@@ -332,7 +326,7 @@ def task_results(
     if keep is not None:
         failed = {i: not m.ok for i, m in marks.items()}
         entry["segments"] = keep(plan.task.name, segment_lines(failed, rows, clusters, groups))
-    return entry, matrices
+    return entry
 
 
 def build_results(
@@ -345,10 +339,9 @@ def build_results(
     """Everything in results.json, from what is on disk; `keep` keeps each task's segments beside it."""
     by_name = {p.task.name: p for p in plans}
     entries: dict[str, dict[str, Any]] = {}
-    matrices: dict[str, dict[str, Array]] = {}
     for name, plan in by_name.items():
-        entries[name], matrices[name] = task_results(run, plan, model, keep)
-    found = {o.name: overall_result(o, entries, matrices, by_name) for o in overalls}
+        entries[name] = task_results(run, plan, model, keep)
+    found = {o.name: overall_result(o, entries, by_name) for o in overalls}
     return {
         "v": RESULTS_VERSION,
         "evalkit": __version__,

@@ -246,6 +246,29 @@ def replicates(rows: Array, pool: Pool, *, seed: int, draws: int = BOOTSTRAP_DRA
     return out
 
 
+def square_and_add(
+    parts: Sequence[tuple[float, tuple[float, float] | None, float]],
+) -> tuple[float, float] | None:
+    """How far the mean of independent numbers reaches below and above its value.
+
+    Each side adds up the squared distances of the parts' own ends (Zou and Donner 2008), which keeps what their
+    intervals know of skewness; for symmetric parts it is the normal interval of added variances.
+
+    Args:
+        parts: (value, interval, factor in the mean) of each.
+
+    Returns:
+        Distances below and above; None where a part has no interval.
+    """
+    below = above = 0.0
+    for value, ci, factor in parts:
+        if ci is None:
+            return None
+        ends = sorted((factor * (value - ci[0]), factor * (value - ci[1])), reverse=True)
+        below, above = below + ends[0] ** 2, above + ends[1] ** 2
+    return math.sqrt(below) / len(parts), math.sqrt(above) / len(parts)
+
+
 def percentile_interval(values: Array) -> tuple[float, float] | None:
     """2.5 and 97.5 percentiles of the finite replicates; None when there are none."""
     import numpy as np

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from benchmarks import ultraeval_audio, voicebench
 from evalkit.errors import UsageError
 from evalkit.interfaces import Roles
+from evalkit.overalls import overall_result
 from evalkit.plan import ScoringPlan
 from evalkit.published import PublishedSection, find, published
 from evalkit.records import Modality
 from evalkit.registry import catalogue
-from evalkit.results import overall_result
 from evalkit.sources import Row
 from evalkit.stats import round_half_up
 from evalkit.task import Overall, Task
@@ -181,17 +180,15 @@ def test_the_regions_suite_is_every_region() -> None:
 
 def computed(overall: Overall, cells: dict[str, float]) -> float | None:
     """`overall_result` over tasks whose headline numbers are given."""
-    entries, matrices, plans = {}, {}, {}
+    entries, plans = {}, {}
     for part in overall.parts:
         task = catalogue().tasks[part.task]
         protocol, variant = task.variant(overall.protocol)
         name = variant.headline.name
         number = {"value": cells[part.task], "signature": "", "n_scored": 1, "meaningful": True}
         entries[part.task] = {"headline": name, "metrics": {name: number}, "n": 1}
-        width = len(variant.headline.pool.columns)
-        matrices[part.task] = {name: np.ones((3, width))}
         plans[part.task] = ScoringPlan(task, protocol, variant, (), {})
-    found = overall_result(overall, entries, matrices, plans)
+    found = overall_result(overall, entries, plans)
     assert found is not None and found["missing"] == []
     value: float | None = found["value"]
     return value

@@ -19,10 +19,11 @@ from benchmarks.openaudiobench import KIMI, REPORT, SECTION
 from evalkit.chat import ChatReply, ChatRequest
 from evalkit.errors import UsageError
 from evalkit.interfaces import Answer, Roles
+from evalkit.overalls import overall_result
 from evalkit.published import published
 from evalkit.records import Response, Sample, Turn, Verdict
 from evalkit.registry import catalogue
-from evalkit.results import ScoringPlan, overall_result
+from evalkit.results import ScoringPlan
 from evalkit.rows import Row
 from evalkit.stats import round_half_up
 from judges.manner import Manner
@@ -328,21 +329,19 @@ def test_a_pointer_of_git_lfs_is_told_from_audio(bench: Bench) -> None:
 @pytest.mark.parametrize("table", ["1", "2"])
 def test_printed_overalls(table: str) -> None:
     """Sheet section 5: every column, half-up from the printed cells."""
-    import numpy as np
 
     overall = catalogue().overalls["openaudiobench"]
     section = published(table, SECTION)
     for model in section.models:
-        entries, matrices, plans = {}, {}, {}
+        entries, plans = {}, {}
         for task in TASKS.values():
             protocol, variant = task.variant(None)
             name = variant.headline.name
             value = section.row(task.title).value(model)  # type: ignore[union-attr]
             number = {"value": value, "signature": "", "n_scored": 1, "meaningful": True}
             entries[task.name] = {"headline": name, "metrics": {name: number}, "n": 1}
-            matrices[task.name] = {name: np.ones((3, len(variant.headline.pool.columns)))}
             plans[task.name] = ScoringPlan(task, protocol, variant, (), {})
-        found = overall_result(overall, entries, matrices, plans)
+        found = overall_result(overall, entries, plans)
         assert found is not None
         assert round_half_up(found["value"], 2) == section.row("Overall").value(model), model  # type: ignore[union-attr]
 

@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from benchmarks.ultraeval_audio_s2m import SECTION
 from evalkit.engine.judging import obstacle
 from evalkit.interfaces import Answer, Roles
+from evalkit.overalls import overall_result
 from evalkit.published import published
 from evalkit.records import Audio, Failure, Response, Sample, Transcript, Turn
 from evalkit.registry import catalogue
-from evalkit.results import ScoringPlan, overall_result
+from evalkit.results import ScoringPlan
 from evalkit.stats import round_half_up
 from judges.llm_presets import chatbot_judge
 from judges.missing import OrMissing
@@ -225,7 +225,7 @@ def test_all_eight_averages(name: str, column: str) -> None:
     overall = catalogue().overalls[f"ultraeval-audio-s2m-{column[-1].lower()}"]
     assert [c.printed for c in overall.cells] == [column]
     for model in section.models:
-        entries, matrices, plans = {}, {}, {}
+        entries, plans = {}, {}
         for part in overall.parts:
             task = catalogue().tasks[part.task]
             protocol, variant = task.variant(None)
@@ -235,9 +235,8 @@ def test_all_eight_averages(name: str, column: str) -> None:
             assert row is not None
             number = {"value": row.value(model), "signature": "", "n_scored": 1, "meaningful": True}
             entries[part.task] = {"headline": "s2m_t", "metrics": {"s2m_t": number, name: number}, "n": 1}
-            matrices[part.task] = {name: np.ones((3, 2))}
             plans[part.task] = ScoringPlan(task, protocol, variant, (), {})
-        found = overall_result(overall, entries, matrices, plans)
+        found = overall_result(overall, entries, plans)
         total = section.row("Avg.", metric=column)
         assert found is not None and total is not None
         assert round_half_up(found["value"], overall.decimals) == total.value(model), model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.records import Score, Verdict
 from evalkit.overalls import overall_result
+from evalkit.records import Score, Verdict
 from evalkit.results import build_results
 from evalkit.stats import Strata, estimate, stratified, stratum_row
 from evalkit.store import RunWriter
@@ -80,21 +81,18 @@ def test_equal_weights_are_the_macro_average(tmp_path: Path) -> None:
     assert entry_of(tmp_path, macro, answers)["metrics"]["acc"]["value"] == 3.0
 
 
-def test_an_overall_resamples_strata(tmp_path: Path) -> None:
-    writer_entry = entry_of(
-        tmp_path, WEIGHED, [("a", "x", 5.0), ("b", "x", 3.0), ("c", "y", 1.0), ("d", "y", 2.0)]
-    )
+def test_an_overall_of_strata_reaches_as_far_as_its_part(tmp_path: Path) -> None:
+    answers = [("a", "x", 5.0), ("b", "x", 3.0), ("c", "y", 1.0), ("d", "y", 2.0)]
+    entry = entry_of(tmp_path, WEIGHED, answers)
     task = toy_task(WEIGHED, judges=(Known("rules@1", "acc"),), groups=("domain",))
-    rows = np.asarray(
-        [stratum_row(HALVES, g, v) for g, v in (("x", 5.0), ("x", 3.0), ("y", 1.0), ("y", 2.0))]
-    )
-    found = overall_result(
-        Overall("o", "O", (Part(TASK),), "itself"),
-        {TASK: writer_entry},
-        {TASK: {"acc": rows}},
-        {TASK: toy_plan(task)},
-    )
-    assert found is not None and found["value"] == 2.75 and found["ci"][0] < 2.75 < found["ci"][1]
+    parts = (Part(TASK), Part(TASK, 3.0))
+    found = overall_result(Overall("o", "O", parts[:1], "itself"), {TASK: entry}, {TASK: toy_plan(task)})
+    assert found is not None and found["value"] == 2.75
+    assert found["ci"] == pytest.approx(entry["metrics"]["acc"]["ci"])
+    both = overall_result(Overall("o", "O", parts, "twice"), {TASK: entry}, {TASK: toy_plan(task)})
+    assert both is not None and both["value"] == 5.5
+    low = 2.75 - entry["metrics"]["acc"]["ci"][0]
+    assert both["ci"][0] == pytest.approx(5.5 - low * math.sqrt(1 + 9) / 2)
 
 
 @given(

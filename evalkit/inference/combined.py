@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 from evalkit.inference.intervals import normal_quantile
 from evalkit.inference.rows import Difference
-from evalkit.stats import round_half_up
+from evalkit.stats import round_half_up, square_and_add
 
 
 def combined(parts: Sequence[tuple[Difference, float]], *, round_parts: int | None = None) -> Difference:
@@ -42,18 +42,9 @@ def combined(parts: Sequence[tuple[Difference, float]], *, round_parts: int | No
 
     a, b = mean([d.a for d, _ in parts]), mean([d.b for d, _ in parts])
     delta = b - a
-    below, above, variance = 0.0, 0.0, 0.0
-    for d, f in parts:
-        if d.ci is None:
-            below = math.nan
-            continue
-        down, up = abs(f) * (d.delta - d.ci[0]), abs(f) * (d.ci[1] - d.delta)
-        if f < 0:
-            down, up = up, down
-        below, above = below + down**2, above + up**2
-        variance += (f * (d.se or 0.0)) ** 2
-    known = math.isfinite(below)
-    low, high = math.sqrt(below) / k if known else 0.0, math.sqrt(above) / k
+    found = square_and_add([(d.delta, d.ci, f) for d, f in parts])
+    known, (low, high) = found is not None, found or (0.0, 0.0)
+    variance = sum((f * (d.se or 0.0)) ** 2 for d, f in parts)
     reach = low if delta > 0 else high
     p: float | None = None
     if known and delta == 0:

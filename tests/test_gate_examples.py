@@ -129,8 +129,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def bash(world: World, lines: str, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """One script, as both services run it: it ends at the first command that fails."""
-    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", lines]
+    """One script, as both services run it: it ends at the first command that fails; here also at an unset variable."""
+    command = ["bash", "--noprofile", "--norc", "-euo", "pipefail", "-c", lines]
     return subprocess.run(
         command, cwd=cwd, env=dict(env), capture_output=True, text=True, timeout=120, check=False
     )
@@ -290,6 +290,25 @@ def test_gitlab_makes_the_baseline(world: World, tmp_path: Path) -> None:
     code, said = gitlab(world, "evalkit-baseline", "main", tmp_path)
     assert code == 0, said
     assert (tmp_path / GITLAB["evalkit-baseline"]["artifacts"]["paths"][0] / "results.json").is_file()
+
+
+def test_gitlab_without_a_baseline(world: World, tmp_path: Path) -> None:
+    """Nothing to hold it against is no pass, and said in words."""
+    shutil.copy(EXAMPLES / "gate.yaml", tmp_path)
+    env = world.env(
+        PREPARED=str(tmp_path / "none"), CI_JOB_TOKEN="t", CI_API_V4_URL="api", CI_PROJECT_ID="1",
+        CI_DEFAULT_BRANCH="main",
+    )  # fmt: skip
+    done = bash(world, "\n".join(GITLAB["evalkit-gate"]["script"]), tmp_path, env)
+    assert done.returncode == 5 and "no baseline to be had: let evalkit-baseline run on main" in done.stdout
+
+
+@pytest.mark.parametrize("job", ["evalkit-baseline", "evalkit-gate"])
+def test_gitlab_stops_where_the_run_failed(world: World, tmp_path: Path, job: str) -> None:
+    """With the run's own exit code: 1 would read as a regression."""
+    [line] = [x for x in GITLAB[job]["script"] if x.startswith("evalkit run")]
+    env = world.env(**(world.variables("pass") | {"MODEL": "replay/nothing.jsonl"}))
+    assert bash(world, line, tmp_path, env).returncode == 2
 
 
 def test_the_gitlab_file_is_well_formed() -> None:

@@ -45,7 +45,10 @@ class Number:
 
 
 def numbers(run: RunView, *, primary_only: bool = False) -> Iterator[Number]:
-    """All numbers of a run, tasks first, overalls last; those that have no value among them."""
+    """All numbers of a run, tasks first, overalls last; those that have no value among them.
+
+    Without the overalls of which the run has some parts only: nobody set out to run them.
+    """
     for task, entry in run.tasks.items():
         for metric, found in entry["metrics"].items():
             if primary_only and not found["primary"]:
@@ -54,6 +57,8 @@ def numbers(run: RunView, *, primary_only: bool = False) -> Iterator[Number]:
             why = tuple(dict.fromkeys(w for w, partial in against if partial or w in DOUBTS))
             yield Number(task, metric, found, entry, why)
     for name, found in run.overalls.items():
+        if not all(part in run.tasks for part in found["parts"]):
+            continue
         against = against_overall(run, name)
         why = tuple(dict.fromkeys(w for w, partial in against if partial or w in DOUBTS))
         yield Number(name, "overall", found, {}, why)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evalkit.stats import round_half_up
+from evalkit.stats import round_half_up, square_and_add
 from reports.cells import Cell, Column, difference, number, ranked
 from reports.fills import Fill, cell_of
 from reports.makers import compared, listed, metric_cell
@@ -60,7 +60,7 @@ def ours_cell(column: Ours, fills: Sequence[Fill | None], decimals: int | None) 
 def united(runs: Sequence[RunView], name: str) -> Cell | None:
     """An overall whose parts lie in several runs; None when its runs don't say what it is made of.
 
-    The value needs all parts; there is no interval, because the parts' draws are not in results.json.
+    The value needs all parts; the interval comes from theirs, as that of an overall in one run does.
     """
     entry = next((r.overalls[name] for r in runs if r.overalls.get(name, {}).get("terms")), None)
     if entry is None:
@@ -97,8 +97,10 @@ def _mean(entry: Mapping[str, Any], parts: Sequence[tuple[Mapping[str, Any], Cel
     notes += ["At least one part is marked itself: see its own footnote."] * bool(marks)
     notes += ["At least one part has samples without a score."] * any(c.coverage for c in cells)
     value = total / len(parts)
+    reach = square_and_add([(c.value or 0.0, c.ci, term["factor"]) for term, c in parts])
     return Cell(
         value=value,
+        ci=(value - reach[0], value + reach[1]) if reach else None,
         text=number(value, entry["decimals"]),
         coverage="incomplete" if any(c.coverage for c in cells) else "",
         marks=marks,

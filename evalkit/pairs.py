@@ -66,6 +66,8 @@ class Paired:
         missing_a, missing_b: samples both runs know that the one (the other) has no score for: errored or unscored.
             A sample that both lack is in both.
         only_a, only_b: samples that the other run doesn't know.
+        partial: samples of `ids` of which one run lacks a verdict (of a mean of several judges) that the other has;
+            that verdict counts in neither.
     """
 
     task: str
@@ -78,6 +80,7 @@ class Paired:
     missing_b: tuple[str, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
+    partial: int = 0
 
 
 def metric_of(entry: Mapping[str, Any], metric: str, group: Group | None = None) -> Mapping[str, Any]:
@@ -123,7 +126,7 @@ def pairs_of(
     left, right = a.segments(task), b.segments(task)
     known_a, known_b = _within(left, group), _within(right, group)
     shared = sorted(known_a & known_b)
-    rows_a, rows_b = _finite(left, name), _finite(right, name)
+    rows_a, rows_b, partial = _verdicts_of_both(held, _finite(left, name), _finite(right, name))
     ids = tuple(i for i in shared if i in rows_a and i in rows_b)
     return Paired(
         task,
@@ -136,6 +139,7 @@ def pairs_of(
         missing_b=tuple(i for i in shared if i not in rows_b),
         only_a=tuple(sorted(known_a - known_b)),
         only_b=tuple(sorted(known_b - known_a)),
+        partial=sum(i in partial for i in ids),
     )
 
 
@@ -148,6 +152,30 @@ def _within(segments: TaskSegments, group: Group | None) -> set[str]:
 def _finite(segments: TaskSegments, metric: str) -> dict[str, Any]:
     rows = segments.rows.get(metric, {})
     return {i: row for i, row in rows.items() if all(map(math.isfinite, row))}
+
+
+_Rows = dict[str, Any]
+
+
+def _verdicts_of_both(metric: Mapping[str, Any], a: _Rows, b: _Rows) -> tuple[_Rows, _Rows, set[str]]:
+    """Rows with the verdicts that both runs have, and the samples of which one has more.
+
+    A mean of several judges takes each sample's verdicts as they come. One that a single run has is of no pair: left
+    in, it would hold the judge's mean over some samples against its mean over others.
+    """
+    if metric["pool"] != "mean-of-means":
+        return a, b, set()
+    a, b, partial = dict(a), dict(b), set()
+    for i in a.keys() & b.keys():
+        both = [bool(x and y) for x, y in zip(a[i][1::2], b[i][1::2], strict=True)]
+        if both == list(map(bool, a[i][1::2])) == list(map(bool, b[i][1::2])):
+            continue
+        partial.add(i)
+        for rows in (a, b):
+            rows[i] = [x if both[k // 2] else 0.0 for k, x in enumerate(rows[i])]
+            if not any(both):
+                del rows[i]
+    return a, b, partial
 
 
 def _codes(a: TaskSegments, b: TaskSegments, ids: tuple[str, ...]) -> list[int] | None:

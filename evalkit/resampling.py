@@ -58,6 +58,19 @@ def summed(rows: Array, clusters: Codes | None) -> Array:
     return np.stack(columns, axis=1) if len(labels) else np.zeros((0, rows.shape[1]))
 
 
+def worth(clusters: Codes | None) -> float | None:
+    """How many clusters of one size clusters of many sizes are worth: (sum of sizes)² / sum of squares (Kish 1965).
+
+    None where each sample stands alone.
+    """
+    import numpy as np
+
+    if clusters is None or not len(clusters):
+        return None
+    sizes = np.unique(clusters, return_counts=True)[1].astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
 def on_grid(columns: Array, times: float = 1.0) -> Array:
     """Columns rounded to a power of two fine enough, and coarse enough that `len * times` of them add up exactly."""
     import numpy as np
@@ -162,6 +175,7 @@ def bootstrap_t(
     level: float,
     varies: NDArray[np.bool_],
     correction: float | None = None,
+    units: float | None = None,
 ) -> Drawn:
     """The studentised bootstrap (bootstrap-t) of a statistic of summed rows.
 
@@ -174,6 +188,8 @@ def bootstrap_t(
         rows: (units, columns); units are independent.
         varies: units that speak of the spread at all (that differ between two runs).
         correction: of the linearised variance for small samples; None: units / (units - 1).
+        units: how many units of one size they are worth (`worth`); None: as many as there are. A few speakers who
+            hold most of the samples tell no more of the spread than as many speakers.
     """
     import numpy as np
 
@@ -188,7 +204,8 @@ def bootstrap_t(
         return Drawn(value, 0.0 if n > 1 else math.nan, None, "none")
     usual = float((parts[varies] ** 2).mean())
     wide = math.sqrt((spread + usual) * factor)
-    student = student_interval(value, wide, n - 1, level)
+    alike = float(n) if units is None else min(float(n), units)
+    student = student_interval(value, wide, max(1.0, alike - 1), level)
     studentised = _studentised(rows, statistic, value, usual, seed=seed, draws=draws)
     kept = studentised[np.isfinite(studentised)]
     if len(kept) < 0.9 * draws:
@@ -197,7 +214,7 @@ def bootstrap_t(
     left, right = (float(x) for x in np.quantile(kept, [tail, 1 - tail]))
     both = float(np.quantile(np.abs(kept), level))
     low, high = value - (right + both) / 2 * wide, value + (both - left) / 2 * wide
-    if int(varies.sum()) < FEW:
+    if min(int(varies.sum()), alike) < FEW:
         low, high = min(low, student[0]), max(high, student[1])
     return Drawn(value, se, (settled(low), settled(high)), f"bootstrap-t({draws})")
 

@@ -20,7 +20,7 @@ from evalkit.inference import (
     PairedRows,
     compare,
 )
-from evalkit.stats import MEAN
+from evalkit.stats import MEAN, stratified
 from tests.inference_fixtures import (
     AGAIN,
     ERRORS,
@@ -28,6 +28,7 @@ from tests.inference_fixtures import (
     OTHERS,
     RATED,
     RNG,
+    Array,
     ratings,
     words,
 )
@@ -169,3 +170,35 @@ def test_swapping_the_runs_turns_the_difference_round() -> None:
     assert there.ci is not None and back.ci is not None
     assert (there.delta, there.wins) == (-back.delta, back.losses)
     assert there.ci == pytest.approx((-back.ci[1], -back.ci[0]), abs=0.02)
+
+
+def test_a_few_speakers_who_hold_most_of_the_samples() -> None:
+    """Eight clusters of which one holds most: the spread is seen as by fewer, so the interval is wider."""
+    rng = np.random.default_rng(3)
+    held = 0
+    for seed in range(150):
+        sizes = np.maximum(1, (20 * rng.pareto(1.5, 8)).astype(int)).clip(1, 240)
+        codes = np.repeat(np.arange(8), sizes)
+        gap = rng.normal(0.0, 0.05, 8)[codes]
+        a = rng.normal(3.0, 0.3, len(codes))
+        d = compare(
+            ratings(a, a + gap + rng.normal(0, 0.1, len(codes)), clusters=codes), seed=seed, draws=200
+        )
+        assert d.ci is not None
+        held += d.ci[0] <= 0 <= d.ci[1]
+    assert held >= 0.93 * 150  # 89 % where clusters are only counted
+
+
+def test_no_difference_but_rounding() -> None:
+    """A macro mean of thirds: what rounding leaves of no difference is none, and p is 1."""
+    pool = stratified({str(k): 1 / 3 for k in range(3)})
+    strata = np.repeat(np.arange(3), 3)
+
+    def rows(*values: int) -> Array:
+        out = np.zeros((9, 6))
+        out[np.arange(9), 2 * strata], out[np.arange(9), 2 * strata + 1] = values, 1.0
+        return out
+
+    a, b = rows(1, 1, 1, 0, 1, 1, 0, 0, 1), rows(1, 0, 1, 0, 1, 0, 1, 1, 1)
+    d = compare(PairedRows(a, b, pool, 100.0), seed=1, draws=1000)
+    assert (d.delta, d.p, d.effect) == (0.0, 1.0, 0.0) and d.ci is not None and d.ci[0] < 0 < d.ci[1]

@@ -16,6 +16,7 @@ from evalkit.records import recordings
 from evalkit.segmentfile import SEGMENTS, cluster_label, clusters_of, pool_of, read_segments
 from evalkit.store import Run
 from tests.cli_fixtures import Bench
+from tests.compare_fixtures import document
 
 MMSU, CLEAN = "voicebench/mmsu", "asr/librispeech-clean"
 WORDS = "the cat sat down and then it slept"
@@ -158,3 +159,26 @@ def test_an_interval_knows_that_a_speaker_is_heard_more_than_once(bench: Bench) 
         assert metric["value"] == 25.0
         wide[name] = metric["ci"][1] - metric["ci"][0]
     assert wide["shared"] > 2.5 * wide["alone"]
+
+
+def test_a_judge_that_only_one_run_heard_counts_in_neither(bench: Bench) -> None:
+    """SD-QA's mean of two verdicts: a reply that can't be read in one run takes the other run's out, too."""
+
+    def answers(replies: Sequence[str]) -> list[dict[str, object]]:
+        row = {"prompt": "Which city?", "reference": "Paris"}
+        return [
+            {"id": f"q{k}", "text": "Paris", "row": row, "judge": {"gpt": v.split()}}
+            for k, v in enumerate(replies)
+        ]
+
+    a = scored(bench, "a", "voicebench/sd-qa", answers(["No No No", *["Yes Yes Yes"] * 5]))
+    b = scored(
+        bench, "b", "voicebench/sd-qa", answers([*["Yes No hmm"] * 2, *["Yes Yes Yes"] * 3, "No No No"])
+    )
+    found = pairs_of(a, b, "voicebench/sd-qa", "acc")
+    assert (len(found.ids), found.partial, found.missing_a, found.missing_b) == (6, 2, (), ())
+    assert [sum(x) for x in (found.rows.a[:, 3], found.rows.b[:, 3])] == [4, 4]
+    pooled = [float(found.rows.pool.formula(x.sum(axis=0))) for x in (found.rows.a, found.rows.b)]
+    assert pooled == pytest.approx([1.0, (1 + 3 / 4) / 2])
+    [x] = document(bench.tmp / "a", bench.tmp / "b")["lines"]
+    assert "Of 2 samples a judge's verdict is left out, because only one run has it." in x["notes"]

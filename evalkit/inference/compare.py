@@ -13,7 +13,7 @@ from evalkit.inference.intervals import normal_quantile, tango
 from evalkit.inference.mcnemar import mcnemar_exact
 from evalkit.inference.rows import Difference, PairedRows
 from evalkit.inference.units import binary, correction, count, differing, gaps, shared
-from evalkit.resampling import bootstrap_t, settled, sign_flips, summed
+from evalkit.resampling import bootstrap_t, settled, sign_flips, summed, worth
 
 if TYPE_CHECKING:
     from evalkit.stats import Array
@@ -96,7 +96,7 @@ def _discordant(rows: PairedRows, a: float, b: float, level: float) -> Differenc
 def _resampled(rows: PairedRows, a: float, b: float, seed: int, draws: int, level: float) -> Difference:
     better = gaps(rows)
     wins, losses = int((better > 0).sum()), int((better < 0).sum())
-    m, scale, delta = count(rows.clusters, rows.n), rows.scale, settled(b - a)
+    m, scale, delta = count(rows.clusters, rows.n), rows.scale, _gap(a, b)
     first, second = (summed(x, rows.clusters) for x in (rows.a, rows.b))
     units, statistic = shared(rows.pool, first, second)
     if m < 2:
@@ -110,6 +110,7 @@ def _resampled(rows: PairedRows, a: float, b: float, seed: int, draws: int, leve
             level=level,
             varies=differing(first, second),
             correction=correction(rows.pool, rows.a, rows.clusters),
+            units=worth(rows.clusters),
         )
         ends, method = drawn.ci, drawn.method
         if ends is None:
@@ -137,6 +138,11 @@ def _resampled(rows: PairedRows, a: float, b: float, seed: int, draws: int, leve
     )
 
 
+def _gap(a: float, b: float) -> float:
+    """b - a; 0 where nothing but rounding makes them differ."""
+    return settled(b - a) if abs(b - a) > 1e-12 * max(abs(a), abs(b)) else 0.0
+
+
 def _permuted(rows: PairedRows, first: Array, second: Array, seed: int, draws: int) -> tuple[float, str]:
     """Swap each unit's rows between the runs, or don't, and pool again."""
     import numpy as np
@@ -149,6 +155,8 @@ def _permuted(rows: PairedRows, first: Array, second: Array, seed: int, draws: i
         return out
 
     observed = float(swapped(np.zeros(len(here))))
+    if not _gap(*pool.formula(np.stack([here, there]))):
+        observed = 0.0  # rounding alone; some ways of swapping would give less than that
     return sign_flips(second - first, swapped, observed, seed=seed, draws=draws)
 
 

@@ -195,7 +195,7 @@ def _compared(
         difference=found,
         clustered=paired.cluster if paired.rows.clusters is not None else "",
         bound=_bound(line, one, two),
-        notes=(*line.notes, *filter(None, [found.note]), *_changed(both, line, paired)),
+        notes=(*line.notes, *filter(None, [found.note]), *_partly(paired), *_changed(both, line, paired)),
         pairs=_pairs(paired, segments),
     )
 
@@ -232,6 +232,12 @@ def _bound(line: Line, one: Mapping[str, Any], two: Mapping[str, Any]) -> tuple[
     if not one["bounds"] or not two["bounds"] or None in (*one["bounds"], *two["bounds"]):
         return None
     return two["bounds"][0] - one["bounds"][1], two["bounds"][1] - one["bounds"][0]
+
+
+def _partly(paired: Paired) -> Iterator[str]:
+    """Of how many samples a judge's verdict on one run alone is left out."""
+    if paired.partial:
+        yield f"Of {paired.partial:,} samples a judge's verdict is left out, because only one run has it."
 
 
 def _changed(both: _Both, line: Line, paired: Paired) -> Iterator[str]:

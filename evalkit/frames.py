@@ -70,8 +70,8 @@ class Frames:
             the words of a model that judged, a list of votes, else None. Segment counts, where a metric has them,
             are columns "counts_NAME".
         results: one row per number of results.json, overalls last (metric "overall"); values, intervals
-            and bounds on the printed scale, which is `scale` times the pooled one. `reads` names the metrics of `scores`
-            whose verdicts the number pools. Empty when there are no results yet.
+            and bounds on the printed scale, which is `scale` times the pooled one. `reads` names the metrics of
+            `scores` whose verdicts the number pools. Empty when there are no results yet.
         groups: the same per group of samples: `key` ("domain") and `group` ("law").
     """
 

@@ -351,8 +351,6 @@ def test_what_was_lost_is_named(gate: Callable[..., Done]) -> None:
 
 def test_samples_that_the_candidate_never_reached_are_lost(home: Path, runs: Mapping[str, Path]) -> None:
     """A run cut short by hand: its results say so, and the gate does not take the rest for the whole."""
-    import shutil
-
     cut = home / "cut"
     shutil.copytree(runs["base"], cut)
     lines = (cut / ADV / "responses.jsonl").read_text().splitlines(keepends=True)
@@ -366,6 +364,16 @@ def test_samples_that_the_candidate_never_reached_are_lost(home: Path, runs: Map
     (cut / "results.json").write_text(json.dumps(results))
     done = call(home, "gate", "--baseline", runs["base"], "--candidate", cut, "--no-html", "--json")
     assert done.code == 1 and set(found(done)["numbers"][0]["lost"].values()) == {"not on record"}
+
+    # Leave for other data is leave for fewer samples, but not for a run that was interrupted.
+    args = ("gate", "--baseline", runs["base"], "--candidate", cut, "--no-html", "--allow", "data")
+    done = call(home, *args)
+    assert done.code == 0 and "100 samples are in the baseline alone, and left out: s300, s301" in done.out
+    results["tasks"][ADV]["metrics"]["refusal"] |= {"n_pending": 100, "n_scored": 300}
+    (cut / "results.json").write_text(json.dumps(results))
+    done = call(home, *args)
+    assert done.code == 1 and "100 of 400 samples scored in the baseline have no score" in done.out
+    assert f"note: the candidate was interrupted, not all samples were reached of {ADV}: call" in done.out
 
 
 def timed(run: Path, to: Path, seconds: Callable[[int], float | None], cached: bool = False) -> Path:

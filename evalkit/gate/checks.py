@@ -133,15 +133,23 @@ def _rounded(n: int) -> int:
 
 
 def lost_samples(
-    first: TaskSegments, second: TaskSegments, paired: Paired, allow: Sequence[str]
+    first: TaskSegments,
+    second: TaskSegments,
+    paired: Paired,
+    allow: Sequence[str],
+    two: Mapping[str, Any],
 ) -> dict[str, str]:
     """Samples scored in the baseline that the candidate has no score for, and why.
 
-    Samples that the candidate doesn't know count, unless the policy lets the data differ.
+    Samples that the candidate doesn't know count, unless the policy lets the data differ and the candidate's run came
+    to its end.
+
+    Args:
+        two: the number in the candidate's results.
     """
     rows = first.rows.get(paired.metric, {})
     lost = {i: "errored" if second.failed[i] else "unscored" for i in paired.missing_b if i in rows}
-    if not {"data", "n"}.intersection(allow):
+    if two.get("n_pending") or not {"data", "n"}.intersection(allow):
         lost |= {i: "not on record" for i in paired.only_a if i in rows}
     return dict(sorted(lost.items()))
 

@@ -146,6 +146,12 @@ def _notes(pair: Pair, only: Sequence[str]) -> Iterator[str]:
         yield "the embedded demo is no baseline of anything"
     if any((e.get("data") or {}).get("kind") == "smoke" for e in pair.a.tasks.values()):
         yield "smoke data: a few questions of our own in the benchmarks' layout, not the benchmarks"
+    for who, run in (("baseline", pair.a), ("candidate", pair.b)):
+        if cut := [t for t, e in run.tasks.items() if _pending(e)]:
+            yield (
+                f"the {who} was interrupted, not all samples were reached of {first_ids(cut)}: "
+                "call the command that made it again"
+            )
     if any(e.get("limited") for run in (pair.a, pair.b) for e in run.tasks.values()):
         yield "partial data by request (--limit)"
     yield from _unheard(pair)
@@ -187,6 +193,10 @@ def _units() -> set[str]:
 
     metrics = [m for t in catalogue().tasks.values() for v in t.variants.values() for m in v.metrics]
     return {x for m in metrics for x in (m.name, m.label, m.unit)}
+
+
+def _pending(entry: Mapping[str, Any]) -> bool:
+    return any(m.get("n_pending") for m in entry["metrics"].values())
 
 
 def _decoding(model: Mapping[str, Any]) -> str:
@@ -261,7 +271,7 @@ def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any
     """A number that both runs have and that may be compared, with all its checks."""
     terms = row.terms
     paired = pair.paired(row.task, row.metric, row.group)
-    lost = lost_samples(pair.a.segments(row.task), pair.b.segments(row.task), paired, terms.allow)
+    lost = lost_samples(pair.a.segments(row.task), pair.b.segments(row.task), paired, terms.allow, two)
     checks = coverage_checks(terms, paired, lost, two)
     found: Difference | None = None
     needed = None
@@ -293,7 +303,7 @@ def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any
         needed=needed,
         lost=lost,
         checks=tuple(as_policy_has_it(c, terms) for c in checks),
-        notes=(*row.notes, *_said(one, two, paired, found is not None)),
+        notes=(*row.notes, *_said(one, two, paired, lost, found is not None)),
         paired=paired,
     )
 
@@ -303,13 +313,21 @@ def settle_row(row: Row) -> Row:
     return replace(row, checks=tuple(as_policy_has_it(c, row.terms) for c in row.checks))
 
 
-def _said(one: Mapping[str, Any], two: Mapping[str, Any], paired: Paired, compared: bool) -> Iterator[str]:
+def _said(
+    one: Mapping[str, Any],
+    two: Mapping[str, Any],
+    paired: Paired,
+    lost: Mapping[str, str],
+    compared: bool,
+) -> Iterator[str]:
     """What limits trust in a comparison."""
     if not (one["meaningful"] and two["meaningful"]):
         yield "a stand-in judge gave these verdicts: they mean nothing"
     if paired.missing_a and compared:
         kept = f"{len(paired.missing_a)} samples without a score in the baseline are left out"
         yield f"{kept}: {first_ids(paired.missing_a)}"
+    if aside := [i for i in paired.only_a if i not in lost]:
+        yield f"{len(aside)} samples are in the baseline alone, and left out: {first_ids(aside)}"
     if paired.only_b:
         yield f"{len(paired.only_b)} samples are in the candidate alone, and left out: {first_ids(paired.only_b)}"
 

@@ -74,9 +74,10 @@ def _lost(pair: Pair, parts: list[Paired]) -> Iterator[Check]:
     for p in parts:
         entry = pair.a.tasks[p.task]
         terms = of_task(pair.policy, p.task, str(entry["headline"]), entry)
-        lost = lost_samples(pair.a.segments(p.task), pair.b.segments(p.task), p, terms.allow)
+        two = pair.b.tasks[p.task]["metrics"][p.metric]
+        lost = lost_samples(pair.a.segments(p.task), pair.b.segments(p.task), p, terms.allow, two)
         limit = replace(terms, min_scored=None, max_errors=None)
-        for check in coverage_checks(limit, p, lost, pair.b.tasks[p.task]["metrics"][p.metric]):
+        for check in coverage_checks(limit, p, lost, two):
             found.append(replace(check, reason=f"{p.task}: {check.reason}"))
     broken = [c for c in found if c.verdict == "regression"]
     if broken:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.stats import (
@@ -39,6 +39,7 @@ def test_a_rate_is_pooled_not_averaged() -> None:
     assert estimate([[1, 1], [0, 99]], WER).value == 0.01
 
 
+@settings(deadline=None)  # the first one imports
 @given(segments, st.randoms())
 def test_pooling_does_not_see_where_segments_are_cut(rows: list[tuple[int, int]], random: Any) -> None:
     whole = estimate(rows, WER).value

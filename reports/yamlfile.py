@@ -11,7 +11,7 @@ class _Loader(yaml.SafeLoader):
     """YAML that refuses a key given twice, of which the first would be lost without a word."""
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        node = super().compose_mapping_node(anchor)  # type: ignore[no-untyped-call]
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):

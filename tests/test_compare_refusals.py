@@ -82,6 +82,8 @@ def test_told_otherwise(runs: Path, others: Path) -> None:
     )
     asked = line(document(runs / "a", others / "asked", "--allow", "data", "--task", ADV), ADV)
     assert any("160 of the 160 shared samples have another question" in n for n in asked["notes"])
+    _, out, _ = compare(runs / "a", others / "asked", "--allow", "data", "--task", ADV)
+    assert "data differs, allowed; questions or targets changed" in out
     _, out, _ = compare(runs / "a", others / "few", "--allow", "all")
     assert "data, n differ, allowed" in out
     code, _, err = compare(runs / "a", others / "few", "--allow", "n")

@@ -190,12 +190,14 @@ def _compared(
         found = compare(paired.rows, seed=chosen.seed_of(*names), draws=chosen.draws, level=chosen.level)
     except NothingToCompare as exc:
         return replace(line, why=str(exc).rstrip("."))
+    partly, changed = [*_partly(paired)], [*_changed(both, line, paired)]
     return replace(
         line,
         difference=found,
         clustered=paired.cluster if paired.rows.clusters is not None else "",
         bound=_bound(line, one, two),
-        notes=(*line.notes, *filter(None, [found.note]), *_partly(paired), *_changed(both, line, paired)),
+        marks=(*line.marks, *("changed" for _ in changed), *("partial" for _ in partly)),
+        notes=(*line.notes, *filter(None, [found.note]), *partly, *changed),
         pairs=_pairs(paired, segments),
     )
 

@@ -21,6 +21,8 @@ MARKS = {
     "misprint": "a misprint is known",
     "footnote": "see note",
     "decoding": "decoding differs",
+    "changed": "questions or targets changed",
+    "partial": "verdicts of one run alone left out",
 }
 VERDICTS = {
     "better": "better",

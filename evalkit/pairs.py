@@ -10,9 +10,10 @@ from typing import Any
 
 from evalkit.errors import UsageError
 from evalkit.inference.rows import PairedRows
+from evalkit.resultshape import check
 from evalkit.segmentfile import TaskSegments, cluster_codes, pool_of, read_segments
 from evalkit.signature import differences, parse
-from evalkit.store import Run
+from evalkit.store import RESULTS, Run
 
 Group = tuple[str, str]
 """Key and name of a group of a task's samples: ("domain", "law")."""
@@ -32,9 +33,11 @@ class RunSegments:
 
     @classmethod
     def open(cls, path: Path | str) -> RunSegments:
-        """Raises UsageError where there is no run, or one without results."""
+        """Raises UsageError where there is no run, one without results, or one whose results are damaged."""
         run = Run(path)
-        return cls(run, run.results())
+        results = run.results()
+        check(results, run.root / RESULTS)
+        return cls(run, results)
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:

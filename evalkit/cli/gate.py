@@ -139,12 +139,12 @@ def _append(path: Path, text: str) -> Path:
 
 def _write_policy(args: argparse.Namespace) -> int:
     from evalkit.gate.starter import starting_policy
-    from evalkit.store import Run
+    from evalkit.pairs import RunSegments
 
     path = Path(args.write_policy)
     if path.exists() and not args.force:
         raise UsageError(f"{path} is there already; name another file, or say --force.")
-    _put(path, starting_policy(Run(args.baseline).results()))
+    _put(path, starting_policy(RunSegments.open(args.baseline).results))
     print(
         f"{path}: a policy to start from; read it, then `gate --baseline ... --candidate ... --policy {path}`"
     )

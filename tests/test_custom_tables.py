@@ -154,6 +154,7 @@ HEAD = "title: x\ncolumns: [{model: Kimi-Audio}]\n"
         ("", r"mine\.yaml holds no table"),
         ("title: x", r"mine\.yaml: a table has rows, or sections"),
         ("rows: [{overall: voicebench}]", r"mine\.yaml: title is missing"),
+        ("titel: x\nrows: [{overall: voicebench}]", r"titel.*did you mean title\?\) \(1 more mistake\)"),
         ("title: yes\nrows: [{overall: voicebench}]", r"title must be a text \(put it in quotes\)"),
         (HEAD + "rows: []\nsections: []", "a table has rows, or sections"),
         (HEAD + "rows: [{tusk: x}]", r"rows\[1\]\.tusk is not known here \(did you mean task\?\)"),
@@ -203,6 +204,7 @@ HEAD = "title: x\ncolumns: [{model: Kimi-Audio}]\n"
         (HEAD + "rows: [{overall: voicebench}]\nrows: []", r"\(line 4\): the key 'rows' is there twice"),
         (HEAD + "rows: [{overall: nothing-like-it}]", r"there is no overall 'nothing-like-it'\.$"),
         (HEAD + "rows: [{overall: voicebench, decimals: 7}]", "decimals must be 0 to 6"),
+        (HEAD + f"name: {'n' * 101}\nrows: [{{overall: voicebench}}]", "name is too long"),
         (HEAD + "delta: Nobody\nrows: [{overall: voicebench}]", "delta: no column is called 'Nobody'"),
     ],
 )

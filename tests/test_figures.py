@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import replace
@@ -332,6 +333,12 @@ def test_no_place_for_what_is_no_number() -> None:
     for value in (math.nan, math.inf):
         with pytest.raises(ValueError, match="no place"):
             number(value)
+
+
+def test_a_name_of_100000_letters_is_cut_at_once() -> None:
+    began = time.perf_counter()
+    assert cut("L" * 100_000, 200.0) == cut("L" * 100, 200.0)
+    assert time.perf_counter() - began < 5  # letter by letter it took minutes
 
 
 @given(st.text(max_size=60), st.floats(20, 300))

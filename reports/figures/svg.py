@@ -128,10 +128,17 @@ def cut(content: str, room: float, size: float = 12) -> str:
     content = " ".join(visible(content).split())
     if width(content, size) <= room:
         return content
-    kept = content
-    while kept and width(kept + ELLIPSIS, size) > room:
-        kept = kept[:-1]
-    return kept.rstrip() + ELLIPSIS
+    fits, beyond = (
+        0,
+        len(content),
+    )  # halved and not shortened letter by letter: a name may have 100,000 of them
+    while beyond - fits > 1:
+        middle = (fits + beyond) // 2
+        if width(content[:middle] + ELLIPSIS, size) > room:
+            beyond = middle
+        else:
+            fits = middle
+    return content[:fits].rstrip() + ELLIPSIS
 
 
 def wrap(content: str, room: float, size: float = 12, most: int = 2) -> list[str]:

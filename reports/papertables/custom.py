@@ -21,6 +21,9 @@ def _one(value: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_one), Field(min_length=1, max_length=2000)]
 
 
+FileName = Annotated[str, BeforeValidator(_one), Field(min_length=1, max_length=100)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -102,7 +105,7 @@ class TableSpec(_Part):
 
     title: Text
     caption: Text | None = None
-    name: Text | None = None
+    name: FileName | None = None
     decimals: int | None = Field(default=None, ge=0, le=6)
     second: bool = False
     intervals: bool = False
@@ -170,6 +173,8 @@ _SAID = {
     "float_parsing": "must be a number",
     "too_short": "names nothing",
     "string_too_short": "is empty",
+    "too_long": "is too long",
+    "string_too_long": "is too long",
 }
 
 
@@ -188,7 +193,8 @@ def _told(exc: ValidationError) -> str:
     from difflib import get_close_matches
 
     errors = exc.errors(include_url=False, include_context=False)
-    first = errors[0]
+    # A key that isn't known explains the one that is missing: "titel".
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     said = _SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     if first["type"] in ("model_type", "dict_type", "model_attributes_type"):
         said = "must be a mapping (key: value)"

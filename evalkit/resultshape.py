@@ -10,7 +10,7 @@ from evalkit.errors import UsageError
 
 _TEXTS = ("label", "unit", "signature")
 _LISTS = ("judges", "reads")
-_COUNTS = ("decimals", "n", "n_scored", "n_errors")
+_COUNTS = ("decimals", "n", "n_scored", "n_errors", "n_pending")
 _FLAGS = ("higher_is_better", "meaningful")
 _AGAIN = "Call the command that made the run again: it asks nothing anew and writes it."
 
@@ -70,7 +70,7 @@ def _metrics(metrics: object, at: str) -> Iterator[str]:
 
 def _fields(found: Mapping[str, Any]) -> Iterator[str]:
     yield from (k for k in _TEXTS if not isinstance(found.get(k), str))
-    yield from (k for k in _LISTS if not _texts(found.get(k) or []))
+    yield from (k for k in _LISTS if not _texts(found.get(k)))
     yield from (k for k in _FLAGS if not isinstance(found.get(k), bool))
     yield from (k for k in _COUNTS if not _count(found.get(k)))
     yield from (k for k in ("lo", "hi", "scale") if found.get(k, 0.0) is None or not _number(found.get(k)))

@@ -251,6 +251,12 @@ def test_the_gravest_counts(home: Path, runs: Mapping[str, Path]) -> None:
         (("--baseline", "BASE", "--candidate", "BASE", "--margin", "-1"), "is not a number of points"),
         (("--baseline", "BASE", "--candidate", "BASE", "--margin", "nan"), "is not a number of points"),
         (("--baseline", "BASE", "--candidate", "BASE", "--allow", "runner"), "no part 'runner' to allow"),
+        (
+            ("--baseline", "BASE", "--candidate", "BASE", "--policy", ""),
+            "--policy is empty. Is the variable set",
+        ),
+        (("--baseline", "BASE", "--candidate", "BASE", "--explain", ""), "--explain is empty."),
+        (("--baseline", "", "--candidate", "BASE"), "--baseline is empty."),
         ((), "--baseline"),
     ],
 )
@@ -688,6 +694,8 @@ def test_a_summary_is_added_to(gate: Callable[..., Done], home: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# Before\n") and text.count("## Gate: regression") == 2
     assert "| \u274c **REGRESSION** |" in text and "50 samples got worse" in text
+    done = gate("base", "worse", "--summary", home)
+    assert done.code == 3 and done.err == f"error: {home} can't be written: Is a directory\n"
 
 
 def test_json_has_what_the_table_has(gate: Callable[..., Done], home: Path) -> None:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 def call(args: argparse.Namespace) -> int:
     """Judge, print, write; the exit code says which verdict it is (docs/gates.md)."""
+    for name in ("baseline", "candidate", "policy", "explain"):
+        if (
+            getattr(args, name) == ""
+        ):  # a pipeline's variable that isn't set: without it another gate would be passed
+            raise UsageError(f"--{name} is empty. Is the variable set that it is made of?")
     if args.write_policy:
         return _write_policy(args)
     if not args.candidate:
@@ -131,9 +136,14 @@ def _put(path: Path, text: str) -> Path:
 
 def _append(path: Path, text: str) -> Path:
     """Add to a file that others write to as well, each in a block of its own."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", errors="replace") as file:
-        file.write(f"\n{text}" if file.tell() else text)
+    from evalkit.store import store_error
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(f"\n{text}" if file.tell() else text)
+    except OSError as exc:
+        raise store_error(path, exc) from exc
     return path
 
 

@@ -7,6 +7,7 @@ a run does not say itself. Column by column: docs/exports.md.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,11 @@ class Frames:
     results: pd.DataFrame
     groups: pd.DataFrame
 
+    def __repr__(self) -> str:
+        """What is there, short enough for the end of a notebook's cell."""
+        tables = ("samples", "scores", "results", "groups")
+        return f"Frames({', '.join(f'{t}: {len(getattr(self, t)):,} rows' for t in tables)})"
+
 
 def load(*run_dirs: str | Path) -> Frames:
     """Read run directories into pandas tables.
@@ -97,6 +103,10 @@ def load(*run_dirs: str | Path) -> Frames:
         raise UsageError("evalkit.load needs pandas: pip install pandas") from exc
     if not run_dirs:
         raise UsageError('name a run directory: evalkit.load("runs/mine")')
+    if odd := [type(d).__name__ for d in run_dirs if not isinstance(d, str | os.PathLike)]:
+        raise UsageError(
+            f"a run directory is a path, no {odd[0]}; for a list of several: evalkit.load(*runs)"
+        )
     runs = [Run(d) for d in run_dirs]
     for run in runs:
         if not run.exists:

@@ -279,6 +279,9 @@ class Run:
                     f"the run in {self.root} has no results yet; call the command that began it again."
                 ) from exc
             raise UsageError(f"{self.root} is not a run directory (it has no {name}).") from exc
+        except NotADirectoryError as exc:
+            inside = f", {self.root.parent}" if (self.root.parent / name).is_file() else ""
+            raise UsageError(f"{self.root} is a file; a run is named by its folder{inside}.") from exc
         except (OSError, ValueError) as exc:
             raise UsageError(f"{path} can't be read: {exc}") from exc
         if not isinstance(value, dict):

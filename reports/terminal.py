@@ -57,7 +57,8 @@ def _remarks(cell: Cell) -> str:
         "protocol": cell.protocol,
         "geval": "weighted ratings",
     }
-    return ", ".join(parts + [names[m] for m in cell.marks if m in names])
+    # An overall marked for its parts' protocols has no protocol of its own to name.
+    return ", ".join(parts + [names[m] for m in cell.marks if names.get(m)])
 
 
 def _line(row: Row, cell: Cell, printed: Cell | None, again: bool) -> tuple[str, ...]:

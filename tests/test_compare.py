@@ -287,11 +287,14 @@ def test_overalls(tmp_path: Path) -> None:
         (["RUNS/a", "RUNS/b", "--out", "-"], "--format"),
         (["RUNS/a", "--published", "Nobody"], "prints nothing of 'Nobody'"),
         (["RUNS/a", "RUNS/b", "--out", "RUNS/a/run.json"], "is a file"),
+        (["RUNS/a", "RUNS/b", "--out", "RUNS/diff.html"], "name the folder"),
+        (["RUNS/a", "RUNS/b/results.json"], "RUNS/b/results.json is a file; a run is named by its folder, RUNS/b."),
     ],
 )  # fmt: skip
 def test_usage(runs: Path, args: list[str], words: str) -> None:
     """One sentence, exit code 2."""
     code, out, err = compare(*(a.replace("RUNS", str(runs)) for a in args))
+    words = words.replace("RUNS", str(runs))
     assert (code, out) == (2, "") and words in err and err.startswith("error: ") and err.count("\n") == 1, err
 
 

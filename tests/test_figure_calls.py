@@ -218,6 +218,8 @@ def test_what_the_command_refuses(bench: Bench, folder: Path) -> None:
     )
     refused(bench.here("report", bench.tmp / "nowhere", "--figure", "1"), "nowhere")
     refused(bench.here("report", "--figure", "1", "--format", "png", "--stdout"), "only SVG")
+    refused(bench.here("report", "--figure", "1", "--out", bench.tmp / "x.pdf"), ".svg or .png")
+    assert not (bench.tmp / "x.pdf").exists()
 
 
 def test_a_task_where_lower_is_better_has_to_be_inverted(folder: Path) -> None:

@@ -81,11 +81,14 @@ def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
     writer.close()
     frames = evalkit.load(str(tmp_path))
     assert [len(t) for t in (frames.samples, frames.scores, frames.results)] == [0, 0, 0]
+    assert repr(frames) == "Frames(samples: 0 rows, scores: 0 rows, results: 0 rows, groups: 0 rows)"
     assert {"sample_id", "seconds_sent"} <= set(frames.samples) and "value" in frames.scores
     assert frames.results["value"].dtype == float
 
 
 def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no list; .* evalkit\.load\(\*runs\)"):
+        evalkit.load([tmp_path, tmp_path])  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="is not a run directory"):
         evalkit.load(tmp_path)
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.errors import UsageError
+from evalkit.gate.evaluate import _units
 from evalkit.gate.policy import Policy, TaskRules, parse_policy, read_policy
 from evalkit.gate.starter import starting_policy
 from evalkit.gate.terms import (
@@ -265,7 +266,8 @@ def test_margins_of_no_number_are_found() -> None:
 
 
 def test_the_policies_of_examples_and_docs() -> None:
-    read_policy(ROOT / "examples" / "gate.yaml")
+    example = read_policy(ROOT / "examples" / "gate.yaml")
+    assert not unknown_margins(example, _units())  # else a note stands under every gate by it
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "gates.md").read_text(encoding="utf-8"), re.S)
     full = [parse_policy(yaml.safe_load(b), "docs/gates.md") for b in blocks if b.startswith("version:")]
     assert full

@@ -299,6 +299,7 @@ def test_a_policy_says_margins_and_rules(bench: Bench) -> None:
     assert of(bare, "voicebench/mmsu")["margin"] == 2.0
     refused(bench.here("plan", a, "--policy", policy, "--margin", "1"), "--policy", "leave --margin")
     refused(bench.here("plan", a, "--policy", bench.tmp / "none.yaml"), "no policy")
+    refused(bench.here("plan", a, "--format", "md", "--out", bench.tmp / "plan.md"), "name the folder")
     refused(bench.here("plan", "--task", SD_QA, "--policy", policy), "gates none")
 
 

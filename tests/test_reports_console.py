@@ -38,6 +38,16 @@ def test_columns_line_up(results: dict) -> None:  # type: ignore[type-arg]
     assert "partial data" in rows["WildVoice"]
 
 
+def test_an_overall_of_parts_by_another_protocol_names_none(tmp_path: Path) -> None:
+    """Its mark has no name to print, and leaves no gap between commas."""
+    from reports.cells import Cell
+    from reports.terminal import _remarks
+
+    marked = Cell(value=None, coverage="incomplete", marks=("protocol", "limited"))
+    assert _remarks(marked) == "incomplete, partial data"
+    assert _remarks(Cell(value=1.0, marks=("protocol",), protocol="official")) == "official"
+
+
 def test_what_has_no_value_has_a_dash(results: dict) -> None:  # type: ignore[type-arg]
     line = next(line for line in console_table(results).splitlines() if "UTMOS" in line)
     assert "\u2013" in line and "0/12" in line and "12 unscored" in line

@@ -30,6 +30,10 @@ def call(args: argparse.Namespace) -> int:
         raise UsageError("--out - prints one text format: add --format md, csv or json.")
     if args.out and args.out != "-" and Path(args.out).is_file():
         raise UsageError(f"{args.out} is a file; --out names a folder to write into.")
+    if args.out and Path(args.out).suffix.lstrip(".") in FORMATS and not Path(args.out).is_dir():
+        raise UsageError(
+            f"--out {args.out} names a file; name the folder to write into (and --format picks)."
+        )
     from reports.comparison import compare_runs, words
 
     found = compare_runs(

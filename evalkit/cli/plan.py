@@ -58,6 +58,10 @@ def _formats(args: argparse.Namespace) -> list[str]:
         raise UsageError(
             "several formats can't be printed into one another; say where to write them with --out DIR."
         )
+    if args.out and Path(args.out).suffix in (".md", ".csv", ".txt", ".json") and not Path(args.out).is_dir():
+        raise UsageError(
+            f"--out {args.out} names a file; name the folder to write into (and --format picks)."
+        )
     return names
 
 

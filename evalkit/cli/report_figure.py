@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from reports.figures.spec import FigureSpec
 
 FORMATS = ("svg", "png")
+OTHERS = (".pdf", ".eps", ".ps", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".html")
+"""Names of files that a figure is not written as, and that nobody gives a folder."""
 
 
 def write(args: argparse.Namespace) -> int:
@@ -91,7 +93,12 @@ def _columns(args: argparse.Namespace) -> list[Column]:
 
 def _path(args: argparse.Namespace, spec: FigureSpec, form: str) -> Path:
     """Where a figure goes: --out, else the first run, else here."""
-    if args.out and Path(args.out).suffix.lower() in (".svg", ".png"):
+    ending = Path(args.out).suffix.lower() if args.out else ""
+    if ending in OTHERS and not Path(args.out).is_dir():
+        raise UsageError(
+            f"--out {args.out}: a figure is written as .svg or .png (docs/figures.md: turning them into others)."
+        )
+    if ending in (".svg", ".png"):
         if len(args.figure) > 1:
             raise UsageError("--out names one file, and there are several figures: name a folder.")
         return Path(args.out).with_suffix(f".{form}")

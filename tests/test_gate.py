@@ -428,10 +428,17 @@ def test_latency_without_times_is_no_pass(home: Path, runs: Mapping[str, Path], 
     a = timed(runs["base"], tmp_path / "a", lambda k: 1.0)
     untimed = timed(runs["base"], tmp_path / "b", lambda k: None)
     cached = timed(runs["base"], tmp_path / "c", lambda k: 1.0, cached=True)
+    mixed = tmp_path / "d"  # the few that a cache did not have are no sample of all
+    shutil.copytree(cached, mixed)
+    lines = (mixed / ADV / "responses.jsonl").read_text().splitlines(keepends=True)
+    fresh = [x.replace('"cached": true', '"cached": false') for x in lines[:199]]
+    (mixed / ADV / "responses.jsonl").write_text("".join([*fresh, *lines[199:]]))
     for one, two, said in (
         (a, untimed, "the candidate has no answer with a time"),
         (untimed, a, "the baseline has no answer with a time"),
         (a, cached, "the candidate's 400 answers are from the cache: run it with --no-cache"),
+        (a, mixed, "only 199 of the candidate's 400 answers are not from the cache: run it with --no-cache"),
+        (mixed, a, "only 199 of the baseline's 400 answers"),
         (a, runs["base"], "the candidate's answers were made elsewhere"),
     ):
         done = call(home, "gate", "--baseline", one, "--candidate", two, "--policy", rules, "--no-html")

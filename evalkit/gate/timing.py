@@ -28,6 +28,11 @@ class Timing:
     p95: float
     given: bool = False
 
+    @property
+    def told(self) -> bool:
+        """Are most answers timed? The few that a cache did not have are no sample of them all."""
+        return self.n > 0 and self.n >= self.cached
+
 
 def timing_of(run: RunSegments, task: str) -> Timing:
     """Percentiles of `timing.generate` over the answered samples of a task."""
@@ -65,14 +70,14 @@ def latency_check(limits: Latency, a: Timing, b: Timing) -> Check:
         limit, ratio = getattr(limits, name), getattr(limits, f"{name}_ratio")
         mine, theirs = getattr(b, name), getattr(a, name)
         if limit is not None:
-            if b.n:
+            if b.told:
                 sign = "over" if mine > limit else "within"
                 note("regression" if mine > limit else "pass", f"{name} {mine:.2f} s is {sign} {limit:g} s")
             else:
                 note("inconclusive", _untimed("candidate", b))
         if ratio is not None:
-            if not b.n or not a.n:
-                note("inconclusive", _untimed("candidate", b) if not b.n else _untimed("baseline", a))
+            if not b.told or not a.told:
+                note("inconclusive", _untimed("baseline", a) if b.told else _untimed("candidate", b))
             else:
                 over = mine > ratio * theirs
                 words = (
@@ -86,6 +91,9 @@ def latency_check(limits: Latency, a: Timing, b: Timing) -> Check:
 def _untimed(who: str, timing: Timing) -> str:
     if timing.given:
         return f"the {who}'s answers were made elsewhere: what time they took isn't known"
+    if timing.cached and timing.n:
+        few = f"only {timing.n:,} of the {who}'s {timing.n + timing.cached:,} answers are not from the cache"
+        return f"{few}: run it with --no-cache to time them"
     if timing.cached:
         return f"the {who}'s {timing.cached} answers are from the cache: run it with --no-cache to time them"
     return f"the {who} has no answer with a time on record"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
 from evalkit.inference.power import Noise, of_accuracy, of_sd, smoothed
-from evalkit.pairs import Paired, RunSegments, incomparable, pairs_of
+from evalkit.pairs import Paired, RunSegments, incomparable, metric_of, pairs_of
 from evalkit.sizing.numbers import Number
 from evalkit.sizing.question import Question
 
@@ -78,6 +78,7 @@ def of_pair(number: Number, runs: Sequence[RunSegments], asked: Question) -> Bas
     from evalkit.inference.noise import of_pair as measure
 
     one, two = runs[0], runs[1]
+    _check_given(number, (one, two))
     paired = pairs_of(one, two, number.task, number.metric)
     found = measure(paired.rows)
     if found.flat:
@@ -93,6 +94,7 @@ def of_single(number: Number, runs: Sequence[RunSegments], asked: Question) -> B
     """One run, and one as good imagined beside it. Raises UsageError or ValueError where it can't be used."""
     from evalkit.inference.noise import of_run
 
+    _check_given(number, runs[:1])
     # Paired with itself: the same rows and clusters as a pair would have.
     rows = pairs_of(runs[0], runs[0], number.task, number.metric).rows
     found = of_run(
@@ -101,6 +103,15 @@ def of_single(number: Number, runs: Sequence[RunSegments], asked: Question) -> B
     if found.flat:
         raise ValueError(f"all {found.n:,} samples have the same value")
     return _observed("one run", f"one run{_assuming(asked)}", found, number, asked, [])
+
+
+def _check_given(number: Number, runs: Sequence[RunSegments]) -> None:
+    """Raises UsageError where a run withholds the number: its scored samples are no fair part of all."""
+    for run in runs:
+        if metric_of(run.entry(number.task), number.metric).get("withheld"):
+            raise UsageError(
+                f"{run.run.root.name} withholds its value, being unscored depends on the verdict"
+            )
 
 
 def _observed(

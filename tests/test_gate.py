@@ -705,6 +705,19 @@ def test_a_summary_is_added_to(gate: Callable[..., Done], home: Path) -> None:
     assert done.code == 3 and done.err == f"error: {home} can't be written: Is a directory\n"
 
 
+def test_a_file_called_dash_is_standard_output(gate: Callable[..., Done], home: Path) -> None:
+    printed = gate("base", "worse", "--markdown", "-", "--junit", home / "beside.xml")
+    assert printed.code == 1 and printed.out.startswith("## Gate: regression"), printed.said
+    assert junit_of(home / "beside.xml") is not None and not Path("-").exists()
+    assert gate("base", "worse", "--junit", "-").out.startswith("<?xml")
+    assert gate("base", "worse", "--json-out", "-").out == gate("base", "worse", "--json").out
+    for more in (("--json", "--markdown", "-"), ("--explain", ADV, "--junit", "-"), ("--summary", "-")):
+        done = gate("base", "worse", *more)
+        assert (done.code, done.out) == (2, "") and done.err.startswith("error: "), done.said
+    place = gate("base", "worse", "--html", home)
+    assert place.code == 3 and place.err == f"error: {home} can't be written: Is a directory\n"
+
+
 def test_json_has_what_the_table_has(gate: Callable[..., Done], home: Path) -> None:
     done = gate("base", "worse", "--json", "--json-out", home / "out.json")
     held = found(done)
@@ -856,3 +869,19 @@ def test_an_overall(home: Path) -> None:
         assert (
             done.code == code and f"{ADV}: 8 of 400 samples scored in the baseline have no score" in done.out
         )
+
+    # What a part may differ in by its own entry is no obstacle to the overall; it is said once.
+    held = json.loads((runs[0] / "results.json").read_text())
+    signed = held["tasks"][ADV]["metrics"]["refusal"]
+    signed["signature"] = re.sub(r"judges=[^|]*", "judges=other", signed["signature"])
+    (short / "results.json").write_text(json.dumps(held))
+    shutil.copy(runs[0] / ADV / "segments.jsonl", short / ADV)
+    for skip, leave, code in (
+        ("true", "", 5),
+        ("true", ", allow: [judges]", 0),
+        ("false", ", allow: [judges]", 0),
+    ):
+        rules = policy(home, f"{{overall: {{voicebench: {{}}}}, tasks: {{'*': {{skip: {skip}{leave}}}}}}}")
+        done = call(home, "gate", "--baseline", runs[0], "--candidate", short, "--policy", rules, "--no-html")
+        assert done.code == code, done.said
+        assert done.out.count("judges differs by leave of the policy") == (1 if leave else 0)

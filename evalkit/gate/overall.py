@@ -16,7 +16,7 @@ from evalkit.gate.checks import (
     signature_check,
 )
 from evalkit.gate.model import Check, Row, first_ids
-from evalkit.gate.terms import of_overall, of_task
+from evalkit.gate.terms import Terms, of_overall, of_task
 from evalkit.inference import Difference, combined
 
 if TYPE_CHECKING:
@@ -50,9 +50,12 @@ def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any
         why = "the baseline's results do not hold its parts; call the command that made the run again"
     shared = [(t, m) for t, m, _ in parts if t in pair.a.tasks and t in pair.b.tasks]
     for task, metric in shared:
-        refused, _ = signature_check(pair.a.tasks[task], pair.b.tasks[task], metric, None, terms.allow)
+        own = _terms_of(pair, task)
+        refused, allowed = signature_check(pair.a.tasks[task], pair.b.tasks[task], metric, None, own.allow)
         if refused is not None:
             return replace(row, checks=(replace(refused, reason=f"{task}: {refused.reason}"),))
+        if own.skip:  # else the task's own row says it
+            row = replace(row, notes=(*row.notes, *(f"{task}: {x}" for x in allowed)))
     paired = [pair.paired(t, m) for t, m in shared] if shared else []
     if not why:
         try:
@@ -72,8 +75,7 @@ def _lost(pair: Pair, parts: list[Paired]) -> Iterator[Check]:
     """Samples without a score in the candidate hide as much here as in their task, which may not be gated itself."""
     found = []
     for p in parts:
-        entry = pair.a.tasks[p.task]
-        terms = of_task(pair.policy, p.task, str(entry["headline"]), entry)
+        terms = _terms_of(pair, p.task)
         two = pair.b.tasks[p.task]["metrics"][p.metric]
         lost = lost_samples(pair.a.segments(p.task), pair.b.segments(p.task), p, terms.allow, two)
         limit = replace(terms, min_scored=None, max_errors=None)
@@ -87,6 +89,12 @@ def _lost(pair: Pair, parts: list[Paired]) -> Iterator[Check]:
         yield replace(said[0], reason="; ".join(c.reason for c in said))
     elif found:
         yield Check("max_lost", "pass", "no sample was lost")
+
+
+def _terms_of(pair: Pair, task: str) -> Terms:
+    """What a part has to hold as a task of its own."""
+    entry = pair.a.tasks[task]
+    return of_task(pair.policy, task, str(entry["headline"]), entry)
 
 
 def _without_value(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:

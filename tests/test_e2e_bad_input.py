@@ -259,6 +259,17 @@ def test_internal_errors_are_one_sentence(bench: Bench, monkeypatch: pytest.Monk
     assert re.fullmatch(r"internal error: ZeroDivisionError: oh\. .*EVALKIT_DEBUG=1.*\n", done.err)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_standard_output_on_a_full_disk(bench: Bench) -> None:
+    """A write knows no name of a file: still a sentence, and no bug to report."""
+    with Path("/dev/full").open("w") as full:
+        done = bench.process("report", "--table", "6", "--stdout", stdout=full)
+    assert done.code == 3
+    assert done.err.startswith("error: No space left on device: what was being written is cut off."), (
+        done.said
+    )
+
+
 def test_a_file_that_cannot_be_written_is_no_bug_to_report(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

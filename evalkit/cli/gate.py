@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ def call(args: argparse.Namespace) -> int:
         return _write_policy(args)
     if not args.candidate:
         raise UsageError("say which run has to pass: --candidate RUN.")
+    printing = _printing(args)
     from evalkit.gate import gate
 
     policy = _policy(args)
@@ -38,10 +39,8 @@ def call(args: argparse.Namespace) -> int:
     )
     explained = _explained(outcome, args.explain) if args.explain else None
     written = list(_write(outcome, args))
-    if args.json:
-        from evalkit.gate.asjson import as_json
-
-        sys.stdout.write(as_json(outcome))
+    if printing:
+        sys.stdout.write(_makers()[printing](outcome))
     elif explained is not None:
         from evalkit.gate.console import write
 
@@ -49,6 +48,28 @@ def call(args: argparse.Namespace) -> int:
     else:
         _print(outcome, written)
     return outcome.code
+
+
+def _printing(args: argparse.Namespace) -> str:
+    """The output that goes to standard output in place of the table ("" for none): --json, or a file called -."""
+    if odd := next((o for o in ("html", "summary") if getattr(args, o) == "-"), None):
+        raise UsageError(
+            f"--{odd} - can't be printed; name a file (--markdown - prints the table as Markdown)."
+        )
+    named = {o: getattr(args, o) == "-" for o in ("junit", "markdown", "json_out")}
+    asked = [o for o, given in {**named, "json_out": args.json or named["json_out"]}.items() if given]
+    if len(asked) + bool(args.explain) > 1:
+        raise UsageError("to standard output goes one text: --json, --explain, or one file called -.")
+    return asked[0] if asked else ""
+
+
+def _makers() -> dict[str, Callable[[Outcome], str]]:
+    """What makes the text of an output, by its option."""
+    from evalkit.gate.asjson import as_json
+    from evalkit.gate.junit import junit
+    from evalkit.gate.markdown import markdown
+
+    return {"junit": junit, "markdown": markdown, "json_out": as_json}
 
 
 def _policy(args: argparse.Namespace) -> Policy:
@@ -98,15 +119,13 @@ def _explained(outcome: Outcome, task: str) -> str:
 
 def _write(outcome: Outcome, args: argparse.Namespace) -> Iterator[Path]:
     """Write what was asked for; the page is optional where nobody named it."""
-    from evalkit.gate.asjson import as_json
-    from evalkit.gate.junit import junit
-    from evalkit.gate.markdown import markdown
-
-    for given, make in ((args.junit, junit), (args.markdown, markdown), (args.json_out, as_json)):
-        if given:
+    makers = _makers()
+    for option, make in makers.items():
+        given = getattr(args, option)
+        if given and given != "-":
             yield _put(Path(given), make(outcome))
     if args.summary:
-        yield _append(Path(args.summary), markdown(outcome))
+        yield _append(Path(args.summary), makers["markdown"](outcome))
     if not args.no_html:
         yield from _page(outcome, args)
 
@@ -120,7 +139,9 @@ def _page(outcome: Outcome, args: argparse.Namespace) -> Iterator[Path]:
         yield write_gate_page(outcome, path)
     except OSError as exc:
         if args.html or exc.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise
+            from evalkit.store import store_error
+
+            raise store_error(path, exc) from exc
         print(
             f"note: no page is written, {path.parent} is read-only; name a place with --html.",
             file=sys.stderr,

@@ -49,7 +49,7 @@ def add(p: argparse.ArgumentParser) -> None:
     )
     group = p.add_argument_group("output")
     group.add_argument("--junit", metavar="FILE", help="JUnit XML: a test case per check")
-    group.add_argument("--markdown", metavar="FILE", help="the table as Markdown")
+    group.add_argument("--markdown", metavar="FILE", help="the table as Markdown (- prints it)")
     group.add_argument(
         "--summary",
         metavar="FILE",

@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 from evalkit import __version__
 from evalkit.cli import commands
 
-_DISK = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM)
 OK, INCOMPLETE, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 EXIT_CODES = """exit codes:
@@ -112,6 +113,13 @@ def _explain(exc: Exception) -> int:
         print(
             f"error: {exc.filename}: {exc.strerror}. Make room or give it rights to write, or name another place "
             "(--out); what was finished is kept.",
+            file=sys.stderr,
+        )
+        return INTERNAL
+    if isinstance(exc, OSError) and exc.errno in _FULL:  # a write knows no name
+        print(
+            f"error: {exc.strerror}: what was being written is cut off. Make room, or name another place (--out), and "
+            "run the same command again; what was finished is kept.",
             file=sys.stderr,
         )
         return INTERNAL

@@ -87,7 +87,7 @@ def _columns(args: argparse.Namespace) -> list[Column]:
         named.append((label, runs))
     columns, told = grouped([Path(r) for r in args.runs], named, merge=not args.no_merge)
     for sentence in [*told, *(n for c in columns for n in c.notes)]:
-        print(sentence, file=sys.stderr)
+        print(f"note: {sentence}", file=sys.stderr)
     return [Column(c.label, c.runs) for c in columns]
 
 

@@ -192,10 +192,12 @@ def xlsx(tables: Sequence[Table], path: Path) -> Path:
         UsageError: XlsxWriter is not installed.
     """
     import datetime
+    import io
 
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    book = library().Workbook(str(path), options)
+    made = io.BytesIO()  # whole, before the file is begun: on a full disk zipfile would leave a traceback
+    book = library().Workbook(made, options)
     book.set_properties({"created": datetime.datetime(2000, 1, 1), "comments": "evalkit"})
     taken: set[str] = set()
     try:
@@ -204,4 +206,5 @@ def xlsx(tables: Sequence[Table], path: Path) -> Path:
             _fill(_Sheet(book, sheet, table, noted(table)))
     finally:
         book.close()
+    path.write_bytes(made.getvalue())
     return path

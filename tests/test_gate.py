@@ -382,6 +382,23 @@ def test_samples_that_the_candidate_never_reached_are_lost(home: Path, runs: Map
     assert f"note: the candidate was interrupted, not all samples were reached of {ADV}: call" in done.out
 
 
+def test_what_has_no_number_in_the_baseline_either_is_not_lost(home: Path, runs: Mapping[str, Path]) -> None:
+    """A statistic that is no finite number is no score, on either side."""
+    odd = home / "odd"
+    shutil.copytree(runs["base"], odd)
+    path = odd / ADV / "segments.jsonl"
+    lines = [json.loads(x) for x in path.read_text().splitlines()]
+    for line in lines[:50]:
+        line["rows"]["refusal"][0] = None
+    path.write_text("".join(json.dumps(x) + "\n" for x in lines))
+    results = json.loads((odd / "results.json").read_text())
+    results["tasks"][ADV]["segments"] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    (odd / "results.json").write_text(json.dumps(results))
+    for one, two, code, lost in ((odd, odd, 0, 0), (odd, runs["base"], 0, 0), (runs["base"], odd, 1, 50)):
+        done = call(home, "gate", "--baseline", one, "--candidate", two, "--no-html", "--json")
+        assert done.code == code and len(found(done)["numbers"][0]["lost"]) == lost
+
+
 def timed(run: Path, to: Path, seconds: Callable[[int], float | None], cached: bool = False) -> Path:
     """A copy of a run whose answers took so long; timing is part of no digest."""
     import shutil

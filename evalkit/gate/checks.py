@@ -148,9 +148,10 @@ def lost_samples(
         two: the number in the candidate's results.
     """
     rows = first.rows.get(paired.metric, {})
-    lost = {i: "errored" if second.failed[i] else "unscored" for i in paired.missing_b if i in rows}
+    had = {i for i, row in rows.items() if all(map(math.isfinite, row))}
+    lost = {i: "errored" if second.failed[i] else "unscored" for i in paired.missing_b if i in had}
     if two.get("n_pending") or not {"data", "n"}.intersection(allow):
-        lost |= {i: "not on record" for i in paired.only_a if i in rows}
+        lost |= {i: "not on record" for i in paired.only_a if i in had}
     return dict(sorted(lost.items()))
 
 

@@ -298,6 +298,13 @@ def test_usage(runs: Path, args: list[str], words: str) -> None:
     assert (code, out) == (2, "") and words in err and err.startswith("error: ") and err.count("\n") == 1, err
 
 
+def test_a_place_that_cant_be_written_is_one_sentence(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "compare.md").mkdir(parents=True)
+    for out, named in ((runs / "a" / "run.json" / "x", "run.json/x"), (tmp_path / "out", "compare.md")):
+        code, _, err = compare(runs / "a", runs / "c", "--out", out, "--format", "md")
+        assert code == 2 and f"{named} can't be written" in err and err.count("\n") == 1, err
+
+
 def test_runs_without_segments_say_what_to_do(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "c", tmp_path / "old")
     (tmp_path / "old" / ADV / "segments.jsonl").unlink()

@@ -65,7 +65,14 @@ def call(args: argparse.Namespace) -> int:
         from reports.comparison.formats import write_comparison
 
         audio = {} if args.max_audio_mb is None else {"max_audio_mb": args.max_audio_mb}
-        written = write_comparison(found, Path(args.out), formats or FORMATS, samples=args.samples, **audio)
+        try:
+            written = write_comparison(
+                found, Path(args.out), formats or FORMATS, samples=args.samples, **audio
+            )
+        except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+            raise UsageError(
+                f"{exc.filename} can't be written ({exc.strerror}); name another folder with --out."
+            ) from exc
     for path in written:
         print(path, file=sys.stderr if args.json else sys.stdout)
     sys.stdout.flush()

@@ -15,6 +15,17 @@ from importlib import resources
 from evalkit.errors import UsageError
 
 OVERALLS = ("Overall", "Avg.")
+METRICS = {
+    "geval": "G-Eval",
+    "accuracy": "Accuracy",
+    "refusal_rate": "Refusal rate",
+    "mean": "Mean",
+    "wer": "WER",
+    "lalm_score": "LALM judge",
+    "weighted_mean": "Weighted mean",
+    "turn_taking_success_rate": "Success rate",
+}
+"""What tables call the metrics of printed rows; one that isn't here by its own name."""
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,6 @@ BENCHMARK_TITLES = {
     "speech-style": "Speech style",
     "custom": "Custom data",
 }
-METRIC_LABELS = {
-    "geval": "G-Eval",
-    "accuracy": "Accuracy",
-    "refusal_rate": "Refusal rate",
-    "mean": "Mean",
-    "wer": "WER",
-    "lalm_score": "LALM judge",
-    "weighted_mean": "Weighted mean",
-}
 EXTRA, OTHER = "Not in the report's table", "Other metrics"
 _SCALES = {"%": (0.0, 100.0), "0-100": (0.0, 100.0), "1-5": (1.0, 5.0), "MOS": (1.0, 5.0)}
 
@@ -157,7 +148,7 @@ def _row_of(
     decimals = first["decimals"] if first else 2
     return Row(
         label=name,
-        metric=first["label"] if first else METRIC_LABELS.get(given.metric, given.metric),
+        metric=first["label"] if first else paper.METRICS.get(given.metric, given.metric),
         unit=first["unit"]
         if first
         else ("1-5" if "1_5" in given.unit else "%" if given.unit == "%" else "0-100"),

@@ -10,13 +10,13 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from reports.cells import number, pair
 from reports.overview import place
 from reports.page.blocks import Data
-from reports.safe import slug, visible
+from reports.safe import slug
+from reports.templating import static, templates
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -30,11 +30,6 @@ FOLD, FOLDED = 20, 12
 """Rows of a group table beyond which it is folded, and how many of them it then shows."""
 MARK = "<!--data-->"
 """Where in the frame the data blocks go; templates can't write it, as all they are given is escaped."""
-
-
-def static(name: str) -> str:
-    """A script or style sheet of reports/static."""
-    return resources.files("reports").joinpath("static", name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
@@ -58,16 +53,7 @@ def policy(script: str, style: str, *, folder: bool = False) -> str:
 @cache
 def environment() -> Environment:
     """The templates, compiled once."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    env = Environment(
-        loader=PackageLoader("reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda v: visible(v) if type(v) is str else v,
-    )
+    env = templates()
     env.filters |= {"number": number, "pair": pair, "thousands": lambda n: f"{n:,}", "slug": slug}
     env.filters["printed_marks"] = lambda t: {
         m for r in t.rows() for c in r.cells if c.n is None for m in c.marks

@@ -16,18 +16,6 @@ NUMBERS = ("1", "2", "3", "4", "5", "6", "7")
 UP, DOWN = "\u2191", "\u2193"
 UNITS = {"%": "%", "score_1_5": "1-5", "score_0_100": "0-100", "mixed_0_100": "0-100"}
 _SHOWN = {"%": "%", "1-5": "1\u20135", "0-100": "0\u2013100"}
-METRICS = {
-    "geval": "G-Eval",
-    "accuracy": "Accuracy",
-    "refusal_rate": "Refusal rate",
-    "mean": "Mean",
-    "wer": "WER",
-    "lalm_score": "LALM judge",
-    "weighted_mean": "Weighted mean",
-    "S2M-T": "S2M-T",
-    "S2M-S": "S2M-S",
-    "turn_taking_success_rate": "Success rate",
-}
 
 
 @dataclass(frozen=True)
@@ -129,7 +117,7 @@ def measure(label: str, unit: str, higher_is_better: bool) -> str:
 
 
 def metric_label(row: paper.PublishedRow) -> str:
-    return METRICS.get(row.metric, row.metric)
+    return paper.METRICS.get(row.metric, row.metric)
 
 
 def printed_name(layout: Layout, row: paper.PublishedRow) -> str:

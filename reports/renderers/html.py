@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reports.cells import Cell, Column, Row, Table
 from reports.footnotes import noted
 from reports.renderers.common import has_subs, head_groups, heading, interval, second, spans, stubs
-from reports.safe import visible
+from reports.templating import templates
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -19,16 +19,7 @@ if TYPE_CHECKING:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda v: visible(v) if type(v) is str else v,
-    ).get_template("papertable.html.j2")
+    return templates().get_template("papertable.html.j2")
 
 
 def _about(column: Column, row: Row, cell: Cell) -> str:

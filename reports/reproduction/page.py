@@ -6,43 +6,29 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit import __version__
 from reports.reproduction.book import of_run
 from reports.reproduction.shown import Sheet, sheets
-from reports.safe import visible
+from reports.templating import static, templates
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
 
-def _static(name: str) -> str:
-    return resources.files("reports").joinpath("static", name).read_text(encoding="utf-8")
-
-
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda v: visible(v) if type(v) is str else v,
-    )
+    return templates()
 
 
 def page(found: Sequence[Sheet]) -> str:
     """The page as text, to be written as UTF-8."""
     from markupsafe import Markup
 
-    style = "\n" + _static("base.css") + "\n" + _static("reproductions.css")
+    style = "\n" + static("base.css") + "\n" + static("reproductions.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     text = (

@@ -13,17 +13,6 @@ from reports.cells import DASH, difference, number, pair
 from reports.reproduction.lines import Line, printed_rows, row_name
 from reports.reproduction.verdicts import NOT_RUN, VERDICTS
 
-METRICS = {
-    "geval": "G-Eval",
-    "accuracy": "Accuracy",
-    "refusal_rate": "Refusal rate",
-    "mean": "Mean",
-    "wer": "WER",
-    "lalm_score": "LALM judge",
-    "weighted_mean": "Weighted mean",
-    "turn_taking_success_rate": "Success rate",
-}
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -173,4 +162,4 @@ def _label(section: published.PublishedSection, row: published.PublishedRow) -> 
     name = row_name(section, row)
     twins = [r for r in section.rows if r is not row and row_name(section, r) == name]
     language = f" ({row.language})" if any(t.language != row.language for t in twins) else ""
-    return f"{name}{language}", METRICS.get(row.metric, row.metric)
+    return f"{name}{language}", published.METRICS.get(row.metric, row.metric)

@@ -155,3 +155,15 @@ def test_few_units_get_no_less_than_students_interval() -> None:
 
 def test_nothing_to_swap() -> None:
     assert sign_flips(np.zeros((5, 2)), MEAN.formula, 0.0, seed=0, draws=100) == (1.0, "permutation-exact")
+
+
+def test_speakers_of_unequal_size_count_as_fewer() -> None:
+    """One of eight holds half of the utterances: the degrees of freedom are those of 3.5 speakers."""
+    rng = np.random.default_rng(2)
+    sizes = [70, *[10] * 7]
+    codes = np.repeat(np.arange(8), sizes)
+    length = rng.integers(5, 20, 140).astype(float)
+    rows = np.stack([rng.binomial(length.astype(int), 0.1).astype(float), length], axis=1)
+    d = unpaired(OneRun(rows, WER, 100.0, codes, 0.0, math.inf, False), 8.0, 140)
+    assert d.ci is not None and d.se is not None and d.clusters == 8
+    assert (d.ci[1] - d.ci[0]) / 2 / d.se == pytest.approx(4.3027, abs=1e-3)  # t of 2 degrees

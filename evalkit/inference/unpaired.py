@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from evalkit.inference.intervals import newcombe
 from evalkit.inference.rows import Difference
 from evalkit.inference.units import binary, correction, count
-from evalkit.resampling import Statistics, standard_error, student_interval, summed, t_tail
+from evalkit.resampling import Statistics, standard_error, student_interval, summed, t_tail, worth
 
 if TYPE_CHECKING:
     from evalkit.inference.rows import Codes
@@ -154,8 +154,9 @@ def _by_our_spread(
     # Counts of errors vary the more the more there are; ratings don't.
     rate = isinstance(ours, OneRun) and math.isinf(ours.hi) and value > 0 and printed > 0
     both = se * math.sqrt(1 + size / n * (printed / value if rate else 1.0))
-    ci = student_interval(value - printed, both, units - 1, level)
-    p = t_tail((value - printed) / both, units - 1)
+    df = max(1.0, ((worth(ours.clusters) if isinstance(ours, OneRun) else None) or units) - 1)
+    ci = student_interval(value - printed, both, df, level)
+    p = t_tail((value - printed) / both, df)
     return ci, "student-t(spread of ours)", p, "unpaired-t(spread of ours)", both
 
 

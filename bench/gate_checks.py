@@ -17,7 +17,7 @@ import numpy as np
 
 from evalkit.gate.verdicts import place
 from evalkit.inference import PairedRows, compare
-from evalkit.stats import MEAN, Pool, pooled
+from evalkit.pools import MEAN, Pool, pooled
 
 WER = pooled("errors", "length")
 Maker = Callable[[np.random.Generator, float], PairedRows]

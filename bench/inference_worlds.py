@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.inference import PairedRows
-from evalkit.stats import MEAN, VOTES, WEIGHTED, mean_of_means, pooled, stratified
+from evalkit.pools import MEAN, VOTES, WEIGHTED, mean_of_means, pooled, stratified
 
 Rng = np.random.Generator
 Array = NDArray[np.float64]

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from bench.overhead import show
 from evalkit.inference import PairedRows, compare
 from evalkit.inference.units import differing, shared
+from evalkit.pools import MEAN, pooled, stratified
 from evalkit.resampling import bootstrap_t, sign_flips
-from evalkit.stats import MEAN, estimate, pooled, stratified
+from evalkit.stats import estimate
 
 Array = NDArray[np.float64]
 TARGET = 2.0

@@ -14,9 +14,9 @@ from typing import Any
 from benchmarks._kimi import null_word, skip_by_length
 from benchmarks._speech_corpora import common_voice, common_voice_data, librispeech, librispeech_data
 from evalkit.interfaces import Judge, Roles
+from evalkit.pools import Pool, pooled
 from evalkit.records import Modality
 from evalkit.sources import HubData
-from evalkit.stats import Pool, pooled
 from evalkit.task import Cell, Metric, Suite, Task, Variant
 from judges.asr import CorpusWer, SuiteWer
 from judges.wer import ComputeWer

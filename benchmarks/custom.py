@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 from evalkit.errors import UsageError
 from evalkit.interfaces import Judge, Roles
+from evalkit.pools import pooled
 from evalkit.records import Modality
 from evalkit.sources import HubData
-from evalkit.stats import pooled
 from evalkit.task import Metric, Task, Variant
 from judges.manner import manner_of
 

@@ -14,9 +14,9 @@ from benchmarks._choices import kimi_prompt, lmms_prompt, no_words, report_promp
 from benchmarks._kimi import null_word, skip_by_length
 from benchmarks._mmau_rows import FILE, GITHUB, HUB, PIN, asking, check_edition
 from evalkit.interfaces import Judge, Roles
+from evalkit.pools import Strata
 from evalkit.records import Modality
 from evalkit.sources import HubData
-from evalkit.stats import Strata
 from evalkit.task import Cell, Metric, Suite, Task, Variant
 from judges.choices import StrictChoice
 from judges.manner import manner_of

@@ -18,9 +18,9 @@ from typing import Any
 
 from benchmarks._choices import no_words, report_prompt
 from evalkit.interfaces import Judge, Roles
+from evalkit.pools import Strata
 from evalkit.records import Gap, Modality, Sample, Turn
 from evalkit.sources import HubData, Row
-from evalkit.stats import Strata
 from evalkit.task import Cell, Metric, Suite, Task, Variant
 from judges.branch import Branch
 from judges.choices import StrictChoice

@@ -14,9 +14,9 @@ from typing import Any
 from benchmarks._choices import letter, no_words, report_prompt
 from benchmarks._mmsu_tasks import check_names
 from evalkit.errors import UsageError
+from evalkit.pools import Strata
 from evalkit.records import Audio, Gap, Modality, Sample
 from evalkit.sources import HubData, Row
-from evalkit.stats import Strata
 from evalkit.task import Cell, Metric, Suite, Task, Variant
 from evalkit.wording import store
 from evalkit.wording.extras import MMSU_QUESTION

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from benchmarks import _lalm
 from evalkit.errors import UsageError
 from evalkit.interfaces import Judge, Roles
+from evalkit.pools import DIFFERENCE, WEIGHTED
 from evalkit.records import Audio, Modality, Sample, Turn
 from evalkit.sources import HubData, Row, Source
-from evalkit.stats import DIFFERENCE, WEIGHTED
 from evalkit.task import Cell, Metric, Suite, Task, Variant
 from judges.lalm import DROPPED, SCORED_1
 from judges.lalm_pairs import PairJudge

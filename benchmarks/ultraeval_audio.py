@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Literal
 
 from evalkit.interfaces import Judge, Roles
+from evalkit.pools import pooled
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
-from evalkit.stats import pooled
 from evalkit.task import Cell, Metric, Overall, Part, Suite, Task, Variant
 from judges.asr_wer import AsrWer
 from judges.llm_presets import chatbot_judge

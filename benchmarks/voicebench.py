@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from benchmarks._kimi import skip_by_length
 from evalkit.interfaces import Judge, Roles
+from evalkit.pools import VOTES, mean_of_means
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
-from evalkit.stats import VOTES, mean_of_means
 from evalkit.task import Cell, Metric, Overall, Part, Suite, Task, Variant
 from judges.bbh import BBH, chain_of
 from judges.fill import Fill

@@ -15,9 +15,9 @@ from functools import partial
 from benchmarks import _lalm
 from evalkit.errors import UsageError
 from evalkit.interfaces import Judge, Roles
+from evalkit.pools import Strata
 from evalkit.records import Modality, Sample
 from evalkit.sources import HubData, Row
-from evalkit.stats import Strata
 from evalkit.task import Cell, Suite, Task, Variant
 from judges.lalm_presets import NAMED_AUDIO, runs_of, user_audio_of, vstyle_judge
 from judges.manner import manner_of

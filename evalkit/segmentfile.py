@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.errors import UsageError
+from evalkit.pools import DIFFERENCE, MEAN, VOTES, WEIGHTED, Pool, mean_of_means, pooled, stratified
 from evalkit.records import JSON, RECORD_VERSION, digest_of
-from evalkit.stats import DIFFERENCE, MEAN, VOTES, WEIGHTED, Pool, mean_of_means, pooled, stratified
 from evalkit.store import Run, read_lines, write_atomically
 
 SEGMENTS = "segments.jsonl"

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.interfaces import Answer, Judge
 from evalkit.plan import ScoringPlan
+from evalkit.pools import stratified, stratum_row
 from evalkit.records import Response, Sample, Score
-from evalkit.stats import stratified, stratum_row
 from evalkit.store import Mark, Run
 from evalkit.task import Metric
 
 if TYPE_CHECKING:
-    from evalkit.stats import Array, Pool
+    from evalkit.pools import Pool
+    from evalkit.stats import Array
 
 RECORDED = "recorded"
 """What stands for the model's name where its replies came with the predictions."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from evalkit.errors import UsageError
 from evalkit.interfaces import Judge, Roles
+from evalkit.pools import MEAN, Pool, Strata
 from evalkit.records import JSON, Gap, Modality, Sample
 from evalkit.sources import HubData, Row, Source
-from evalkit.stats import MEAN, Pool, Strata
 
 
 @dataclass(frozen=True)

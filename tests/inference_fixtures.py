@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.inference import PairedRows
-from evalkit.stats import MEAN, pooled
+from evalkit.pools import MEAN, Pool, pooled
 
 WER = pooled("errors", "length")
 Array = NDArray[np.float64]
@@ -18,6 +18,12 @@ Array = NDArray[np.float64]
 def rows_of(values: Any, weights: Any = None) -> Array:
     v = np.asarray(values, dtype=np.float64)
     return np.stack([v, np.ones(len(v)) if weights is None else np.asarray(weights, dtype=float)], axis=1)
+
+
+def redrawn(rows: Array, pool: Pool, *, seed: int, draws: int = 2000) -> Array:
+    """The bootstrap of the textbooks: rows drawn one by one, pooled again; shape (draws,)."""
+    picks = np.random.default_rng(seed).integers(len(rows), size=(draws, len(rows)))
+    return pool.formula(rows[picks].sum(axis=1))
 
 
 def right(pairs: list[tuple[int, int]]) -> PairedRows:

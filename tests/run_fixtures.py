@@ -9,9 +9,9 @@ from typing import Any
 
 from evalkit.interfaces import Judge
 from evalkit.plan import ModelCard, ScoringPlan
+from evalkit.pools import pooled
 from evalkit.records import Failure, Modality, Response, Sample, Score, SentAudio
 from evalkit.sources import HubData, Row
-from evalkit.stats import pooled
 from evalkit.store import RunWriter
 from evalkit.task import Metric, Task, Variant
 

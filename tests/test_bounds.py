@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.asr import DELETIONS
+from evalkit.pools import VOTES, WEIGHTED, Strata
 from evalkit.results import build_results
-from evalkit.stats import VOTES, WEIGHTED, Strata, estimate
+from evalkit.stats import estimate
 from evalkit.store import RunWriter
 from evalkit.task import Metric
 from tests.run_fixtures import CARD, TASK, Known, answer, fail, score, toy_plan, toy_task

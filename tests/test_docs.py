@@ -346,7 +346,18 @@ def test_the_counts_of_vectors_are_those_of_the_files() -> None:
 
 NAMED = {"tasks", "metrics", "overall", "reasons", "groups"}
 """Objects whose keys are names (of tasks, metrics, codes) rather than fields."""
-FREE = {"identity", "generation", "options", "roles", "usage", "timing", "detail", "counts", "touched", "weights"}
+FREE = {
+    "identity",
+    "generation",
+    "options",
+    "roles",
+    "usage",
+    "timing",
+    "detail",
+    "counts",
+    "touched",
+    "weights",
+}
 """Objects whose keys are somebody else's."""
 
 

@@ -17,8 +17,8 @@ from evalkit.inference import (
 )
 from evalkit.inference.intervals import tango
 from evalkit.inference.mcnemar import mcnemar_exact
+from evalkit.pools import DIFFERENCE, MEAN, Pool, mean_of_means, pooled, stratified
 from evalkit.resampling import slope
-from evalkit.stats import DIFFERENCE, MEAN, Pool, mean_of_means, pooled, stratified
 from tests.inference_fixtures import (
     AGAIN,
     ERRORS,

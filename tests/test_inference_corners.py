@@ -20,7 +20,7 @@ from evalkit.inference import (
     PairedRows,
     compare,
 )
-from evalkit.stats import MEAN, stratified
+from evalkit.pools import MEAN, stratified
 from tests.inference_fixtures import (
     AGAIN,
     ERRORS,

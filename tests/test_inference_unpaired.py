@@ -19,9 +19,10 @@ from evalkit.inference import (
     unpaired,
 )
 from evalkit.inference.intervals import newcombe
+from evalkit.pools import MEAN
 from evalkit.resampling import Statistics as Statistic
 from evalkit.resampling import bootstrap_t, sign_flips, t_quantile, t_tail
-from evalkit.stats import MEAN, estimate
+from evalkit.stats import estimate
 from tests.inference_fixtures import (
     AGAIN,
     ERRORS,

@@ -209,6 +209,9 @@ def test_samples_are_searched_and_filtered(site: Site) -> None:
     assert site.ids() == ["s-017"] and "q=question" in site.tab.url
     site.tab.reload()
     site.eventually("document.querySelector('.view.on .count').textContent === '1 of 60'")
+    site.tab.fill(".view.on input[type=search]", "http 500 after")
+    site.eventually("document.querySelector('.view.on .list').innerText.includes('s-003')")
+    assert site.ids() == ["s-003"], "what the list says of an error is found in it"
     site.tab.fill(".view.on input[type=search]", "no such words")
     site.eventually("document.querySelector('.view.on .empty')")
 
@@ -340,6 +343,45 @@ def test_cards_show_what_made_the_verdict(site: Site) -> None:
     assert site.tab.locator(".view.on .diff > ins").first.inner_text() == "well"
 
 
+UNCOVERED = """() => {
+    const at = document.activeElement;
+    if (at === document.body) return true;
+    const box = at.getBoundingClientRect();
+    const top = document.elementFromPoint(box.left + box.width / 2, box.top + Math.min(box.height / 2, 20));
+    return Boolean(top && box.width && (at.contains(top) || top.contains(at)));
+}"""
+
+
+@pytest.fixture
+def narrow(site: Site) -> Iterator[Site]:
+    """A window as narrow as a telephone's, without smooth scrolling."""
+    site.tab.set_viewport_size({"width": 360, "height": 740})
+    site.tab.emulate_media(reduced_motion="reduce")
+    yield site
+    site.tab.emulate_media(reduced_motion="no-preference")
+    site.tab.set_viewport_size({"width": 1280, "height": 800})
+
+
+@pytest.mark.parametrize("place", ["#/tables", f"#/r1/{TASK}"])
+@pytest.mark.parametrize("key", ["Tab", "Shift+Tab"])
+def test_what_the_keyboard_reaches_is_seen(narrow: Site, place: str, key: str) -> None:
+    """Neither the columns that stay nor the toolbar cover what has the focus; the page is as wide as its window."""
+    narrow.open(narrow.two, place)
+    assert narrow.tab.evaluate("document.documentElement.scrollWidth") == 360
+    for _ in range(45):
+        narrow.tab.keyboard.press(key)
+        told = narrow.tab.evaluate("document.activeElement.outerHTML")
+        assert narrow.tab.evaluate(UNCOVERED), told
+
+
+def test_long_text_is_scrolled_by_keys(site: Site) -> None:
+    site.open(site.two, f"#/r1/{TASK}/~/s-009")
+    site.opened()
+    site.tab.evaluate("document.querySelector('.view.on .body .words').textContent = 'word '.repeat(9000)")
+    site.tab.evaluate("window.dispatchEvent(new Event('resize'))")
+    assert site.tab.get_attribute(".view.on .body .words >> nth=0", "tabindex") == "0"
+
+
 def test_light_and_dark(site: Site) -> None:
     site.open(site.two)
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -350,6 +392,9 @@ def test_light_and_dark(site: Site) -> None:
     assert dark != light
     site.tab.click("#theme")
     site.tab.click("#theme")
+    assert str(site.tab.get_attribute("#theme", "aria-label")).startswith("Dark "), (
+        "what is seen begins its name"
+    )
     assert site.tab.inner_text("#theme") == "Dark" and site.tab.evaluate(ground) == dark
     site.tab.click("#theme")
     assert site.tab.evaluate(ground) == light

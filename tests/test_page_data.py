@@ -113,6 +113,7 @@ def test_waves_are_relative_to_the_loudest() -> None:
     assert len(wave) == 160 and wave[-1] == LEVELS[63] and wave[0] == LEVELS[0]
     assert [LEVELS.index(c) for c in wave] == sorted(LEVELS.index(c) for c in wave)
     assert peaks_of(np.stack([ramp, -ramp], axis=1))[-1] == LEVELS[63]
+    assert peaks_of(np.stack([-ramp, 0 * ramp], axis=1)) == wave, "a channel that is negative is as loud"
     assert peaks_of(np.zeros(50, np.float32)) == "0" * 50
     assert peaks_of(np.zeros(0, np.float32)) == ""
     assert set(peaks_of(np.array([np.nan, 0.2], np.float32))) <= set(LEVELS)

@@ -29,7 +29,8 @@ from evalkit.inference.power import (
     samples_needed,
     with_decodings,
 )
-from evalkit.stats import MEAN, mean_of_means, pooled, replicates, stratified
+from evalkit.pools import MEAN, mean_of_means, pooled, stratified
+from tests.inference_fixtures import redrawn
 
 WER = pooled("errors", "length")
 
@@ -192,7 +193,7 @@ def test_influence_values_carry_the_variance_of_a_wer() -> None:
     values = influence(rows, WER, 100.0)
     rate = rows[:, 0].sum() / lengths.sum()
     assert values == pytest.approx(100 * (rows[:, 0] - rate * lengths) / lengths.mean(), abs=1e-5)
-    boot = 100 * float(replicates(rows, WER, seed=1).std())
+    boot = 100 * float(redrawn(rows, WER, seed=1).std())
     assert values.std() / 30 == pytest.approx(boot, rel=0.06)
 
 
@@ -208,7 +209,7 @@ def test_influence_values_carry_the_variance_of_other_pools(pool: object) -> Non
     else:
         first = rng.random(n) < 0.4
         rows = np.column_stack([values * first, first, values * ~first, ~first]).astype(float)
-    boot = float(replicates(rows, pool, seed=2).std())  # type: ignore[arg-type]
+    boot = float(redrawn(rows, pool, seed=2).std())  # type: ignore[arg-type]
     assert influence(rows, pool).std() / math.sqrt(n) == pytest.approx(boot, rel=0.06)  # type: ignore[arg-type]
 
 

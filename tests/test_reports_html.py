@@ -19,10 +19,10 @@ import pytest
 from report_fixtures import HOSTILE, Answer, FixedJudge, make_run, plan_of, task_of, write_task
 
 from evalkit.plan import ModelCard
+from evalkit.pools import pooled
 from evalkit.records import Verdict
 from evalkit.results import build_results
 from evalkit.sources import fetch_origin, fetch_origins
-from evalkit.stats import pooled
 from evalkit.store import Run, RunWriter
 from evalkit.task import Metric
 from reports import write_report

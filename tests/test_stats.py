@@ -11,21 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.stats import (
-    MEAN,
-    VOTES,
-    Pool,
-    estimate,
-    json_number,
-    percentile_interval,
-    pooled,
-    replicates,
-    round_half_up,
-    wilson,
-)
+from evalkit.pools import MEAN, VOTES, pooled
+from evalkit.stats import estimate, json_number, percentile_interval, round_half_up, wilson
 
 if TYPE_CHECKING:
-    from evalkit.stats import Array
+    pass
 
 WER = pooled("errors", "length")
 units = st.floats(0, 1).map(lambda x: round(x, 3))
@@ -90,43 +80,7 @@ def test_wilson_holds_the_proportion_and_is_even_handed(case: tuple[int, int]) -
     assert wilson(n - successes, n) == pytest.approx((1 - high, 1 - low))
 
 
-def ks(a: Array, b: Array) -> float:
-    """Largest distance between two empirical distributions."""
-    at = np.concatenate([a, b])
-    at.sort()
-    left = np.searchsorted(np.sort(a), at, side="right") / len(a)
-    right = np.searchsorted(np.sort(b), at, side="right") / len(b)
-    return float(np.abs(left - right).max())
-
-
-def naive(rows: Array, pool: Pool, draws: int, seed: int) -> Array:
-    """The bootstrap of the textbooks: rows drawn one by one."""
-    picks = np.random.default_rng(seed).integers(len(rows), size=(draws, len(rows)))
-    return pool.formula(rows[picks].sum(axis=1))
-
-
 WER_ROWS = np.array([(0, 10)] * 60 + [(3, 7)] * 25 + [(11, 12)] * 10 + [(40, 4)] * 5, dtype=float)
-RATING_ROWS = np.array([(1, 1)] * 70 + [(4, 1)] * 20 + [(5, 1)] * 10, dtype=float)
-
-
-@pytest.mark.parametrize(("rows", "pool"), [(WER_ROWS, WER), (RATING_ROWS, MEAN)], ids=["wer", "rating"])
-def test_drawing_equal_rows_together_is_the_same_bootstrap(rows: Array, pool: Pool) -> None:
-    draws = 4000
-    ours, theirs = replicates(rows, pool, seed=1, draws=draws), naive(rows, pool, draws, 2)
-    # Two samples of 4000 of one distribution differ by more than 0.044 once in a thousand.
-    assert ks(ours, theirs) < 0.044
-    distinct = np.unique(rows, axis=0)
-    assert ks(replicates(distinct, pool, seed=1, draws=draws), theirs) > 0.2
-    halved = replicates(rows[::2], pool, seed=1, draws=draws)
-    assert ks(halved, theirs) > 0.08
-
-
-def test_many_distinct_rows_are_drawn_in_steps() -> None:
-    rows = np.stack([np.arange(30_000) / 30_000, np.ones(30_000)], axis=1)
-    got = replicates(rows, MEAN, seed=0, draws=150)
-    assert got.shape == (150,)
-    assert got.mean() == pytest.approx(0.5, abs=0.002)
-    assert got.std() == pytest.approx(math.sqrt(1 / 12 / 30_000), rel=0.25)
 
 
 def test_the_interval_of_each_kind() -> None:
@@ -146,7 +100,7 @@ def test_the_same_rows_give_the_same_interval() -> None:
     assert estimate(WER_ROWS, WER, seed=3).ci != estimate(WER_ROWS, WER, seed=4).ci
 
 
-def test_replicates_that_are_no_number_are_left_out() -> None:
+def test_draws_that_are_no_number_are_left_out() -> None:
     assert percentile_interval(np.array([np.nan, 1.0, np.inf, 1.0])) == (1.0, 1.0)
     assert percentile_interval(np.array([np.nan])) is None
 

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.overalls import overall_result
+from evalkit.pools import Strata, stratified, stratum_row
 from evalkit.records import Score, Verdict
 from evalkit.results import build_results
-from evalkit.stats import Strata, estimate, stratified, stratum_row
+from evalkit.stats import estimate
 from evalkit.store import RunWriter
 from evalkit.task import Cell, Metric, Overall, Part
 from reports.runs import RunView

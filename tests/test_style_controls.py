@@ -12,8 +12,9 @@ import pytest
 
 from benchmarks.speech_style import GAP
 from evalkit.engine.retry import Retry
+from evalkit.pools import DIFFERENCE
 from evalkit.segments import Segments, segment_row
-from evalkit.stats import DIFFERENCE, estimate
+from evalkit.stats import estimate
 from judges.lalm_presets import WITHHELD
 from tests.cli_fixtures import Bench, Done, bench, lines, refused, result
 from tests.mock_gemini import KEY, FakeGemini

@@ -15,11 +15,12 @@ from benchmarks.vstyle import ROWS
 from evalkit.chat import ChatReply, ChatRequest
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Answer
+from evalkit.pools import stratified
 from evalkit.published import published
 from evalkit.records import Audio, Response, Sample, Turn, Verdict
 from evalkit.registry import catalogue
 from evalkit.sources import Row
-from evalkit.stats import round_half_up, stratified
+from evalkit.stats import round_half_up
 from judges.contracts import OUT_OF_RANGE
 from judges.lalm import DROPPED, SCORED_1, LALMJudge, Unreadable, loaded
 from judges.lalm_presets import NAMED_AUDIO, runs_of, user_audio_of, vstyle_judge

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evalkit.engine.state import TaskState
+from evalkit.pools import stratified
 from evalkit.records import Score
 from evalkit.segments import Segments, collect, segment_row, strata_of
-from evalkit.stats import stratified
 from evalkit.store import Run
 from evalkit.task import Metric
 

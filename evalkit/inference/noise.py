@@ -17,7 +17,8 @@ from evalkit.inference.units import binary
 
 if TYPE_CHECKING:
     from evalkit.inference.rows import Codes
-    from evalkit.stats import Array, Pool
+    from evalkit.pools import Pool
+    from evalkit.stats import Array
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.stats import Pool
+from evalkit.pools import Pool
 
 if TYPE_CHECKING:
     import numpy as np

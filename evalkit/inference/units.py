@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evalkit.inference.rows import Codes
-    from evalkit.stats import Array, Pool
+    from evalkit.pools import Pool
+    from evalkit.stats import Array
 
 
 def count(clusters: Codes | None, n: int) -> int:

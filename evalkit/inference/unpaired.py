@@ -14,7 +14,8 @@ from evalkit.resampling import Statistics, standard_error, student_interval, sum
 
 if TYPE_CHECKING:
     from evalkit.inference.rows import Codes
-    from evalkit.stats import Array, Pool
+    from evalkit.pools import Pool
+    from evalkit.stats import Array
 
 
 _Found = tuple[tuple[float, float] | None, str, float | None, str, float | None]

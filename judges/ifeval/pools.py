@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.stats import Pool, pooled
+from evalkit.pools import Pool, pooled
 
 if TYPE_CHECKING:
     from evalkit.stats import Array

@@ -14,8 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from evalkit.linefiles import Appender, encode_line, read_lines, write_atomically
 from evalkit.records import JSON
-from evalkit.store import CALLS, Appender, encode_line, read_lines, write_atomically
+from evalkit.store import CALLS
 from evalkit.usage import Tokens
 
 COSTS = "costs.json"

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.errors import UsageError
+from evalkit.linefiles import read_lines, write_atomically
 from evalkit.pools import DIFFERENCE, MEAN, VOTES, WEIGHTED, Pool, mean_of_means, pooled, stratified
 from evalkit.records import JSON, RECORD_VERSION, digest_of
-from evalkit.store import Run, read_lines, write_atomically
+from evalkit.store import Run
 
 SEGMENTS = "segments.jsonl"
 LABEL = 60

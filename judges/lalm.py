@@ -30,9 +30,9 @@ from evalkit.audio import AudioError, materialise
 from evalkit.chat import ChatModel, ChatReply, ChatRequest
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Answer
+from evalkit.linefiles import StoreError
 from evalkit.records import JSON, Audio, Sample, Verdict, digest_of
 from evalkit.sources import fetch_origin
-from evalkit.store import StoreError
 from judges.asking import Asking, ModelJudge, NotJudgeable, as_recorded
 from judges.contracts import Contract
 from judges.failures import UNREADABLE

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from evalkit.cache import Cache
-from evalkit.store import Appender, StoreError, read_lines
+from evalkit.linefiles import Appender, StoreError, read_lines
 from tests.cli_fixtures import Bench, bench, openai, refused, result
 from tests.mock_fixtures import mock_server
 

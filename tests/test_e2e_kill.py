@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from evalkit.store import Appender, RunWriter
+from evalkit.linefiles import Appender
+from evalkit.store import RunWriter
 from tests.cli_fixtures import TOY_ASR, Bench, bench, judged, kill, lines, openai, wait_for
 from tests.mock_fixtures import mock_server
 

@@ -12,8 +12,8 @@ import pytest
 
 from evalkit.audio import encode_wav
 from evalkit.errors import OutOfMemory, RunnerError, UsageError
+from evalkit.linefiles import write_bytes
 from evalkit.records import Audio, Modality, Response, Sample
-from evalkit.store import write_bytes
 from tests.cli_fixtures import Bench, Done, ToyRunner, bench, lines, refused, result, sent
 
 __all__ = ["bench"]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.linefiles import encode_line
 from evalkit.records import (
     Audio,
     Failure,
@@ -25,7 +26,6 @@ from evalkit.records import (
     canonical_json,
     digest_of,
 )
-from evalkit.store import encode_line
 
 # Lone surrogates included: model output may hold them, and UTF-8 can't.
 words = st.text(st.characters(), max_size=12)

@@ -14,8 +14,8 @@ import pytest
 
 from evalkit.cli import reproduce
 from evalkit.cli.reproduce import tasks_of
+from evalkit.linefiles import StoreError
 from evalkit.registry import catalogue
-from evalkit.store import StoreError
 from tests.cli_fixtures import KEY, Bench, Done, ToyRunner, bench, judged, lines, openai, refused
 from tests.mock_fixtures import mock_server
 

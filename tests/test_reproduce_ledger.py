@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from evalkit.cli.options import HIDDEN
 from evalkit.cli.typed import command
 from evalkit.errors import UsageError
+from evalkit.linefiles import encode_line
 from evalkit.registry import catalogue
-from evalkit.store import encode_line
 from reports.reproduction import Line, append, fillers, latest, of_run, read, sheets
 from reports.reproduction.lines import VERSION, _fills, printed_rows
 from reports.reproduction.markdown import code, markdown

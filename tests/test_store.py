@@ -15,20 +15,9 @@ from hypothesis import strategies as st
 
 from evalkit.audio import AudioError, decode, encode_wav
 from evalkit.errors import UsageError
+from evalkit.linefiles import Appender, StoreError, encode_line, read_lines, write_atomically, write_bytes
 from evalkit.records import Audio, Failure, Response, Score, Transcript
-from evalkit.store import (
-    RESPONSES,
-    Appender,
-    Run,
-    RunWriter,
-    StoreError,
-    TaskFiles,
-    encode_line,
-    read_lines,
-    score_key,
-    write_atomically,
-    write_bytes,
-)
+from evalkit.store import RESPONSES, Run, RunWriter, TaskFiles, score_key
 
 TASK = "bench/sub"
 ERROR = Failure("timeout", "No answer within 60 s.")

@@ -14,8 +14,8 @@ from typing import Any
 from evalkit import __version__
 from evalkit.audit.figures import Figure
 from evalkit.audit.shelf import Verdicts
+from evalkit.linefiles import write_atomically
 from evalkit.records import JSON, digest_of
-from evalkit.store import write_atomically
 
 AUDIT_VERSION = 1
 FOLDER = "audit"

@@ -11,7 +11,7 @@ from typing import Any
 
 from evalkit.errors import UsageError
 from evalkit.exports.numbers import told
-from evalkit.store import write_atomically
+from evalkit.linefiles import write_atomically
 from reports.runs import RunView, load_runs
 
 _ONLY = {

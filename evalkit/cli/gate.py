@@ -139,7 +139,7 @@ def _page(outcome: Outcome, args: argparse.Namespace) -> Iterator[Path]:
         yield write_gate_page(outcome, path)
     except OSError as exc:
         if args.html or exc.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-            from evalkit.store import store_error
+            from evalkit.linefiles import store_error
 
             raise store_error(path, exc) from exc
         print(
@@ -149,7 +149,7 @@ def _page(outcome: Outcome, args: argparse.Namespace) -> Iterator[Path]:
 
 
 def _put(path: Path, text: str) -> Path:
-    from evalkit.store import write_atomically
+    from evalkit.linefiles import write_atomically
 
     write_atomically(path, text)
     return path
@@ -157,7 +157,7 @@ def _put(path: Path, text: str) -> Path:
 
 def _append(path: Path, text: str) -> Path:
     """Add to a file that others write to as well, each in a block of its own."""
-    from evalkit.store import store_error
+    from evalkit.linefiles import store_error
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

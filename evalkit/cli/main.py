@@ -97,7 +97,7 @@ def _terms() -> Iterator[None]:
 def _explain(exc: Exception) -> int:
     """Say what went wrong in one sentence; the exit code."""
     from evalkit.errors import RunnerError, UsageError
-    from evalkit.store import StoreError
+    from evalkit.linefiles import StoreError
 
     if os.environ.get("EVALKIT_DEBUG"):
         import traceback

@@ -17,8 +17,8 @@ from evalkit.cli.listing import table as listed
 from evalkit.cli.summary import complete, conclude
 from evalkit.cli.typed import command
 from evalkit.errors import UsageError
+from evalkit.linefiles import StoreError, write_atomically
 from evalkit.registry import Catalogue, catalogue
-from evalkit.store import StoreError, write_atomically
 from reports.reproduction import (
     LEDGER,
     Line,

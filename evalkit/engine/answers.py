@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from evalkit.cache import Cache
 from evalkit.engine.loading import Item
+from evalkit.linefiles import StoreError, write_bytes
 from evalkit.records import Audio, Response
-from evalkit.store import RunWriter, StoreError, write_bytes
+from evalkit.store import RunWriter
 
 
 class Answers:

@@ -26,10 +26,11 @@ from evalkit.engine.standin import stand_in
 from evalkit.engine.state import TaskState
 from evalkit.errors import UsageError
 from evalkit.interfaces import Judge
+from evalkit.linefiles import encode_line
 from evalkit.predictions import Prediction, PredictionFile
 from evalkit.records import Response, Sample, Score, Transcript, Verdict
 from evalkit.sources import Row, Source
-from evalkit.store import RESPONSES, SCORES, RunWriter, encode_line
+from evalkit.store import RESPONSES, SCORES, RunWriter
 
 CHUNK = 500
 

@@ -17,10 +17,10 @@ from evalkit.audio import AudioError, inside
 from evalkit.engine.loading import sample_of
 from evalkit.errors import UsageError
 from evalkit.formats import Converted, Format, Head, Reading
+from evalkit.linefiles import encode_line, store_error
 from evalkit.predictions import PredictionFile
 from evalkit.registry import suggestion
 from evalkit.rows import Row
-from evalkit.store import encode_line, store_error
 from evalkit.task import Task
 
 IMPORTED = "imported"

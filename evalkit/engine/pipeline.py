@@ -40,9 +40,10 @@ from evalkit.engine.state import TaskState
 from evalkit.engine.together import Groups
 from evalkit.errors import RunnerError
 from evalkit.interfaces import Judge, Runner, Transcriber
+from evalkit.linefiles import StoreError
 from evalkit.records import Response, Transcript, Verdict
 from evalkit.runners.replay import ReplayRunner
-from evalkit.store import RunWriter, StoreError
+from evalkit.store import RunWriter
 
 T = TypeVar("T")
 

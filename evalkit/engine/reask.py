@@ -24,6 +24,7 @@ from evalkit.engine.state import TaskState
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Judge, Roles, Runner
 from evalkit.ledger import CallsFile
+from evalkit.linefiles import Appender, StoreError, encode_line, read_lines, write_bytes
 from evalkit.records import (
     JSON,
     Audio,
@@ -36,7 +37,7 @@ from evalkit.records import (
     Verdict,
     digest_of,
 )
-from evalkit.store import Appender, Run, RunWriter, StoreError, encode_line, read_lines, write_bytes
+from evalkit.store import Run, RunWriter
 
 ASKED = "asked.jsonl"
 PLAIN = "plain"

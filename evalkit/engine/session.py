@@ -28,13 +28,14 @@ from evalkit.engine.state import TaskState
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Roles, Runner
 from evalkit.ledger import Call, write_costs
+from evalkit.linefiles import StoreError
 from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import JSON, Modality, digest_of
 from evalkit.results import build_results
 from evalkit.segmentfile import write_segments
 from evalkit.signature import fingerprint
 from evalkit.sources import DataOptions, Source
-from evalkit.store import Run, RunWriter, StoreError
+from evalkit.store import Run, RunWriter
 from evalkit.task import Overall, Task
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from evalkit.errors import UsageError
 from evalkit.frames import load
-from evalkit.store import store_error
+from evalkit.linefiles import store_error
 from reports.safe import guard
 
 TABLES = ("samples", "scores", "results", "groups")

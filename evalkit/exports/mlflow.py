@@ -66,10 +66,15 @@ def to_mlflow(
 
 
 def _findable(uri: str) -> None:
-    """Raises UsageError for a SQLite file in a folder that isn't there, which MLflow would wait for."""
-    path = uri.removeprefix("sqlite:///").partition("?")[0]
-    if path not in ("", uri) and not Path(path).parent.is_dir():
-        raise UsageError(f"--tracking-uri {uri}: there is no folder {Path(path).parent}.")
+    """Raises UsageError for a SQLite file that can't be there: MLflow would try again for two minutes."""
+    path = uri.removeprefix("sqlite:///").partition("?")[0] if uri else DEFAULT
+    if path in ("", uri):
+        return
+    file, folder = Path(path), Path(path).parent
+    if not folder.is_dir():
+        raise UsageError(f"--tracking-uri {uri}: there is no folder {folder}.")
+    if not os.access(folder, os.W_OK | os.X_OK) or (file.exists() and not os.access(file, os.W_OK)):
+        raise UsageError(f"MLflow's store {path} can't be written: no permission. Name another with --tracking-uri.")
 
 
 def _said(exc: Exception) -> str:

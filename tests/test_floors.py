@@ -30,6 +30,7 @@ FLOORS = {
             *(
                 "evalkit.hub",
                 "evalkit.store",
+                "evalkit.linefiles",
                 "evalkit.stats",
                 "evalkit.pools",
                 "evalkit.signature",

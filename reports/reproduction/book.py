@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.errors import UsageError
-from evalkit.store import Appender, encode_line, read_lines
+from evalkit.linefiles import Appender, encode_line, read_lines
 from reports.reproduction.lines import Line
 
 LEDGER = "reproductions.jsonl"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,12 @@ def test_a_store_that_refuses_gets_one_sentence(there: Any, bench: Bench) -> Non
         ("sqlite:///no.db", "MLflow's store: (sqlite3.DatabaseError) file is not a database. Check"),
     ):
         refused(bench.here("export", run, "--to", "mlflow", "--tracking-uri", uri), said)
+    with bench.monkeypatch.context() as patch:  # root may write everywhere
+        patch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
+        closed = ("--tracking-uri", "sqlite:///new.db")
+        refused(
+            bench.here("export", run, "--to", "mlflow", *closed), "MLflow's store new.db can't be written"
+        )
     bench.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     bench.monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     words = ["--to", "mlflow", "--tracking-uri", "http://me:hush-hush@127.0.0.1:1"]

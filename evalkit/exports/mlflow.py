@@ -18,6 +18,8 @@ from reports.runs import RunView
 
 DIGEST = "evalkit.results"
 """Tag that names the results: a run of the experiment that has it is this one."""
+_DEFAULT = "mlflow.db"
+"""MLflow's own store, without an address and without a folder mlruns."""
 _KEY, _VALUE, _PARAM, _BATCH = 250, 5000, 6000, 900
 """Characters of a tag's or metric's name, of a tag, of a parameter; numbers sent at once. MLflow refuses more."""
 
@@ -67,14 +69,18 @@ def to_mlflow(
 
 def _findable(uri: str) -> None:
     """Raises UsageError for a SQLite file that can't be there: MLflow would try again for two minutes."""
-    path = uri.removeprefix("sqlite:///").partition("?")[0] if uri else DEFAULT
+    path = uri.removeprefix("sqlite:///").partition("?")[0] if uri else _DEFAULT
+    if not uri and Path("mlruns").is_dir():
+        return
     if path in ("", uri):
         return
     file, folder = Path(path), Path(path).parent
     if not folder.is_dir():
         raise UsageError(f"--tracking-uri {uri}: there is no folder {folder}.")
     if not os.access(folder, os.W_OK | os.X_OK) or (file.exists() and not os.access(file, os.W_OK)):
-        raise UsageError(f"MLflow's store {path} can't be written: no permission. Name another with --tracking-uri.")
+        raise UsageError(
+            f"MLflow's store {path} can't be written: no permission. Name another with --tracking-uri."
+        )
 
 
 def _said(exc: Exception) -> str:

@@ -134,7 +134,7 @@ def peaks_of(samples: NDArray[np.float32], bars: int = BARS) -> str:
     """
     import numpy as np
 
-    wave = np.abs(samples if samples.ndim == 1 else samples.max(axis=1))
+    wave = np.abs(samples) if samples.ndim == 1 else np.abs(samples).max(axis=1)
     if not len(wave):
         return ""
     starts = np.unique(np.linspace(0, len(wave), min(bars, len(wave)), endpoint=False).astype(int))

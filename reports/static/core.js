@@ -100,6 +100,15 @@ function viewOf(path) {
   return part ? [part, path.slice(part.dataset.route.length + 1)] : [views[0], ''];
 }
 
+// What scrolls inside the page is reached by Tab, also in browsers that don't see to that themselves.
+function reachable(root) {
+  for (const box of root.querySelectorAll('.scroll:not([tabindex]), .words:not([tabindex])')) {
+    const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+    if (!scrolls || getComputedStyle(box).overflowY !== 'auto') continue;
+    for (const [name, value] of [['tabindex', 0], ['role', 'group'], ['aria-label', box.matches('.words') ? 'Long text' : 'Wide table']]) box.setAttribute(name, value);
+  }
+}
+
 let current = null;
 
 function show(first) {
@@ -119,6 +128,7 @@ function show(first) {
   closeCard();
   if (moved) stopSound();
   view.querySelectorAll('.samples').forEach((list, i) => openSamples(list, i ? null : sample, i ? new URLSearchParams() : query));
+  reachable(view);
   const place = rest ? byId(`t-${rest}`) : null;
   if (place) place.scrollIntoView();
   else if (!sample && !first && moved) window.scrollTo({ top: 0, behavior: 'instant' });
@@ -138,5 +148,6 @@ function start() {
   const jump = byId('jump');
   if (jump) jump.addEventListener('change', () => { if (jump.value) location.hash = routeLink(jump.value); });
   window.addEventListener('hashchange', () => show(false));
+  window.addEventListener('resize', () => reachable(current));
   show(true);
 }

@@ -80,6 +80,21 @@ function filterable(panel) {
   panel.querySelector('.tools').prepend(box);
 }
 
+// What the keyboard reaches in a wide table isn't left under the columns that stay in sight.
+function uncover({ target }) {
+  const row = target.closest('tr');
+  const box = target.closest('.scroll');
+  const stays = (cell) => !cell.contains(target) && getComputedStyle(cell).position === 'sticky';
+  if (!row || !box || row.matches('.section')) return;
+  const [first, last] = [row.cells[0], row.cells[row.cells.length - 1]];
+  const seen = box.getBoundingClientRect();
+  const left = stays(first) ? first.getBoundingClientRect().right : seen.left;
+  const right = stays(last) ? last.getBoundingClientRect().left : seen.right;
+  const at = target.getBoundingClientRect();
+  if (at.left < left) box.scrollLeft -= left - at.left + 8;
+  else if (at.right > right) box.scrollLeft += at.right - right + 8;
+}
+
 // A long table of groups shows its first rows; sorted by value, those are the best or the worst.
 function foldable(button) {
   const table = button.previousElementSibling.querySelector('table');
@@ -91,6 +106,7 @@ function foldable(button) {
 
 function startGrids() {
   document.querySelectorAll('table.grid, table.facts').forEach(sortable);
+  document.querySelectorAll('table.grid').forEach((table) => table.addEventListener('focusin', uncover));
   document.querySelectorAll('.table-panel').forEach(filterable);
   document.querySelectorAll('.unfold').forEach(foldable);
 }

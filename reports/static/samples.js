@@ -138,10 +138,12 @@ class SampleList {
     address((this.last ? this.link(this.last) : routeLink(this.route)) + this.query());
   }
 
+  // What is searched: all words that the list shows, and more of them.
   text(s) {
     let text = this.texts.get(s);
     if (text === undefined) {
-      text = [s.i, s.q, s.a, s.h, s.t].filter(Boolean).join('\n').toLowerCase();
+      const calls = (callsOf(s) || []).map(callLine);
+      text = [s.i, s.q, s.a, s.h, s.t, s.e && `${s.e.kind}: ${s.e.message}`, ...calls].filter(Boolean).join('\n').toLowerCase();
       this.texts.set(s, text);
     }
     return text;
@@ -187,6 +189,7 @@ class SampleList {
     this.rows.reset(this.found.length);
     if (!this.found.length) this.items.replaceChildren(el('li', { class: 'empty' }, all.length ? 'No sample matches.' : 'No sample on record yet.'));
     else this.items.querySelector(':scope > .empty')?.remove();
+    this.items.style.setProperty('--under', `${this.bar.offsetHeight}px`); // what the keyboard reaches isn't left under it
     this.tell();
   }
 
@@ -238,6 +241,7 @@ class SampleList {
     const sides = await this.sides(s);
     if (this.open.get(s.i) !== node || node.childNodes.length > 1) return;
     node.append(sampleBody(sides[0].sample, this.data, this.link(s), sides));
+    reachable(node);
     this.rows.keep(s.i, node);
     if (byKey && node.getBoundingClientRect().bottom > window.innerHeight) this.rows.reach(this.placeOf(node), true);
   }

@@ -15,7 +15,7 @@ function useTheme(name) {
   else document.documentElement.dataset.theme = name;
   const button = byId('theme');
   button.textContent = { system: 'Auto', light: 'Light', dark: 'Dark' }[name];
-  button.setAttribute('aria-label', `Colours: ${name === 'system' ? 'as the system has them' : name}. Change`);
+  button.setAttribute('aria-label', `${button.textContent} colours${name === 'system' ? ', as the system has them' : ''}; change`);
   button.title = 'Light, dark, or as the system has it';
 }
 

@@ -722,6 +722,21 @@ def test_a_summary_is_added_to(gate: Callable[..., Done], home: Path) -> None:
     assert done.code == 3 and done.err == f"error: {home} can't be written: Is a directory\n"
 
 
+def test_what_the_page_cannot_read_is_named(
+    gate: Callable[..., Done], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the page, which could be written."""
+
+    def unreadable(*_: Any) -> Path:
+        raise PermissionError(errno.EACCES, "Permission denied", "b/responses.jsonl")
+
+    monkeypatch.setattr("evalkit.gate.page.write_gate_page", unreadable)
+    done = gate("base", "worse", "--html", home / "page.html")
+    assert done.code == 3 and done.err.startswith(
+        "error: b/responses.jsonl: Permission denied. Give it rights"
+    )
+
+
 def test_a_file_called_dash_is_standard_output(gate: Callable[..., Done], home: Path) -> None:
     printed = gate("base", "worse", "--markdown", "-", "--junit", home / "beside.xml")
     assert printed.code == 1 and printed.out.startswith("## Gate: regression"), printed.said

@@ -138,6 +138,9 @@ def _page(outcome: Outcome, args: argparse.Namespace) -> Iterator[Path]:
     try:
         yield write_gate_page(outcome, path)
     except OSError as exc:
+        blamed = Path(exc.filename or path)
+        if blamed.name != path.name and blamed not in path.parents:
+            raise  # something that the page shows can't be read
         if args.html or exc.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             from evalkit.linefiles import store_error
 

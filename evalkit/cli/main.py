@@ -110,9 +110,9 @@ def _explain(exc: Exception) -> int:
         print(f"error: {exc}", file=sys.stderr)
         return INTERNAL
     if isinstance(exc, OSError) and exc.errno in _DISK and exc.filename:
+        hint = "Make room" if exc.errno in _FULL else "Give it rights to be read or written"
         print(
-            f"error: {exc.filename}: {exc.strerror}. Make room or give it rights to write, or name another place "
-            "(--out); what was finished is kept.",
+            f"error: {exc.filename}: {exc.strerror}. {hint}, or name another place (--out); what was finished is kept.",
             file=sys.stderr,
         )
         return INTERNAL

@@ -86,6 +86,8 @@ def test_told_otherwise(runs: Path, others: Path) -> None:
     assert "data differs, allowed; questions or targets changed" in out
     _, out, _ = compare(runs / "a", others / "few", "--allow", "all")
     assert "data, n differ, allowed" in out
+    code, _, err = compare(others / "official", others / "kimi", "--allow", "protocol")
+    assert code == 5 and err.rstrip().endswith("--allow protocol,judges."), err
     code, _, err = compare(runs / "a", others / "few", "--allow", "n")
     assert code == 5 and "data" in err
 

@@ -197,10 +197,10 @@ def remedy(c: Comparison) -> str:
         names.pop("n", None)
     if not names:
         return ""
-    return (
-        "Make both numbers in the same way, or compare them all the same, marked as such, with "
-        f"--allow {','.join(names)}."
-    )
+    every = ",".join(
+        dict.fromkeys((*c.allowed, *names))
+    )  # to be typed as it stands: what is allowed already, too
+    return f"Make both numbers in the same way, or compare them all the same, marked as such, with --allow {every}."
 
 
 def _limits(c: Comparison, line: Line) -> str:

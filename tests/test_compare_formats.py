@@ -132,6 +132,7 @@ def test_in_a_notebook(pair: Path) -> None:
     """`evalkit.compare` gives what the command does."""
     pytest.importorskip("pandas")
     found = evalkit.compare(pair / "a", pair / "b", tasks=["voicebench/sd-qa"])
+    assert re.fullmatch(r"Comparison\(a='.*', b='.*', \d+ lines; \.frame\(\) is the table\)", repr(found))
     frame, samples = found.frame(), found.samples()
     assert list(frame["task"]) == ["voicebench/sd-qa"] and len(samples) == 40
     line = found.find("voicebench/sd-qa")

@@ -269,6 +269,11 @@ class Comparison:
         """Lines with a difference."""
         return [x for x in self.lines if x.difference is not None]
 
+    def __repr__(self) -> str:
+        """What is compared, short enough for the end of a notebook's cell."""
+        sides = ", ".join(f"{s.key}={s.label!r}" for s in self.sides)
+        return f"Comparison({sides}, {len(self.lines)} lines; .frame() is the table)"
+
     def frame(self) -> pd.DataFrame:
         """One row per line, with the columns of compare.csv."""
         return _frames().frame_of(self)

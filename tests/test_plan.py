@@ -300,6 +300,8 @@ def test_a_policy_says_margins_and_rules(bench: Bench) -> None:
     refused(bench.here("plan", a, "--policy", policy, "--margin", "1"), "--policy", "leave --margin")
     refused(bench.here("plan", a, "--policy", bench.tmp / "none.yaml"), "no policy")
     refused(bench.here("plan", a, "--format", "md", "--out", bench.tmp / "plan.md"), "name the folder")
+    (bench.tmp / "taken").touch()
+    refused(bench.here("plan", a, "--out", bench.tmp / "taken"), "taken: File exists. Name another place.")
     refused(bench.here("plan", "--task", SD_QA, "--policy", policy), "gates none")
 
 

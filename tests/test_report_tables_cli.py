@@ -158,6 +158,7 @@ def test_hostile_labels_stay_text(bench: Bench) -> None:
         (("--table", "2", "--out", f"{__file__}/x"), "can't be made (Not a directory)"),
         (("--table", "2,3", "--out", "x.tex"), "names one file, and there are several tables"),
         (("--table", "2", "--out", "x.tex", "--format", "csv"), "x.tex names one latex file"),
+        (("--table", "2", "--out", "x.pdf"), "a table is written as .html"),
         (("--table", "2", "--bundle"), "--bundle belongs to the report of the runs"),
         (("--figure", "1", "--max-audio-mb", "0"), "--max-audio-mb belongs to the report of the runs"),
         (("nowhere", "--second"), "--second belongs to --table: say which one"),

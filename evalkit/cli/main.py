@@ -18,6 +18,8 @@ from evalkit.cli import commands
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DISK = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM)
+_PLACE = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+"""What is wrong with a place that somebody named: a file where a folder is meant, or the reverse."""
 OK, INCOMPLETE, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 EXIT_CODES = """exit codes:
@@ -116,6 +118,9 @@ def _explain(exc: Exception) -> int:
             file=sys.stderr,
         )
         return INTERNAL
+    if isinstance(exc, OSError) and exc.errno in _PLACE and exc.filename:
+        print(f"error: {exc.filename}: {exc.strerror}. Name another place.", file=sys.stderr)
+        return USAGE
     if isinstance(exc, OSError) and exc.errno in _FULL:  # a write knows no name
         print(
             f"error: {exc.strerror}: what was being written is cut off. Make room, or name another place (--out), and "

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from reports.papertables.assemble import Wishes
 
 DEFAULT = "html,csv,md,latex"
+OTHERS = (".pdf", ".doc", ".docx", ".xls", ".ods", ".png", ".svg", ".txt", ".tsv", ".latex")
+"""Names of files that a table is not written as, and that nobody gives a folder."""
 
 
 def write(args: argparse.Namespace) -> int:
@@ -57,9 +59,12 @@ def write(args: argparse.Namespace) -> int:
 
 
 def _ending(place: Path) -> str:
-    """The format that a file's name says, or ""."""
+    """The format that a file's name says, or "". Raises UsageError for one that tables are not written as."""
     from reports.renderers import ENDINGS
 
+    if place.suffix.lower() in OTHERS:
+        known = ", ".join(f".{e}" for e in ENDINGS.values())
+        raise UsageError(f"--out {place}: a table is written as {known}; or name a folder.")
     return next((name for name, e in ENDINGS.items() if place.suffix.lower() == f".{e}"), "")
 
 

@@ -341,6 +341,16 @@ def test_cards_show_what_made_the_verdict(site: Site) -> None:
     assert site.tab.locator(".view.on .swap").all_inner_texts() == ["cat bat"]
     assert site.tab.locator(".view.on .diff > del").first.inner_text() == "the"
     assert site.tab.locator(".view.on .diff > ins").first.inner_text() == "well"
+    mark = site.tab.evaluate("""() => {
+        const cell = document.createElement('td');
+        cell.className = 'off';
+        const table = document.createElement('table');
+        table.className = 'calls';
+        table.insertRow().append(cell);
+        document.querySelector('main').append(table);
+        return getComputedStyle(cell, '::before').content;
+    }""")
+    assert "\u2260" in mark, "a wrong argument is told apart without colours as well"
 
 
 UNCOVERED = """() => {

@@ -8,8 +8,9 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from evalkit.records import JSON
 
@@ -71,6 +72,32 @@ def write_atomically(path: Path, text: str) -> None:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise store_error(path, exc) from exc
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """A text (UTF-8, lone surrogates replaced) that takes a file's place once it is whole, however long that takes.
+
+    Something that is no plain file, a device or a pipe, is written straight into.
+
+    Raises:
+        OSError: as opening or writing does, with the name of `path`; what was there before is still there.
+    """
+    path = path.resolve()
+    plain = path.is_file() or not path.exists()
+    where = path.with_name(f".{path.name[:80]}.{os.getpid()}.{threading.get_ident()}") if plain else path
+    try:
+        with where.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+            yield file
+        if plain:
+            where.replace(path)
+    except BaseException as exc:
+        if plain:
+            with suppress(OSError):
+                where.unlink()
+        if isinstance(exc, OSError) and exc.filename in (None, str(where)):
+            exc.filename = str(path)
+        raise
 
 
 def store_error(path: Path, exc: OSError) -> StoreError:

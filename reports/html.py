@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from evalkit.errors import UsageError
+from evalkit.linefiles import replacing
 from reports.audits import sections
 from reports.cells import Table
 from reports.costs import cost_table
@@ -174,7 +175,7 @@ def write_page(runs: Sequence[RunView], tables: Sequence[Table], path: Path, opt
     box = SoundBox(int(options.audio_mb * 1_000_000), path.parent / AUDIO if options.bundle else None)
     path.parent.mkdir(parents=True, exist_ok=True)
     found = page_pieces(runs, tables, options, box)
-    with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+    with replacing(path) as file:
         file.writelines(found)
     for name in earlier - box.files:
         (path.parent / AUDIO / name).unlink(missing_ok=True)

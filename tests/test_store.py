@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from evalkit.audio import AudioError, decode, encode_wav
 from evalkit.errors import UsageError
-from evalkit.linefiles import Appender, StoreError, encode_line, read_lines, write_atomically, write_bytes
+from evalkit.linefiles import (
+    Appender,
+    StoreError,
+    encode_line,
+    read_lines,
+    replacing,
+    write_atomically,
+    write_bytes,
+)
 from evalkit.records import Audio, Failure, Response, Score, Transcript
 from evalkit.store import RESPONSES, Run, RunWriter, TaskFiles, score_key
 
@@ -304,3 +312,22 @@ def test_results_of_a_newer_layout_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"v": 2, "tasks": {}}')
     with pytest.raises(UsageError, match=r"results\.json has layout 2, and this evalkit reads up to 1"):
         Run(tmp_path).results()
+
+
+def test_a_text_takes_a_files_place_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    with replacing(path) as file:
+        file.write("one")
+    with pytest.raises(TypeError), replacing(path) as file:
+        file.writelines(["half", None])  # type: ignore[list-item]
+    assert path.read_text() == "one" and [p.name for p in tmp_path.iterdir()] == ["page.html"]
+    with pytest.raises(NotADirectoryError) as told, replacing(path / "x.html"):
+        pass
+    assert told.value.filename == str(path / "x.html")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_device_is_written_into_and_stays_one() -> None:
+    with pytest.raises(OSError, match="No space left") as told, replacing(Path("/dev/full")) as file:
+        file.write("x" * 100_000)
+    assert told.value.filename == "/dev/full" and Path("/dev/full").is_char_device()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
+from evalkit.linefiles import replacing
 from reports.comparison import words
 from reports.comparison.flips import BINS, Flips, clips, flips, ordered
 from reports.comparison.model import Comparison, Line, Side
@@ -82,7 +83,7 @@ def write_page(
         template: one that extends compare.html.j2, and `more` of what it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+    with replacing(path) as file:
         for piece in render(
             c,
             title=title,

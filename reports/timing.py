@@ -47,6 +47,11 @@ class TaskTiming:
     given: bool = False
 
     @property
+    def told(self) -> bool:
+        """True where anything is known of what the answers took."""
+        return bool(self.stages or self.counted or self.heard or self.spoken)
+
+    @property
     def whole(self) -> Stage | None:
         return next((s for s in self.stages if s.name == STAGE), None)
 

@@ -144,6 +144,7 @@ def test_times_are_of_answers_and_told_in_percentiles() -> None:
     given = Stopwatch(given=True)
     given.add(line(0.001))
     assert given.done().stages == () and given.done().n == 1
+    assert found.told and not given.done().told, "a table of nothing isn't shown"
     assert [seconds_text(s) for s in (0.0001, 0.031, 0.0996, 12.34, 1234.5)] == [
         "< 1 ms", "31 ms", "0.10 s", "12.3 s", "1,234 s"]  # fmt: skip
 

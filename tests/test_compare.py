@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -267,6 +268,24 @@ def test_overalls(tmp_path: Path) -> None:
     assert x["p"] == pytest.approx(2 * stats.norm.sf(1.959964 * abs(x["delta"]) / reach), rel=1e-4)
     assert (x["family"], x["p_holm"]) == ("overalls", x["p"])
     assert not [y for y in document(one, two, "--task", OPEN)["lines"] if y["kind"] == "overall"]
+
+
+def test_an_overall_of_another_metric_than_the_headlines(tmp_path: Path) -> None:
+    """UltraEval's S2M-S is the mean of second metrics: it needs no --metrics to be compared."""
+    from tests.report_fixtures import make_run
+
+    runs = [make_run(tmp_path / n, seed=s) for n, s in (("a", 1), ("b", 2))]
+    for run in runs:
+        path = run / "results.json"
+        results = json.loads(path.read_text())
+        qa = results["tasks"]["voicebench/sd-qa"]
+        other = next(m for m in qa["metrics"] if m != qa["headline"])
+        results["overall"]["voicebench"]["terms"][0] |= {"task": "voicebench/sd-qa", "metric": other}
+        path.write_text(json.dumps(results))
+    x = line(document(*runs), "voicebench", kind="overall")
+    both = document(*runs, "--metrics", "all")["lines"]
+    part = next(y for y in both if (y["task"], y["metric"]) == ("voicebench/sd-qa", other))
+    assert x["delta"] == pytest.approx((part["delta"] + 20 * line(document(*runs), OPEN)["delta"]) / 2)
 
 
 # --- usage --------------------------------------------------------------------------------------------

@@ -47,10 +47,8 @@ def task_lines(a: Side, b: Side, task: str, chosen: Settings) -> Iterator[Line]:
     Raises:
         UsageError: a run's segments aren't there, or aren't those of its results.
     """
-    assert a.view is not None and b.view is not None
-    one, two = a.view.tasks[task], b.view.tasks[task]
-    first, second = (RunSegments(Run(s.view.root), s.view.results) for s in (a, b) if s.view is not None)
-    both = _Both(a, b, task, one, two, first, second)
+    both = _both(a, b, task)
+    one, two = both.one, both.two
     names = wanted_metrics(one, chosen)
     others = [m for m in wanted_metrics(two, chosen) if m not in one["metrics"] and m != two["headline"]]
     for metric in (*names, *others):
@@ -59,6 +57,17 @@ def task_lines(a: Side, b: Side, task: str, chosen: Settings) -> Iterator[Line]:
         yield line
         if chosen.groups and not line.refused and metric in one["metrics"] and metric in two["metrics"]:
             yield from _group_lines(both, metric, chosen)
+
+
+def metric_line(a: Side, b: Side, task: str, metric: str, chosen: Settings) -> Line:
+    """The line of one metric of a task that both runs have, whatever metrics were wanted. Raises as `task_lines`."""
+    return _line(_both(a, b, task), metric, None, "metric", OTHERS, chosen)
+
+
+def _both(a: Side, b: Side, task: str) -> _Both:
+    assert a.view is not None and b.view is not None
+    first, second = (RunSegments(Run(s.view.root), s.view.results) for s in (a, b) if s.view is not None)
+    return _Both(a, b, task, a.view.tasks[task], b.view.tasks[task], first, second)
 
 
 def _group_lines(both: _Both, metric: str, chosen: Settings) -> Iterator[Line]:

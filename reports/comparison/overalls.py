@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.inference import combined
+from reports.comparison.lines import metric_line
 from reports.comparison.model import OVERALLS, Line, Part, Side
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def overall_lines(
             continue  # nobody set out to have it
         if any(not chosen.wants(t) for t in one["parts"]) or not any(x.kind == "task" for x in tasks):
             continue
-        yield _line(a, b, name, one, two, tasks)
+        yield _line(a, b, name, one, two, tasks, chosen)
 
 
 def _line(
@@ -40,6 +41,7 @@ def _line(
     one: Mapping[str, Any],
     two: Mapping[str, Any],
     tasks: Sequence[Line],
+    chosen: Settings,
 ) -> Line:
     line = Line(
         a=a.key, b=b.key, kind="overall", task=name, benchmark=one["parts"][0].partition("/")[0],
@@ -49,7 +51,7 @@ def _line(
     for side, overall in ((a, one), (b, two)):
         if overall["missing"]:
             return replace(line, why=f"{side.label} has no value without {', '.join(overall['missing'])}")
-    found = [_part(term, tasks) for term in one.get("terms") or ()]
+    found = [(_part(a, b, term, tasks, chosen), float(term["factor"])) for term in one.get("terms") or ()]
     if refused := [x for x, _ in found if x is not None and x.refused]:
         parts = dict.fromkeys(p.name for x in refused for p in x.refused)
         said = tuple(Part(p, *_both(refused, p)) for p in parts)
@@ -74,11 +76,14 @@ def _line(
     )
 
 
-def _part(term: Mapping[str, Any], tasks: Sequence[Line]) -> tuple[Line | None, float]:
+def _part(a: Side, b: Side, term: Mapping[str, Any], tasks: Sequence[Line], chosen: Settings) -> Line | None:
+    """The line of a part: among those of the tasks, or one of its own where the overall is of another metric."""
+    task, metric = term["task"], term["metric"]
     for x in tasks:
-        if x.group is None and (x.task, x.metric) == (term["task"], term["metric"]):
-            return x, float(term["factor"])
-    return None, float(term["factor"])
+        if x.group is None and (x.task, x.metric) == (task, metric):
+            return x
+    there = all(s.view is not None and task in s.view.tasks for s in (a, b))
+    return metric_line(a, b, task, metric, chosen) if there and metric else None
 
 
 def _both(lines: Sequence[Line], name: str) -> tuple[str, str]:

@@ -146,7 +146,7 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_do_not_matter() -> None:
     code = (
-        "import numpy as np; from evalkit.inference import *; from evalkit.stats import pooled\n"
+        "import numpy as np; from evalkit.inference import *; from evalkit.pools import pooled\n"
         "r = np.random.default_rng(0); n = 9000; a = r.random((n, 2)) + .1\n"
         "b = a + np.array([1, 0]) * r.normal(0, .1, (n, 1))\n"
         "print(repr(compare(PairedRows(a, b, pooled('e', 'l'), hi=np.inf), seed=1, draws=300)))"

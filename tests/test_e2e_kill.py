@@ -208,9 +208,10 @@ def test_signals_end_in_one_line_and_130(bench: Bench, number: int) -> None:
 
 
 SLOW_START = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from evalkit.engine import session
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which what a shell put in the background ignores
 def slow(job):
     Path("started").touch()
     while True:

@@ -1,0 +1,1 @@
+"""Fun-Audio-Chat on a GPU of your own: the published checkpoint folder, batched, without the upstream checkout."""

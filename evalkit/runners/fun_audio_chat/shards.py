@@ -1,0 +1,132 @@
+"""The weight files of a checkpoint folder and what is in them, without reading a weight.
+
+Only safetensors: other formats are pickles, which run what they hold. Source: runner specification, sections 1 and 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.errors import UsageError
+from evalkit.runners.fun_audio_chat.fields import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_LFS = b"version https://git-lfs"
+_FLOATS = ("BF16", "F16", "F32", "F64")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A tensor on disk: its file and its shape."""
+
+    path: Path
+    shape: tuple[int, ...]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that make up the checkpoint, in order of name.
+
+    Raises:
+        UsageError: there are none, or two sets, or the index names one that is not there.
+    """
+    single, index = folder / SINGLE, folder / INDEX
+    if single.is_file() and index.is_file():
+        raise UsageError(f"{folder} has both {SINGLE} and {INDEX}: keep the one that is to be evaluated")
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        files = sorted(set(_weight_map(index).values()))
+        if absent := [f for f in files if not (folder / f).is_file()]:
+            raise UsageError(
+                f"{index} names {_some(absent)}, not in the folder: download the checkpoint again"
+            )
+        return [folder / f for f in files]
+    if found := sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern)):
+        raise UsageError(
+            f"{folder} has {_some(found)} and no {SINGLE}: weights are read from safetensors only, convert them"
+        )
+    raise UsageError(f"{folder} has no weights: neither {SINGLE} nor {INDEX}")
+
+
+def entries(folder: Path) -> dict[str, Entry]:
+    """Every tensor on disk by its name, in the order it lies in its file.
+
+    Raises:
+        UsageError: as `weight_files`; a file is torn, no safetensors file, a git-lfs pointer; two files have the same
+            tensor; index and files differ; a tensor that is no floating point number.
+    """
+    found: dict[str, Entry] = {}
+    odd: list[str] = []
+    for path in weight_files(folder):
+        with opened(path) as file:
+            for name in file.keys():  # noqa: SIM118 (not a mapping)
+                if name in found:
+                    raise UsageError(f"{name} is in {found[name].path} and in {path}: which one is meant?")
+                piece = file.get_slice(name)
+                if piece.get_dtype() not in _FLOATS:
+                    odd.append(f"{name} ({piece.get_dtype()})")
+                found[name] = Entry(path, tuple(piece.get_shape()))
+    if odd:
+        raise UsageError(f"{folder}: quantised weights are not supported: {_some(odd)}")
+    if (index := folder / INDEX).is_file():
+        named = _weight_map(index)
+        wrong = [n for n in named if n not in found or found[n].path.name != named[n]]
+        wrong += [n for n in found if n not in named]
+        if wrong:
+            raise UsageError(f"{index} and the files it names do not agree about {_some(sorted(wrong))}")
+    return found
+
+
+class opened:
+    """A safetensors file under `with`, its tensors mapped into memory. Raises UsageError when it is none."""
+
+    def __init__(self, path: Path) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with path.open("rb") as file:
+                head = file.read(len(_LFS))
+            if head == _LFS:
+                raise UsageError(
+                    f"{path} is a git-lfs pointer, not the weights: run git lfs pull in its folder"
+                )
+            self._file: Any = safe_open(path, framework="pt", device="cpu")
+        except OSError as exc:
+            raise UsageError(f"{path} can't be read: {exc.strerror or exc}") from exc
+        except SafetensorError as exc:
+            raise UsageError(f"{path} is torn or not a safetensors file ({exc}): download it again") from exc
+
+    def __enter__(self) -> Any:
+        return self._file.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.__exit__(*exc)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    own = read_json(index).part("weight_map")
+    for name, file in own.values.items():
+        # A file elsewhere could be anybody's; a folder of shards is flat.
+        if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
+            raise own.error(name, f"must name a .safetensors file in the same folder, not {file!r}")
+    if not own.values:
+        raise UsageError(f"{index}: weight_map is empty")
+    return dict(own.values)
+
+
+def _some(names: list[str], most: int = 10) -> str:
+    """The first ten, and how many more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def some(names: Iterator[str] | list[str]) -> str:
+    """Up to ten names, and how many more."""
+    return _some(list(names))

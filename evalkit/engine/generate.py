@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from evalkit.audio import AudioError
+from evalkit.engine.judging import as_ids
 from evalkit.engine.loading import Item
 from evalkit.engine.retry import Retry, attempt
 from evalkit.errors import OutOfMemory, RunnerError, UsageError
@@ -128,6 +129,8 @@ class Generator:
                 )
             )
         if response.audio is None:
+            if as_ids(response):
+                return response
             # A model that was to speak and did not has said nothing; a predictions file just holds none.
             silent = item.state.plan.task.modality.wants_audio and self.runner.name != "replay"
             return replace(response, meta={**response.meta, "speech": "empty"}) if silent else response

@@ -17,6 +17,10 @@ NO_SPEECH = (
     "no-speech: the response has no audio to transcribe; does the model speak (-M voice=...)? "
     "Written answers are scored by the tasks whose names end in -s2t"
 )
+SPEECH_IDS = (
+    "speech-ids: the response holds its speech as ids, not yet as sound; make the audio with "
+    "`run_eval.py vocode RUN ...`, and score what that writes"
+)
 NO_TEXT = "no-text: the prediction has audio but no text, and this task scores the text"
 ASR_UNBOUND = "asr-unbound: no ASR engine is bound; pass --asr, e.g. --asr faster-whisper/large-v3"
 
@@ -56,10 +60,18 @@ def recorded_for(judge: Judge, response: Response) -> tuple[str, ...] | None:
     return (found,) if isinstance(found, str) else tuple(found)
 
 
+def as_ids(response: Response) -> bool:
+    """Did the model speak, but its speech is kept as ids from which audio can be made later?"""
+    kept = response.meta.get("speech") == "ids" and response.meta.get("speech_ids")
+    return bool(kept) and response.audio is None
+
+
 def obstacle(judge: Judge, response: Response, transcript: Transcript | None) -> str | None:
     """Why this judge can't be asked at all, as an unscored reason; None when it can."""
     if judge.reads == "text" and response.meta.get("text") == "none given":
         return None if judge.judges_absence else NO_TEXT
+    if judge.reads != "text" and transcript is None and as_ids(response):
+        return SPEECH_IDS  # even to a judge of silence or absence: this is neither
     if judge.reads == "speech" and transcript is None:
         if response.audio is not None:
             return ASR_UNBOUND

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from evalkit.config import offline
 from evalkit.errors import UsageError
 from evalkit.runners.fun_audio_chat.config import CheckpointConfig
+from evalkit.runners.fun_audio_chat.digests import digest as digest
 from evalkit.runners.fun_audio_chat.shards import Entry, entries, opened, some
 
 if TYPE_CHECKING:
@@ -189,7 +190,10 @@ def resolve(model: str) -> Path:
     Raises:
         UsageError: neither, or the hub can't be reached.
     """
-    path = Path(model).expanduser()
+    try:
+        path = Path(model).expanduser()
+    except RuntimeError:  # nobody knows that user's home
+        path = Path(model)
     if path.exists():
         return path
     hub = _HUB_ID.fullmatch(model)

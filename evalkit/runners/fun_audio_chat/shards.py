@@ -5,15 +5,14 @@ Only safetensors: other formats are pickles, which run what they hold. Source: r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalkit.errors import UsageError
 from evalkit.runners.fun_audio_chat.fields import read_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -45,12 +44,12 @@ def weight_files(folder: Path) -> list[Path]:
         files = sorted(set(_weight_map(index).values()))
         if absent := [f for f in files if not (folder / f).is_file()]:
             raise UsageError(
-                f"{index} names {_some(absent)}, not in the folder: download the checkpoint again"
+                f"{index} names {some(absent)}, not in the folder: download the checkpoint again"
             )
         return [folder / f for f in files]
     if found := sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern)):
         raise UsageError(
-            f"{folder} has {_some(found)} and no {SINGLE}: weights are read from safetensors only, convert them"
+            f"{folder} has {some(found)} and no {SINGLE}: weights are read from safetensors only, convert them"
         )
     raise UsageError(f"{folder} has no weights: neither {SINGLE} nor {INDEX}")
 
@@ -74,40 +73,33 @@ def entries(folder: Path) -> dict[str, Entry]:
                     odd.append(f"{name} ({piece.get_dtype()})")
                 found[name] = Entry(path, tuple(piece.get_shape()))
     if odd:
-        raise UsageError(f"{folder}: quantised weights are not supported: {_some(odd)}")
+        raise UsageError(f"{folder}: quantised weights are not supported: {some(odd)}")
     if (index := folder / INDEX).is_file():
         named = _weight_map(index)
         wrong = [n for n in named if n not in found or found[n].path.name != named[n]]
         wrong += [n for n in found if n not in named]
         if wrong:
-            raise UsageError(f"{index} and the files it names do not agree about {_some(sorted(wrong))}")
+            raise UsageError(f"{index} and the files it names do not agree about {some(sorted(wrong))}")
     return found
 
 
-class opened:
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
     """A safetensors file under `with`, its tensors mapped into memory. Raises UsageError when it is none."""
+    from safetensors import SafetensorError, safe_open
 
-    def __init__(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with path.open("rb") as file:
-                head = file.read(len(_LFS))
-            if head == _LFS:
-                raise UsageError(
-                    f"{path} is a git-lfs pointer, not the weights: run git lfs pull in its folder"
-                )
-            self._file: Any = safe_open(path, framework="pt", device="cpu")
-        except OSError as exc:
-            raise UsageError(f"{path} can't be read: {exc.strerror or exc}") from exc
-        except SafetensorError as exc:
-            raise UsageError(f"{path} is torn or not a safetensors file ({exc}): download it again") from exc
-
-    def __enter__(self) -> Any:
-        return self._file.__enter__()
-
-    def __exit__(self, *exc: object) -> None:
-        self._file.__exit__(*exc)
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_LFS))
+        if head == _LFS:
+            raise UsageError(f"{path} is a git-lfs pointer, not the weights: run git lfs pull in its folder")
+        reader = safe_open(path, framework="pt", device="cpu")
+    except OSError as exc:
+        raise UsageError(f"{path} can't be read: {exc.strerror or exc}") from exc
+    except SafetensorError as exc:
+        raise UsageError(f"{path} is torn or not a safetensors file ({exc}): download it again") from exc
+    with reader:
+        yield reader
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -121,12 +113,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     return dict(own.values)
 
 
-def _some(names: list[str], most: int = 10) -> str:
-    """The first ten, and how many more."""
+def some(names: list[str], most: int = 10) -> str:
+    """The first few names, and how many more."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def some(names: Iterator[str] | list[str]) -> str:
-    """Up to ten names, and how many more."""
-    return _some(list(names))

@@ -48,6 +48,9 @@ TEXT = ("instruct_text", "instruction", "transcript", "text", "prompt")
 AUDIO = ("audio", "instruction_audio", "instruct_audio", "instruction_audio_path", "audio_path", "file_name")
 """Columns that may hold the spoken instruction: what the published data calls it is not known."""
 
+SPOKEN_PERSONA = "spoken-persona"
+"""The report gives the model a persona here, beside the prompt for spoken answers. Paper sheet section 4."""
+
 SCORE = replace(
     _lalm.SCORE,
     strata=Strata("ability", {ability: weight for ability, (_, _, weight) in ROWS.items()}),
@@ -74,7 +77,7 @@ def to_sample(task: str, row: Row) -> Sample:
     if row.get("instruction_audio_path"):
         meta[NAMED_AUDIO] = True
     turn = row.turn(partial(row.audio_near, row[column], column) if column else None)
-    return Sample(sample_id, task, (turn,), meta=meta)
+    return Sample(sample_id, task, (turn,), meta=meta, setting=SPOKEN_PERSONA)
 
 
 def _first(row: Row, columns: Sequence[str]) -> str | None:

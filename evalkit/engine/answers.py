@@ -22,7 +22,10 @@ class Answers:
         self.cache, self.run, self.fingerprint = cache, run, fingerprint
 
     def _key(self, item: Item) -> str:
-        return Cache.key("response", self.fingerprint, item.input, str(item.state.plan.task.modality))
+        setting = [item.sample.setting] if item.sample.setting else []
+        return Cache.key(
+            "response", self.fingerprint, item.input, str(item.state.plan.task.modality), *setting
+        )
 
     def get(self, item: Item) -> Response | None:
         """The answer given earlier, its speech put into this run; None when there is none, or it is damaged."""

@@ -120,6 +120,8 @@ class Sample:
         meta: what judges and reports need beside that ("question", "region", "domain", ...).
         cluster: what it shares with samples that it is not independent of: a speaker, a recording, a question put
             by several voices (`Task.cluster` says which); "" for none. No judge is told of it.
+        setting: a way of asking that the modality does not tell and that a model may have a prompt of its own for
+            ("spoken-persona"); "" for none. No judge is told of it.
     """
 
     id: str
@@ -129,6 +131,7 @@ class Sample:
     tools: tuple[Mapping[str, JSON], ...] = ()
     meta: Mapping[str, JSON] = field(default_factory=dict)
     cluster: str = ""
+    setting: str = ""
 
     @property
     def audios(self) -> tuple[Audio, ...]:
@@ -160,6 +163,7 @@ class Sample:
             "tools": [dict(t) for t in self.tools],
             "meta": dict(self.meta),
             **({"cluster": self.cluster} if self.cluster else {}),
+            **({"setting": self.setting} if self.setting else {}),
         }
 
     @classmethod
@@ -172,4 +176,5 @@ class Sample:
             tools=tuple(obj.get("tools") or ()),
             meta=obj.get("meta") or {},
             cluster=obj.get("cluster", ""),
+            setting=obj.get("setting", ""),
         )

@@ -14,7 +14,7 @@ import re
 import textwrap
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,45 +76,82 @@ def _python(source: str) -> Iterator[Literal]:
         yield from _tokens(source)
         return
     lines = [line + b"\n" for line in source.encode().split(b"\n")]  # not those of `splitlines`
+    known = _constants(tree)
     stack: list[tuple[ast.AST, str]] = [(tree, "")]
     while stack:
         node, name = stack.pop()
         line = getattr(node, "lineno", 0)
-        if (text := _folded(node)) is not None:
+        if not isinstance(node, ast.Name) and (text := _folded(node, known)) is not None:
             yield Literal(text, line, name)
         if isinstance(node, ast.JoinedStr):
             yield from (Literal(t, line, name) for t in _f_string(node, lines))
         stack += _below(node, name)
 
 
-def _folded(node: ast.AST, depth: int = 0) -> str | None:
-    """The string an expression of constants comes to: literals, sums, joins, strips and dedents of them; else None."""
+def _constants(tree: ast.Module) -> dict[str, str]:
+    """What a module's own names for texts stand for, so that one text made of another is found."""
+    known: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if (text := _folded(node.value, known)) is not None:
+                known[name] = text
+            else:
+                known.pop(name, None)
+    return known
+
+
+def _folded(node: ast.AST, known: Mapping[str, str], depth: int = 0) -> str | None:
+    """The string an expression of constants comes to: literals, sums, joins, strips and dedents of them; else None.
+
+    Args:
+        known: texts by the module's own names for them.
+    """
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.Name):
+        return known.get(node.id)
     if depth > 200:
         return None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left = _folded(node.left, depth + 1)
-        right = _folded(node.right, depth + 1) if left is not None else None
+        left = _folded(node.left, known, depth + 1)
+        right = _folded(node.right, known, depth + 1) if left is not None else None
         short = left is not None and right is not None and len(left) + len(right) <= _TEXT_LIMIT
         return left + right if short else None  # type: ignore[operator]
+    if isinstance(node, ast.JoinedStr):
+        return _evaluated_f(node, known)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.keywords:
-        return _method(node.func, node.args, depth + 1)
+        return _method(node.func, node.args, known, depth + 1)
     return None
 
 
-def _method(func: ast.Attribute, args: list[ast.expr], depth: int) -> str | None:
+def _evaluated_f(node: ast.JoinedStr, known: Mapping[str, str]) -> str | None:
+    """What an f-string of nothing but texts and known names comes to; else None."""
+    parts: list[str] = []
+    for value in node.values:
+        if isinstance(value, ast.FormattedValue):
+            plain = value.conversion == -1 and value.format_spec is None
+            held = known.get(value.value.id) if plain and isinstance(value.value, ast.Name) else None
+            if held is None:
+                return None
+            parts.append(held)
+        elif isinstance(value, ast.Constant):
+            parts.append(str(value.value))
+    return "".join(parts) if sum(map(len, parts)) <= _TEXT_LIMIT else None
+
+
+def _method(func: ast.Attribute, args: list[ast.expr], known: Mapping[str, str], depth: int) -> str | None:
     """`"...".strip()`, `"\\n".join(["...", "..."])`, `textwrap.dedent("...")`."""
     if func.attr == "dedent" and len(args) == 1:
-        text = _folded(args[0], depth)
+        text = _folded(args[0], known, depth)
         return None if text is None else textwrap.dedent(text)
-    on = _folded(func.value, depth)
+    on = _folded(func.value, known, depth)
     if on is None:
         return None
     if func.attr in ("strip", "lstrip", "rstrip") and not args:
         return str(getattr(on, func.attr)())
     if func.attr == "join" and len(args) == 1 and isinstance(args[0], ast.List | ast.Tuple):
-        folded = [_folded(e, depth) for e in args[0].elts]
+        folded = [_folded(e, known, depth) for e in args[0].elts]
         parts = [p for p in folded if p is not None]
         length = len(on) * len(parts) + sum(map(len, parts))
         return on.join(parts) if len(parts) == len(folded) and length <= _TEXT_LIMIT else None

@@ -85,7 +85,7 @@ def log_mel(wave: NDArray[np.float32], *, chunk_length: int, bins: int = 128, gr
         return Clip(np.zeros((bins, 0), dtype=np.float32), slots, groups, len(wave))
     # Zeros for one more transform give what zeros up to the window give: the frames after these are silent.
     padded = torch.zeros(min(frames * HOP + WINDOW, window), dtype=torch.float32, device="cpu")
-    padded[: len(heard)] = torch.from_numpy(np.ascontiguousarray(heard))
+    padded.numpy()[: len(heard)] = heard
     hann, filters = _tables(bins)
     spectrum = torch.stft(
         padded, WINDOW, HOP, window=hann, center=True, pad_mode="reflect", return_complex=True

@@ -7,7 +7,7 @@ repository; `vocoder_worker.py` reads it, with `weights_only=True`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.errors import UsageError
@@ -41,6 +41,10 @@ class Speaker:
         """True when the file is, byte for byte, the one that published results were spoken with."""
         return self.sha256 == PUBLISHED_SHA256
 
+    def absolute(self) -> Speaker:
+        """The same, with a path that holds in any working directory."""
+        return replace(self, path=self.path.resolve())
+
     def identity(self) -> Mapping[str, JSON]:
         return {"sha256": self.sha256, "voice": self.voice, "published": self.published}
 
@@ -62,7 +66,9 @@ def find_speaker(weights: Path, given: str | None = None, voice: str | None = No
     Raises:
         UsageError: there is none.
     """
-    path = Path(given).expanduser() if given else next((p for n in NAMES if (p := weights / n).is_file()), None)
+    path = (
+        Path(given).expanduser() if given else next((p for n in NAMES if (p := weights / n).is_file()), None)
+    )
     if path is None:
         raise UsageError(
             f"{weights} holds no speaker embeddings ({' or '.join(NAMES)}): copy utils/new_spk2info.pt of the "

@@ -1,0 +1,1 @@
+print("cosyvoice: a banner on standard output")

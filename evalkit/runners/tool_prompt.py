@@ -51,7 +51,8 @@ def frame_from(chat_template: str, system: str) -> str:
     Raises:
         UsageError: the template can't be rendered, or says nothing of tools.
     """
-    bare, tooled = _rendered(chat_template, None), _rendered(chat_template, [{"name": _TOOL}])
+    asked = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}]
+    bare, tooled = rendered(chat_template, asked), rendered(chat_template, asked, [{"name": _TOOL}])
     head, _, rest = tooled.partition(_SYSTEM)
     bare_head, _, end = bare.partition(_SYSTEM)
     line = tool_lines([{"name": _TOOL}])
@@ -61,7 +62,18 @@ def frame_from(chat_template: str, system: str) -> str:
     return f"{system}\n{section.replace(line, PLACEHOLDER)}"
 
 
-def _rendered(chat_template: str, tools: list[dict[str, JSON]] | None) -> str:
+def rendered(
+    chat_template: str,
+    messages: Sequence[Mapping[str, JSON]],
+    tools: Sequence[Mapping[str, JSON]] | None = None,
+    *,
+    add_generation_prompt: bool = False,
+) -> str:
+    """Messages in the form that a chat template gives them; rendered in a sandbox.
+
+    Raises:
+        UsageError: the template can't be rendered.
+    """
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -69,9 +81,10 @@ def _rendered(chat_template: str, tools: list[dict[str, JSON]] | None) -> str:
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
     jinja.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
-    messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}]
     try:
-        return jinja.from_string(chat_template).render(messages=messages, tools=tools)
+        return jinja.from_string(chat_template).render(
+            messages=messages, tools=tools, add_generation_prompt=add_generation_prompt
+        )
     except (TemplateError, TypeError, ValueError, KeyError) as exc:
         raise UsageError(f"the checkpoint's chat template can't be rendered: {exc}") from exc
 

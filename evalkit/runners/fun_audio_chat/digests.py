@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import tempfile
 import threading
@@ -42,6 +41,7 @@ _TELL_FROM = 1_000_000_000
 """Bytes to be hashed from which on a line on stderr says so."""
 _THREADS = 8
 _PIECE = 1 << 22
+_TRIES = 3
 _SETTLED_NS = 2_000_000_000
 """A file that changed so lately may change again within the same time stamp: its digest is not kept."""
 
@@ -90,15 +90,15 @@ Stamp = list[str | int]
 
 
 def _stamp(path: Path) -> Stamp:
-    """What tells that a file is the same as before: path, size, inode, device and both times."""
+    """What tells that a file is the same as before: path, size, inode and both times."""
     real = path.resolve()
     stat = real.stat()
-    return [str(real), stat.st_size, stat.st_ino, stat.st_dev, stat.st_mtime_ns, stat.st_ctime_ns]
+    return [str(real), stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def _hash(path: Path, stop: threading.Event) -> str:
     """sha256 of a file that nobody changes meanwhile, kept for next time."""
-    while True:
+    for _ in range(_TRIES):
         before, began = _stamp(path), time.time_ns()
         total = hashlib.sha256()
         with path.open("rb") as file:
@@ -107,10 +107,10 @@ def _hash(path: Path, stop: threading.Event) -> str:
                     return ""
                 total.update(piece)
         if _stamp(path) == before:
-            break
-    if began - max(int(before[4]), int(before[5])) > _SETTLED_NS:
-        _keep(before, total.hexdigest())
-    return total.hexdigest()
+            if began - max(int(before[3]), int(before[4])) > _SETTLED_NS:
+                _keep(before, total.hexdigest())
+            return total.hexdigest()
+    raise UsageError(f"{path} changes while it is read: wait until it is written")
 
 
 def _note(stamp: Stamp) -> Path:
@@ -135,6 +135,6 @@ def _keep(stamp: Stamp, value: str) -> None:
         note.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False, encoding="utf-8") as file:
             json.dump({"stamp": stamp, "sha256": value}, file)
-        os.replace(file.name, note)
+        Path(file.name).replace(note)
     except OSError:
         return

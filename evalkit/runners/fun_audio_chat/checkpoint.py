@@ -8,7 +8,9 @@ that other one.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +31,7 @@ _EXPERT = re.compile(
 )
 _FUSED = re.compile(r"(language_model\.model\.layers\.\d+\.mlp\.experts)\.(gate_up|down)_proj")
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(\S+))?")
+_FILES_AT_ONCE = 4
 _TAKEN = ("*.safetensors", "*.json", "*.txt", "*.jinja")
 _NOT_TAKEN = ("speech_tokenizer/*",)
 
@@ -142,7 +145,10 @@ def _check_ties(folder: Path, on_disk: Mapping[str, Entry], alias: Mapping[str, 
         if name not in on_disk or other not in on_disk:
             continue
         with opened(on_disk[name].path) as one, opened(on_disk[other].path) as two:
-            if not torch.equal(one.get_tensor(name), two.get_tensor(other)):
+            left, right = one.get_tensor(name), two.get_tensor(other)
+            if left.dtype != right.dtype:
+                left, right = left.float(), right.float()
+            if not torch.equal(left, right):
                 different.append(f"{name} differs from {other}")
     if different:
         raise UsageError(f"{folder}: tied weights must be equal: {'; '.join(different)}")
@@ -155,13 +161,18 @@ def _read(
     dtype: torch.dtype,
     device: torch.device,
 ) -> dict[str, torch.Tensor]:
+    """Every piece where it belongs, several files at once: one thread alone waits for the disk, or for the GPU."""
     import torch
 
-    state: dict[str, torch.Tensor] = {}
     by_source = {p.source: p for p in plan}
-    for path in dict.fromkeys(e.path for e in on_disk.values()):
+    state: dict[str, torch.Tensor] = {}
+    stacking, stop = threading.Lock(), threading.Event()
+
+    def read_file(path: Path) -> None:
         with opened(path) as file:
             for source, entry in on_disk.items():
+                if stop.is_set():
+                    return
                 if entry.path != path or source not in by_source:
                     continue
                 piece = by_source[source]
@@ -170,10 +181,18 @@ def _read(
                     # A copy: what is only mapped would change with the file.
                     state[piece.target] = tensor.to(device=device, dtype=dtype, copy=True)
                     continue
-                if piece.target not in state:
-                    state[piece.target] = torch.empty(expected[piece.target], dtype=dtype, device=device)
-                stop = piece.start + tensor.shape[0]
-                state[piece.target][piece.expert, piece.start : stop].copy_(tensor)
+                with stacking:  # experts of one layer may lie in two files
+                    if piece.target not in state:
+                        state[piece.target] = torch.empty(expected[piece.target], dtype=dtype, device=device)
+                end = piece.start + tensor.shape[0]
+                state[piece.target][piece.expert, piece.start : end].copy_(tensor)
+
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        try:
+            for job in [pool.submit(read_file, p) for p in dict.fromkeys(e.path for e in on_disk.values())]:
+                job.result()
+        finally:
+            stop.set()
     return state
 
 

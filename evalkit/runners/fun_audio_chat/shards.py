@@ -65,7 +65,7 @@ def entries(folder: Path) -> dict[str, Entry]:
     odd: list[str] = []
     for path in weight_files(folder):
         with opened(path) as file:
-            for name in file.keys():  # noqa: SIM118 (not a mapping)
+            for name in file.offset_keys():
                 if name in found:
                     raise UsageError(f"{name} is in {found[name].path} and in {path}: which one is meant?")
                 piece = file.get_slice(name)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How a request is decoded; the defaults are the published S2M arguments with `text_greedy`, as both example scripts.
+    """How a request is decoded; the defaults are the published S2M arguments with `text_greedy`, as in the examples.
 
     Source: runner specification, sections 7 to 9.
 
@@ -20,11 +20,13 @@ class Decoding:
         speech: joint text and speech (S2M); False: text only (S2T), the speech head never runs.
         max_new_tokens: most text tokens, at least 1; one text token goes with a group of 5 speech tokens (0.2 s).
         text_greedy: the text is the raw argmax and no processor touches its logits; False: processed and sampled.
-        do_sample: draw from the processed distribution; False: its argmax (of speech, and of text unless `text_greedy`).
+        do_sample: draw from the processed distribution; False: its argmax (of speech, of text unless `text_greedy`).
         temperature, top_p, top_k, repetition_penalty: logits processing; top_k 0 means none.
         force_text_abos: the first text token of S2M is replaced by `<|audio_bos|>`.
         bad_words: token sequences whose last token is forbidden after the others (text only).
         text_eos: text ids that stop a row.
+        draws: how an id is drawn: one number of the request's own generator per draw ("uniform", the same on every
+            device), or torch's multinomial on the CPU ("multinomial", upstream's at batch 1; slow).
     """
 
     speech: bool
@@ -38,6 +40,7 @@ class Decoding:
     force_text_abos: bool = True
     bad_words: tuple[tuple[int, ...], ...] = ()
     text_eos: tuple[int, ...] = (151645, 151643)
+    draws: Literal["uniform", "multinomial"] = "uniform"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

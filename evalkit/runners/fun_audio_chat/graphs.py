@@ -1,0 +1,70 @@
+"""Steps replayed as CUDA graphs: decoding is bound by launching kernels, some two thousand a step in the 8B.
+
+A graph belongs to a number of rows and a length of the caches. Both are rounded up, so that few graphs serve a run;
+rows beyond the active ones compute in slots that nobody reads. The first step of a new size runs as it is, and so warms
+up what the second one captures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from evalkit.runners.fun_audio_chat.generation import step
+from evalkit.runners.fun_audio_chat.rows import BLOCK, Rows
+
+FEW = (1, 2, 4, 8)
+CAPTURES_AT = 2
+
+
+class Stepper:
+    """Takes steps of a batch, by graphs where that works.
+
+    Args:
+        graphs: capture and replay; for CUDA and a dense model.
+        fixed: always run all slots, so that the kernels, and with them the last bits, are those of any other batch.
+    """
+
+    def __init__(self, rows: Rows, *, graphs: bool, fixed: bool) -> None:
+        self.rows, self.graphs, self.fixed = rows, graphs, fixed
+        self.block = BLOCK if graphs or fixed else BLOCK // 4
+        self._met: dict[tuple[int, int], int] = {}
+        self._captured: dict[tuple[int, int], Any] = {}
+
+    def forget(self) -> None:
+        """The caches have moved: what was captured points at freed memory."""
+        self._met.clear()
+        self._captured.clear()
+
+    def size(self, n: int) -> int:
+        """Rows to run for `n` active ones."""
+        if self.fixed:
+            return self.rows.slots
+        if not self.graphs:
+            return n
+        near = next((f for f in FEW if f >= n), -(-n // 8) * 8)
+        return min(near, self.rows.slots)
+
+    def step(self, n: int, longest: int) -> None:
+        """One step of the `n` active rows, of which the longest takes `longest` positions after it."""
+        rows = self.rows
+        size = self.size(n)
+        if size > n:
+            rows.place[n:size] = 0  # idle slots write where the next prompt will
+        length = rows.length if self.fixed else min(rows.length, -(-longest // self.block) * self.block)
+        if not self.graphs:
+            step(rows, size, length)
+            return
+        key = (size, length)
+        self._met[key] = met = self._met.get(key, 0) + 1
+        if (graph := self._captured.get(key)) is not None:
+            graph.replay()
+        elif met < CAPTURES_AT:
+            step(rows, size, length)
+        else:
+            graph = torch.cuda.CUDAGraph()
+            with torch.inference_mode(), torch.cuda.graph(graph):
+                step(rows, size, length)
+            self._captured[key] = graph
+            graph.replay()

@@ -24,6 +24,7 @@ def add_all(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         _show,
         _run,
         _score,
+        _vocode,
         _report,
         _compare,
         _gate,
@@ -149,6 +150,12 @@ def _score(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p.add_argument("--retries", type=options.positive, default=5, metavar="N")
     p.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache of judge replies")
     p.add_argument("--dry-run", action="store_true", help="say what would be asked and cost, and stop")
+
+
+def _vocode(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from evalkit.cli import vocode_args
+
+    vocode_args.add(_add(sub, "vocode", "make audio of the speech ids that a run kept, for `score`"))
 
 
 def _report(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -343,7 +343,11 @@ def trouble(exc: Exception, tokens: int) -> dict[str, object]:
     # After an error on the device every further call fails, too.
     dead = not memory and ("CUDA error" in text or "cuDNN" in text or "device-side assert" in text)
     what = text if isinstance(exc, Unusable) else f"{type(exc).__name__}: {text}"
-    return {"error": f"{tokens} tokens: {what}", "again": memory or dead, "dead": dead}
+    return {
+        "error": f"{tokens} token{'' if tokens == 1 else 's'}: {what}",
+        "again": memory or dead,
+        "dead": dead,
+    }
 
 
 def serve(requests: BinaryIO, out: BinaryIO) -> int:

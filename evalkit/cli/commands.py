@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 
-from evalkit.cli import options
+from evalkit.cli import options, replicas
 
 
 def _later(module: str) -> Callable[[argparse.Namespace], int]:
@@ -115,6 +115,7 @@ def _run(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     options.add_scoring(p)
     options.add_output(p)
     options.add_how(p)
+    replicas.add(p)
 
 
 def _score(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -44,6 +44,7 @@ _OF_RUNS = (
     *("model", "M", "task", "suite", "data_dir", "data_repo", "prompt", "revision", "stream", "limit"),
     *("judge", "J", "asr", "lalm_judge", "L", "A", "judge_budget", "protocol", "prompts", "O", "out"),
     *("concurrency", "no_cache", "dry_run"),
+    *("replicas", "ray_address", "gpus_per_replica", "cpus_per_replica"),
 )
 """Arguments that say how to run, which --run and --show don't."""
 MARKS = {".md": "# Reproductions\n\n*Reproduced*: ", ".html": "<title>Reproductions \u00b7 evalkit</title>"}

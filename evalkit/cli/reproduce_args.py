@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from evalkit.cli import options
+from evalkit.cli import options, replicas
 
 TABLES = "1234567"
 
@@ -43,3 +43,4 @@ def add(p: argparse.ArgumentParser) -> None:
     options.add_scoring(p)
     options.add_output(p)
     options.add_how(p)
+    replicas.add(p)

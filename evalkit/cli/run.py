@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from evalkit import __version__
 from evalkit.cli import options
+from evalkit.cli.replicas import replicated
 from evalkit.cli.summary import conclude, warm_up
 from evalkit.cli.wording import check_complete
 from evalkit.config import cache_dir
@@ -21,7 +22,7 @@ from evalkit.engine.retry import Retry
 from evalkit.engine.session import Job, Outcome, execute, plans_for
 from evalkit.engine.state import TaskState
 from evalkit.errors import UsageError
-from evalkit.interfaces import Roles
+from evalkit.interfaces import Roles, Runner
 from evalkit.registry import Catalogue, catalogue, make_runner
 from evalkit.sources import DataOptions
 from evalkit.task import Overall, Suite, Task
@@ -144,7 +145,7 @@ def prepare(args: argparse.Namespace) -> Job:
     if args.data_dir and Path(args.data_dir).is_file() and len(tasks) > 1 and not shared:
         raise UsageError(f"the file {args.data_dir} holds the rows of one task; name it with --task.")
     given = options.pairs(args.M, "-M")
-    runner = make_runner(args.model, given)
+    runner = replicated(make_runner(args.model, given), args, given)
     cache = None if args.no_cache else cache_dir()
     roles, names = bind(args, open_cache(cache), needs(tasks, args.protocol))
     check_complete(tasks, args.protocol, roles)
@@ -171,13 +172,20 @@ def prepare(args: argparse.Namespace) -> Job:
         data=data_options(args, suite),
         overalls=overalls_of(tasks, found),
         suite=suite.name if suite else None,
-        limits=Limits(args.concurrency or runner.concurrency, args.judge_concurrency, args.limit),
+        limits=Limits(_at_once(args, runner), args.judge_concurrency, args.limit),
         retry=Retry(tries=args.retries),
         cache=cache,
         progress="none"
         if args.json and args.progress == "auto" and not sys.stderr.isatty()
         else args.progress,
     )
+
+
+def _at_once(args: argparse.Namespace, runner: Runner) -> int:
+    """Requests under way; replicas have made up their minds about --concurrency."""
+    if getattr(args, "replicas", None) is not None:
+        return runner.concurrency
+    return args.concurrency or runner.concurrency
 
 
 def announce(job: Job, *, dry: bool = False, states: Sequence[TaskState] = ()) -> Ahead | None:

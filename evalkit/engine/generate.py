@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TypeVar
@@ -15,18 +15,28 @@ from evalkit.engine.loading import Item
 from evalkit.engine.retry import Retry, attempt
 from evalkit.errors import OutOfMemory, RunnerError, UsageError
 from evalkit.interfaces import Runner
-from evalkit.records import Failure, Response
+from evalkit.records import Failure, Response, Sample
 from evalkit.store import RunWriter
 
 T = TypeVar("T")
 
 
-def _check(response: object) -> None:
+def check_response(response: object) -> None:
     """Raises RunnerError for what is no answer: a runner may be anybody's."""
     if not isinstance(response, Response):
         raise RunnerError("bad-response", f"the runner gave a {type(response).__name__}, not a Response")
     if not isinstance(response.text, str):
         raise RunnerError("bad-response", f"the runner gave a {type(response.text).__name__} for a text")
+
+
+def check_batch(got: Sequence[Response], samples: Sequence[Sample]) -> None:
+    """Raises RunnerError for what is no answer to a batch: one each, in order."""
+    if len(got) != len(samples):
+        raise RunnerError("bad-batch", f"the runner gave {len(got)} answers for {len(samples)} samples")
+    for response in got:
+        check_response(response)
+    if len(got) > 1 and [r.sample_id for r in got] != [s.id for s in samples]:  # asked again one by one
+        raise RunnerError("bad-batch", "the answers of a batch stand in another order than its samples")
 
 
 class Generator:
@@ -53,7 +63,7 @@ class Generator:
         modality = item.state.plan.task.modality
         try:
             response, tries = await attempt(lambda: self.runner.generate(item.sample, modality), self.retry)
-            _check(response)
+            check_response(response)
         except RunnerError as error:
             if error.fatal:
                 raise
@@ -75,16 +85,7 @@ class Generator:
         samples = [i.sample for i in items]
         try:
             got = await self._in_thread(lambda: self.runner.generate_batch(samples, modality))
-            if len(got) != len(items):
-                raise RunnerError("bad-batch", f"the runner gave {len(got)} answers for {len(items)} samples")
-            for response in got:
-                _check(response)
-            if len(items) > 1 and [r.sample_id for r in got] != [
-                s.id for s in samples
-            ]:  # asked again one by one
-                raise RunnerError(
-                    "bad-batch", "the answers of a batch stand in another order than its samples"
-                )
+            check_batch(got, samples)
         except UsageError:
             raise
         except Exception as exc:

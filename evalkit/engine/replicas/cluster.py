@@ -1,0 +1,280 @@
+"""Ray, kept quiet: a cluster of this machine for one run, or somebody's that is there; actors; how they end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from evalkit.engine.replicas.trouble import Lost
+from evalkit.engine.signals import handlers_kept
+from evalkit.errors import UsageError
+
+INSTALL = 'pip install "evalkit[ray]"'
+STORE_BYTES = 256 << 20
+"""Shared memory of a cluster of our own: what is under way at once. More than that goes to the disk, slower."""
+REACH_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 30.0
+LONGEST_SOCKET = 40
+"""Letters a temporary folder may have: Ray's sockets below it have 60 more, and 107 is the most."""
+
+
+def check_installed() -> None:
+    """Raises UsageError when Ray is not there."""
+    if find_spec("ray") is None:
+        raise UsageError(f"--replicas needs Ray, which is not installed: {INSTALL}.")
+
+
+@dataclass
+class Cluster:
+    """A connection to Ray.
+
+    Args:
+        address: "host:port" of a cluster's head, "ray://host:port" of its client server, "auto" for one on this
+            machine; None to start one here and end it at `close`.
+        cores: CPU cores that a cluster of our own must have.
+    """
+
+    address: str | None = None
+    cores: int = 0
+    folder: str = ""
+    opened: bool = False
+    borrowed: bool = field(default=False, init=False)
+
+    @property
+    def called(self) -> str:
+        """For messages."""
+        return f"the Ray cluster at {self.address}" if self.address else "this machine"
+
+    def open(self) -> None:
+        """Start or connect. Raises UsageError: it can't be reached, is another version, does not start."""
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        import ray
+
+        _hush()
+        if ray.is_initialized():  # a program of somebody's that uses Ray already
+            self.borrowed = self.opened = True
+            return
+        with handlers_kept():  # Ray would take SIGTERM
+            if self.address is None:
+                self._start(ray)
+            else:
+                self._connect(ray, self.address)
+        self.opened = True
+
+    def _start(self, ray: Any) -> None:
+        place = tempfile.gettempdir()
+        self.folder = tempfile.mkdtemp(
+            prefix="evalkit-ray-", dir=place if len(place) + 20 < LONGEST_SOCKET else "/tmp"
+        )
+        try:
+            # Here, in the main thread: the processes of the cluster end when the thread does that started them.
+            ray.init(
+                address="local",
+                num_cpus=max(self.cores, _cores()),
+                object_store_memory=STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=self.folder,
+            )
+        except (RuntimeError, OSError, ValueError, ConnectionError, TimeoutError) as exc:
+            self.close()
+            raise UsageError(f"Ray does not start on this machine ({_short(exc)}).") from exc
+
+    def _connect(self, ray: Any, address: str) -> None:
+        """Connect, but wait for no answer for ever: what is behind an open port may be no Ray."""
+        _reach(address)
+        failed: list[BaseException] = []
+
+        def connect() -> None:
+            more = (
+                {} if address.startswith("ray://") else {"log_to_driver": False, "include_dashboard": False}
+            )
+            try:
+                ray.init(address=address, logging_level=logging.ERROR, **more)
+            except BaseException as exc:
+                failed.append(exc)
+
+        thread = threading.Thread(target=connect, name="evalkit-ray", daemon=True)
+        thread.start()
+        thread.join(CONNECT_TIMEOUT)
+        if thread.is_alive():
+            raise UsageError(
+                f"{address} takes connections, but no Ray cluster answered in {CONNECT_TIMEOUT:.0f} s. Check --ray-address."
+            )
+        if failed:
+            raise UsageError(_refusal(address, failed[0])) from failed[0]
+
+    def close(self) -> None:
+        """End a cluster of our own; leave any other alone."""
+        import ray
+
+        if not self.borrowed:
+            with suppress(Exception):
+                ray.shutdown()
+        self.opened = False
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = ""
+
+    # --- what there is ---------------------------------------------------------------------------
+
+    def nodes(self) -> list[dict[str, float]]:
+        """CPU cores and GPUs of each machine that is up."""
+        import ray
+
+        return [
+            {k: float(n["Resources"].get(k, 0)) for k in ("CPU", "GPU")}
+            for n in ray.nodes()
+            if n.get("Alive", n.get("alive"))
+        ]
+
+    def free(self) -> dict[str, float]:
+        """CPU cores and GPUs that nobody uses now."""
+        import ray
+
+        found = ray.available_resources()
+        return {k: float(found.get(k, 0)) for k in ("CPU", "GPU")}
+
+    def check_room(self, replicas: int, gpus: float, cpus: float) -> None:
+        """Raises UsageError when so many replicas never fit."""
+        nodes = self.nodes()
+        for what, each, flag in (("GPU", gpus, "--gpus-per-replica"), ("CPU", cpus, "--cpus-per-replica")):
+            if not each:
+                continue
+            fitting = int(sum(n[what] // each for n in nodes))
+            if fitting >= replicas:
+                continue
+            there = sum(n[what] for n in nodes)
+            word = "GPU" if what == "GPU" else "CPU core"
+            has = f"{self.called} has {there:g}" + (f" on {len(nodes)} machines" if len(nodes) > 1 else "")
+            way = f"say --replicas {fitting}, or another {flag}" if fitting else f"say another {flag}"
+            less = " (0 for a model that needs none)" if what == "GPU" else ""
+            raise UsageError(
+                f"--replicas {replicas} needs {replicas * each:g} {word}s, {each:g} each, and {has}: {way}{less}."
+            )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+cores_here = _cores
+
+
+def _hush() -> None:
+    """Ray's own notices of dead workers go to standard output, where results are: what they say, we say."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    worker = sys.modules.get("ray._private.worker")
+    if worker is not None and hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None  # type: ignore[attr-defined]
+
+
+def _reach(address: str) -> None:
+    """Raises UsageError when nobody listens there: Ray itself would try for a minute, and say a page."""
+    if address == "auto":
+        return
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not host or not re.fullmatch(r"\d{1,5}", port) or not 0 < int(port) < 65536:
+        raise UsageError(
+            f"--ray-address {address!r} is no address: write HOST:PORT, ray://HOST:PORT or auto (a cluster on this machine)."
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_TIMEOUT).close()
+    except OSError as exc:
+        raise UsageError(
+            f"no Ray cluster can be reached at {address} ({exc.strerror or exc}). Check --ray-address; `ray status` on "
+            "its head says whether it is up."
+        ) from exc
+
+
+def _refusal(address: str, exc: BaseException) -> str:
+    if address == "auto" and isinstance(exc, ConnectionError):
+        return (
+            "no Ray cluster runs on this machine (--ray-address auto): start one (ray start --head), or leave "
+            "--ray-address out."
+        )
+    words = _short(exc)
+    if "version mismatch" in str(exc).lower():
+        return (
+            f"the Ray cluster at {address} runs another version of Ray or Python than this machine ({words})."
+        )
+    return f"the Ray cluster at {address} can't be joined ({words})."
+
+
+def _short(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {' '.join(str(exc).split())[:300]}"
+
+
+# --- actors ------------------------------------------------------------------------------------------
+
+
+def actor(cls: type, args: Sequence[object], *, gpus: float, cpus: float, at_once: int) -> Any:
+    """A new actor: never restarted behind our back, and never asked twice for one answer."""
+    import ray
+
+    made = ray.remote(cls).options(
+        num_gpus=gpus,
+        num_cpus=cpus,
+        max_restarts=0,
+        max_task_retries=0,
+        max_concurrency=at_once,
+        scheduling_strategy="SPREAD",
+    )
+    return made.remote(*args)
+
+
+def kill(handle: Any) -> None:
+    """End an actor at once."""
+    import ray
+
+    with suppress(Exception):
+        ray.kill(handle)
+
+
+async def result(ref: Any) -> Any:
+    """What an actor's method returned. Raises Lost when the actor, its machine or the cluster is gone."""
+    from ray import exceptions
+
+    try:
+        return await ref
+    except exceptions.RayTaskError:
+        raise
+    except exceptions.RayError as exc:
+        raise Lost(why(exc)) from exc
+
+
+def why(exc: BaseException) -> str:
+    """What is known of an actor's end, in a few words."""
+    name, text = type(exc).__name__, " ".join(str(exc).split())
+    if getattr(exc, "actor_init_failed", getattr(exc, "_actor_init_failed", False)):
+        return f"it can't start: {text[-300:]}"
+    if name == "OutOfMemoryError" or "running low on memory" in text or "memory pressure" in text:
+        return "Ray ended its process, because the machine ran out of memory"
+    if getattr(exc, "preempted", False) or "preempted" in text:
+        return "its machine was taken away"
+    if (
+        re.search(r"\bnode\b.*\b(died|dead|terminated|removed)\b", text, re.IGNORECASE)
+        and "worker process has died" not in text
+    ):
+        return "its machine is gone"
+    if "worker process has died" in text or "connection error code" in text:
+        return "its process was killed, ran out of memory or crashed"
+    return f"{name}: {text[:200]}"
+
+
+def temp_folders() -> list[Path]:
+    """Folders of clusters of our own that are there: none when nothing runs."""
+    return sorted(Path(tempfile.gettempdir()).glob("evalkit-ray-*"))

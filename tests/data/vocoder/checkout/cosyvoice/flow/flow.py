@@ -2,14 +2,15 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import torch
 
 
 class CausalMaskedDiffWithDiT(torch.nn.Module):
-    def __init__(self, input_size, output_size, spk_embed_dim, vocab_size, token_mel_ratio, decoder, decoder_conf=None):
+    def __init__(
+        self, input_size, output_size, spk_embed_dim, vocab_size, token_mel_ratio, decoder, decoder_conf=None
+    ):
         super().__init__()
         print("constructing flow")
         self.token_mel_ratio = token_mel_ratio
@@ -19,10 +20,25 @@ class CausalMaskedDiffWithDiT(torch.nn.Module):
 
     @torch.inference_mode()
     def inference(
-        self, token, token_len, prompt_token, prompt_token_len, prompt_feat, prompt_feat_len, embedding, streaming, finalize
+        self,
+        token,
+        token_len,
+        prompt_token,
+        prompt_token_len,
+        prompt_feat,
+        prompt_feat_len,
+        embedding,
+        streaming,
+        finalize,
     ):
-        assert token.shape[0] == 1 and token.dtype == torch.int32 and int(token_len[0]) == token.shape[1] <= 750 + 1
-        assert prompt_token.shape == (1, 0) and prompt_feat.shape == (1, 0, 80) and int(prompt_feat_len[0]) == 0
+        assert (
+            token.shape[0] == 1
+            and token.dtype == torch.int32
+            and int(token_len[0]) == token.shape[1] <= 750 + 1
+        )
+        assert (
+            prompt_token.shape == (1, 0) and prompt_feat.shape == (1, 0, 80) and int(prompt_feat_len[0]) == 0
+        )
         assert embedding.shape == (1, 192) and streaming is False and finalize is True
         print("flow speaks", token.shape[1])
         os.write(1, b"\x00\x00\x00\x05bytes past sys.stdout\n")
@@ -36,16 +52,12 @@ class CausalMaskedDiffWithDiT(torch.nn.Module):
 
 
 def misbehave(ids):
-    if 6000 in ids:
-        print("about to end", file=sys.stderr, flush=True)
-        os._exit(3)
-    if 6001 in ids:
-        time.sleep(60)
     if 6002 in ids:
         raise ValueError("a token it does not like")
     once = Path(os.environ.get("STANDIN_CRASH_ONCE") or "nowhere")
     if 6003 in ids and once.exists():
         once.unlink()
+        print("about to end", file=sys.stderr, flush=True)
         os._exit(4)
     if len(ids) < 3:
         raise RuntimeError("Kernel size can't be greater than actual input size")

@@ -17,9 +17,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from evalkit.errors import UsageError
 
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, queries, keys, values), each (rows, heads, n, head_dim) -> (rows, n, heads * head_dim)."""
-
 
 def qwen3(config: Mapping[str, Any], kind: str, *, embeddings: bool = True) -> nn.Module:
     """The Qwen3 or Qwen3-MoE decoder that a raw config describes, with weights that are still to be loaded.
@@ -120,6 +117,7 @@ class Stack:
         self.layers: list[Any] = list(model.layers)  # type: ignore[arg-type]
         self.theta = float(config.rope_parameters["rope_theta"])
         self._inverse: Tensor | None = None
+        self._decode_layer: Callable[..., Tensor] = _decode_layer
 
     def cache(self, device: torch.device, dtype: torch.dtype) -> KVCache:
         """An empty cache for this stack."""
@@ -135,15 +133,12 @@ class Stack:
             Hidden states after the final norm, shape (rows, n, width); those of padding mean nothing.
         """
         rows, n, _ = x.shape
-        place = torch.arange(n, device=x.device).expand(rows, n)
-
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            cache.keys[layer][start : start + rows, :, :n] = k
-            cache.values[layer][start : start + rows, :, :n] = v
-            out = F.scaled_dot_product_attention(q, k, v, is_causal=n > 1, enable_gqa=True)
-            return out.transpose(1, 2).reshape(rows, n, -1)
-
-        return self._run(x, place, attend)
+        cos, sin = self._rotation(torch.arange(n, device=x.device)[None], x.dtype)
+        slots = slice(start, start + rows)
+        for i, layer in enumerate(self.layers):
+            x = _prefill_layer(layer, x, cos, sin, cache.keys[i][slots], cache.values[i][slots], self.dim)
+        normed: Tensor = self.model.norm(x)  # type: ignore[operator]
+        return normed
 
     def decode(self, x: Tensor, cache: KVCache, start: int, place: Tensor, length: int) -> Tensor:
         """Run one more position of each row.
@@ -157,39 +152,23 @@ class Stack:
             Hidden states after the final norm, shape (rows, width).
         """
         rows = x.shape[0]
-        each = torch.arange(start, start + rows, device=x.device)
-        seen = torch.arange(length, device=x.device) <= place[:, None]
-
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = cache.keys[layer], cache.values[layer]
-            keys[each, :, place] = k[:, :, 0]
-            values[each, :, place] = v[:, :, 0]
-            # The queries that share a key head stand as so many positions of it: nothing has to be repeated.
-            shared = q.reshape(rows, self.kv_heads, -1, self.dim)
-            out = F.scaled_dot_product_attention(
-                shared,
-                keys[start : start + rows, :, :length],
-                values[start : start + rows, :, :length],
-                attn_mask=seen[:, None, None, :],
-            )
-            return out.reshape(rows, 1, -1)
-
-        return self._run(x[:, None], place[:, None], attend)[:, 0]
-
-    def _run(self, x: Tensor, place: Tensor, attend: Attend) -> Tensor:
-        cos, sin = self._rotation(place, x.dtype)
-        for index, layer in enumerate(self.layers):
-            a = layer.self_attn
-            h = layer.input_layernorm(x)
-            shape = (*h.shape[:-1], -1, self.dim)
-            q = _rotated(a.q_norm(a.q_proj(h).view(shape)).transpose(1, 2), cos, sin)
-            k = _rotated(a.k_norm(a.k_proj(h).view(shape)).transpose(1, 2), cos, sin)
-            v = a.v_proj(h).view(shape).transpose(1, 2)
-            x = x + a.o_proj(attend(index, q, k, v))
-            added = layer.mlp(layer.post_attention_layernorm(x))
-            x = x + (added[0] if isinstance(added, tuple) else added)
-        normed: Tensor = self.model.norm(x)  # type: ignore[operator]
+        cos, sin = self._rotation(place[:, None], x.dtype)
+        each = torch.arange(rows, device=x.device)
+        behind = torch.arange(length, device=x.device) > place[:, None]
+        mask = torch.zeros_like(behind, dtype=x.dtype).masked_fill(behind, float("-inf"))[:, None, None]
+        layer_of = self._decode_layer
+        slots = slice(start, start + rows)
+        x = x[:, None]
+        for i, layer in enumerate(self.layers):
+            keys, values = cache.keys[i][slots, :, :length], cache.values[i][slots, :, :length]
+            x = layer_of(layer, x, cos, sin, keys, values, each, place, mask, self.dim)
+        normed: Tensor = self.model.norm(x[:, 0])  # type: ignore[operator]
         return normed
+
+    def compiled(self) -> None:
+        """Let torch.compile fuse what lies between the matrix products of a decoding layer. One compilation serves all
+        layers; a new number of rows costs another one."""
+        self._decode_layer = torch.compile(_decode_layer, dynamic=None)
 
     def _rotation(self, place: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines of the rotary positions, shape (rows, 1, n, head_dim), computed in float32."""
@@ -199,6 +178,57 @@ class Stack:
         angle = place[:, None, :, None].float() * self._inverse
         angle = torch.cat((angle, angle), dim=-1)
         return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def _prefill_layer(
+    layer: Any, x: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, dim: int
+) -> Tensor:
+    """One layer over whole prompts; keys and values are put at the front of the slots."""
+    q, k, v = _projected(layer, x, cos, sin, dim)
+    n = x.shape[1]
+    keys[:, :, :n] = k
+    values[:, :, :n] = v
+    mixed = F.scaled_dot_product_attention(q, k, v, is_causal=n > 1, enable_gqa=True)
+    return _finished(layer, x, mixed.transpose(1, 2).reshape(*x.shape[:2], -1))
+
+
+def _decode_layer(
+    layer: Any,
+    x: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    each: Tensor,
+    place: Tensor,
+    mask: Tensor,
+    dim: int,
+) -> Tensor:
+    """One layer over one position of each row; its key and value are put in their place."""
+    q, k, v = _projected(layer, x, cos, sin, dim)
+    keys[each, :, place] = k[:, :, 0]
+    values[each, :, place] = v[:, :, 0]
+    # The queries that share a key head stand as so many positions of it: nothing has to be repeated.
+    shared = q.reshape(x.shape[0], keys.shape[1], -1, dim)
+    mixed = F.scaled_dot_product_attention(shared, keys, values, attn_mask=mask)
+    return _finished(layer, x, mixed.reshape(x.shape[0], 1, -1))
+
+
+def _projected(layer: Any, x: Tensor, cos: Tensor, sin: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values, shape (rows, heads, n, head_dim), in their positions."""
+    a = layer.self_attn
+    h = layer.input_layernorm(x)
+    shape = (*h.shape[:-1], -1, dim)
+    q = _rotated(a.q_norm(a.q_proj(h).view(shape)).transpose(1, 2), cos, sin)
+    k = _rotated(a.k_norm(a.k_proj(h).view(shape)).transpose(1, 2), cos, sin)
+    return q, k, a.v_proj(h).view(shape).transpose(1, 2)
+
+
+def _finished(layer: Any, x: Tensor, mixed: Tensor) -> Tensor:
+    """What follows attention; `mixed` has the shape (rows, n, heads * head_dim)."""
+    x = x + layer.self_attn.o_proj(mixed)
+    added = layer.mlp(layer.post_attention_layernorm(x))
+    return x + (added[0] if isinstance(added, tuple) else added)
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

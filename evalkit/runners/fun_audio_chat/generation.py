@@ -48,7 +48,7 @@ def prefill(rows: Rows, prompts: Sequence[Prompt], start: int) -> None:
     if decoding.speech and decoding.force_text_abos:
         text = torch.full_like(text, model.config.audio_bos_index)
     rows.out[start:stop, 2] = False  # nobody speaks yet, whoever had the slot before
-    _append(rows, text, torch.isin(text, rows.stops), start, stop)  # 6
+    _append(rows, text, _among(text, rows.stops), start, stop)  # 6
 
 
 @torch.inference_mode()
@@ -83,7 +83,7 @@ def step(rows: Rows, n: int, length: int) -> None:
         )
         rows.before[:n] = picked[:, -1]
     text = _text(rows, model.text_logits(states), 0, n)  # 5
-    stopped = torch.isin(text, rows.stops)  # 6: an id that step 7 overwrites stops the row all the same
+    stopped = _among(text, rows.stops)  # 6: an id that step 7 overwrites stops the row all the same
     rows.place[:n] += 1
     if picked is not None:  # 7
         on = rows.on[:n]
@@ -98,6 +98,11 @@ def step(rows: Rows, n: int, length: int) -> None:
         rows.out[:n, 3:] = group
         rows.on[:n] = on & ~ends
     _append(rows, text, stopped, 0, n)
+
+
+def _among(ids: Tensor, few: Tensor) -> Tensor:
+    """Which of the ids are among these few."""
+    return (ids[:, None] == few).any(dim=1)
 
 
 def _append(rows: Rows, text: Tensor, stopped: Tensor, start: int, stop: int) -> None:

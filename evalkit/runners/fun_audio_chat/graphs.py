@@ -31,6 +31,7 @@ class Stepper:
         self.block = BLOCK if graphs or fixed else BLOCK // 4
         self._met: dict[tuple[int, int], int] = {}
         self._captured: dict[tuple[int, int], Any] = {}
+        self._pool: Any = None
 
     def forget(self) -> None:
         """The caches have moved: what was captured points at freed memory."""
@@ -63,8 +64,13 @@ class Stepper:
         elif met < CAPTURES_AT:
             step(rows, size, length)
         else:
+            # Graphs run one after the other and leave their results in `rows`: they can share memory.
+            self._pool = self._pool or torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
-            with torch.inference_mode(), torch.cuda.graph(graph):
+            with (
+                torch.inference_mode(),
+                torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+            ):
                 step(rows, size, length)
             self._captured[key] = graph
             graph.replay()

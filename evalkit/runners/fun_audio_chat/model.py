@@ -78,9 +78,18 @@ class FunAudioChat(nn.Module):
         return model.ready()
 
     def ready(self) -> FunAudioChat:
-        """No dropout, no gradients."""
+        """No dropout, no gradients; float32 means float32 on a GPU, too."""
         self.eval()
         self.requires_grad_(False)
+        if self.device.type == "cuda" and self.dtype == torch.float32:
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
+        return self
+
+    def compiled(self) -> FunAudioChat:
+        """The same model, its decoding layers fused by torch.compile."""
+        self.stack.compiled()
+        self.head.stack.compiled()
         return self
 
     @property

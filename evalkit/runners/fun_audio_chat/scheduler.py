@@ -137,6 +137,8 @@ class Engine:
     # --- the worker thread -----------------------------------------------------------------------
 
     def _work(self) -> None:
+        if self.model.device.type == "cuda":
+            torch.cuda.set_device(self.model.device)
         try:
             while self._await_work():
                 try:

@@ -107,10 +107,11 @@ class Writer:
         files = self.run.task(name)
         path = self.out / (name.replace("/", ".") + ".jsonl")
         count = Count(str(path))
+        self.out.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             for response in answers(files):
                 before = count.errors
-                line = {"id": response.sample_id, "task": name, **self._line(files, response, count)}
+                line = {"id": response.sample_id, **self._line(files, response, count)}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 count.answers += 1
                 progress.step(count.errors > before)
@@ -294,7 +295,13 @@ def summary(
 def score_command(counts: Mapping[str, Count], manifest: Mapping[str, Any]) -> str:
     """The call that scores what was written, but for judges and data."""
     label = str((manifest.get("model") or {}).get("label") or "model")
-    words = ["run_eval.py", "score", *(c.predictions for c in counts.values()), "--label", label]
+    words = [
+        "run_eval.py",
+        "score",
+        *(f"{name}={c.predictions}" for name, c in counts.items()),
+        "--label",
+        label,
+    ]
     if manifest.get("limit"):
         words += ["--limit", str(manifest["limit"])]
     return shlex.join(words)

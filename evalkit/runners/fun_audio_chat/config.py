@@ -14,9 +14,10 @@ from typing import Literal
 from evalkit.errors import UsageError
 from evalkit.records import JSON
 from evalkit.runners.fun_audio_chat.fields import Fields, read_json
+from evalkit.runners.fun_audio_chat.qwen import DENSE, MIXTURE, qwen3_fields
 
 MODEL_TYPE = "funaudiochat"
-TEXT_KINDS = ("qwen3", "qwen3_moe")
+TEXT_KINDS = (DENSE, MIXTURE)
 SAMPLE_RATE = 16000
 HOP = 160
 N_FFT = 400
@@ -38,7 +39,7 @@ class AudioConfig:
         bos_token_id, eos_token_id, pad_token_id: speech ids that are no sound.
         group_size: k, speech tokens per text token.
         continuous_features_mode: "replace", or "add" for both towers.
-        head: the config of the speech head's transformer (Qwen3), as it stands in the file.
+        head: the fields of the speech head's transformer (Qwen3) that decide what it computes.
     """
 
     num_mel_bins: int
@@ -71,7 +72,7 @@ class CheckpointConfig:
     Attributes:
         folder: where it is.
         audio: the towers and the speech head.
-        text: config of the text model as it stands in the file.
+        text: the fields of the text model that decide what it computes, as its class of transformers takes them.
         text_kind: "qwen3" (dense) or "qwen3_moe".
         hidden_size: H, of the text model.
         vocab_size: rows of the text embedding.
@@ -127,7 +128,8 @@ def read_config(folder: Path) -> CheckpointConfig:
         )
     audio = _audio(top.part("audio_config"))
     text = top.part("text_config")
-    text_kind, hidden, vocab = _text(text)
+    text_kind, text_fields = _text(text)
+    hidden, vocab = text_fields["hidden_size"], text_fields["vocab_size"]
     if hidden != audio.output_dim:
         raise text.error(
             "hidden_size", f"is {hidden} and audio_config.output_dim is {audio.output_dim}: they differ"
@@ -152,7 +154,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     return CheckpointConfig(
         folder=folder,
         audio=audio,
-        text=text.values,
+        text=text_fields,
         text_kind=text_kind,
         hidden_size=hidden,
         vocab_size=vocab,
@@ -197,8 +199,7 @@ def _audio(own: Fields) -> AudioConfig:
         )
     mode = own.choice("continuous_features_mode", "replace", ("replace", "add"))
     head = own.part("crq_transformer_config")
-    head.choice("model_type", None, ("qwen3",))
-    _transformer(head, 4096)
+    head.choice("model_type", None, (DENSE,))
     return AudioConfig(
         num_mel_bins=own.integer("num_mel_bins", 128, 1),
         d_model=d_model,
@@ -215,50 +216,16 @@ def _audio(own: Fields) -> AudioConfig:
         pad_token_id=pad,
         group_size=own.integer("group_size", 5, 1),
         continuous_features_mode="add" if mode == "add" else "replace",
-        head=head.values,
+        head=qwen3_fields(head, DENSE),
     )
 
 
-def _text(own: Fields) -> tuple[TextKind, int, int]:
-    """(kind, hidden size, vocabulary) of the text model."""
+def _text(own: Fields) -> tuple[TextKind, Mapping[str, JSON]]:
+    """Kind and fields of the text model."""
     kind = own.text("model_type", "qwen2")
     if kind not in TEXT_KINDS:
         raise own.error("model_type", f'is "{kind}": text models are {" and ".join(TEXT_KINDS)}')
-    moe = kind == "qwen3_moe"
-    hidden = _transformer(own, 2048 if moe else 4096)
-    if moe:
-        experts = own.integer("num_experts", 128, 1)
-        if (used := own.integer("num_experts_per_tok", 8, 1)) > experts:
-            raise own.error(
-                "num_experts_per_tok", f"is {used}, more than the {experts} there are (num_experts)"
-            )
-        own.integer("moe_intermediate_size", 768, 1)
-    return ("qwen3_moe" if moe else "qwen3"), hidden, own.integer("vocab_size", 151936, 1)
-
-
-def _transformer(own: Fields, hidden_default: int) -> int:
-    """Checks what every Qwen3 config has; its hidden size."""
-    hidden = own.integer("hidden_size", hidden_default, 1)
-    own.integer("intermediate_size", 1, 1)
-    own.integer("num_hidden_layers", 1, 1)
-    own.integer("head_dim", 2, 2)
-    own.integer("max_position_embeddings", 1, 1)
-    heads = own.integer("num_attention_heads", 32, 1)
-    if own.values.get("num_key_value_heads") is not None:
-        groups = own.integer("num_key_value_heads", 1, 1)
-        if heads % groups:
-            raise own.error("num_key_value_heads", f"is {groups}, which does not divide {heads} heads")
-    own.number("rope_theta", 1e6, above=0)
-    own.number("rms_norm_eps", 1e-6, above=0)
-    own.choice("hidden_act", "silu", ("silu",))
-    if own.flag("use_sliding_window", False):
-        raise own.error("use_sliding_window", "is true: attention in windows is not supported")
-    for name in ("rope_scaling", "rope_parameters"):
-        if own.values.get(name) is not None:
-            rope = own.part(name)
-            rope.choice("rope_type", rope.text("type", "default"), ("default",))
-            rope.number("rope_theta", 1e6, above=0)
-    return hidden
+    return ("qwen3_moe" if kind == MIXTURE else "qwen3"), qwen3_fields(own, kind)
 
 
 def _processor(folder: Path, audio: AudioConfig) -> tuple[str, str, str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.errors import UsageError
 from evalkit.records import JSON
+
+MOST = 2**31 - 1
+"""Largest whole number taken: sizes and ids are far below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Fields:
         return UsageError(f"{self.path}: {self.within}{name} {trouble}")
 
     def integer(self, name: str, default: int | None, least: int) -> int:
-        """A whole number of at least `least`. Raises UsageError; a default of None means it must be there."""
+        """A whole number from `least` to MOST. Raises UsageError; a default of None means it must be there."""
         value = self.values.get(name)
         if value is None:
             if default is None:
@@ -39,8 +42,8 @@ class Fields:
             return default
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.error(name, f"must be a whole number of at least {least}, not {_shown(value)}")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
+            raise self.error(name, f"must be a whole number from {least} to {MOST}, not {_shown(value)}")
         return value
 
     def number(self, name: str, default: float, *, above: float | None = None) -> float:
@@ -48,7 +51,11 @@ class Fields:
         value = self.values.get(name)
         if value is None:
             return default
-        right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        right = (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max
+        )
         if not right or (above is not None and value <= above):
             limit = "" if above is None else f" above {above:g}"
             raise self.error(name, f"must be a number{limit}, not {_shown(value)}")
@@ -109,5 +116,8 @@ def read_json(path: Path, *, missing_ok: bool = False) -> Fields:
 
 
 def _shown(value: JSON) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."

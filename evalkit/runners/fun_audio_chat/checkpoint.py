@@ -213,12 +213,12 @@ def resolve(model: str) -> Path:
         path = Path(model).expanduser()
     except RuntimeError:  # nobody knows that user's home
         path = Path(model)
-    if path.exists():
+    if model and path.exists():
         return path
     hub = _HUB_ID.fullmatch(model)
     if hub is None:
         raise UsageError(
-            f"the checkpoint {model} is not there: give its folder, or OWNER/NAME[@REVISION] of the hub"
+            f'the checkpoint "{model}" is not there: give its folder, or OWNER/NAME[@REVISION] of the hub'
         )
     return _from_hub(hub[1], hub[2])
 

@@ -83,6 +83,7 @@ ADDS = {
     "local": "local models on torch and transformers",
     "vllm": "local serving with vLLM",
     "ray": "more than one GPU or machine",
+    "vocoder": "speech ids as sound, where this Python runs CosyVoice (HyperPyYAML, torch)",
     "dev": "tests, lint, types",
 }
 

@@ -16,10 +16,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from evalkit.cli.run import packaged
 from evalkit.engine.judging import as_ids
 from evalkit.errors import RunnerError, UsageError
 from evalkit.linefiles import replacing, write_atomically, write_bytes
 from evalkit.records import JSON, Response, digest_of
+from evalkit.registry import catalogue
 from evalkit.runners.fun_audio_chat.segments import SAMPLE_RATE, audible
 from evalkit.runners.fun_audio_chat.vocoder import Vocoder, wav
 from evalkit.runners.fun_audio_chat.vocoder_setup import TIMEOUT, VocoderSetup
@@ -214,14 +216,14 @@ def call(args: argparse.Namespace) -> int:
     if (remark := setup.speaker.remark()) is not None:
         print(f"note: {remark}", file=sys.stderr)
     out = Path(args.out) if args.out else run.root / "vocoded"
-    vocoder = Vocoder(setup)
+    vocoder, before = Vocoder(setup), made_with(out)
     writer, counts = Writer(run, out, vocoder), {}
     quiet = args.json and args.progress == "auto" and not sys.stderr.isatty()
     progress = Progress("none" if quiet else args.progress, sum(sizes.values()))
     try:
         for name in sizes:
             counts[name] = writer.task(name, progress)
-            told = summary(run, manifest, vocoder, counts)
+            told = summary(run, manifest, vocoder, counts, before)
             write_atomically(out / SUMMARY, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     finally:
         progress.close()
@@ -276,17 +278,29 @@ def length(path: Path) -> float | None:
     return frames / SAMPLE_RATE if whole else None
 
 
+def made_with(out: Path) -> dict[str, JSON]:
+    """Device and torch of an earlier call, as its vocode.json has them."""
+    try:
+        return dict(json.loads((out / SUMMARY).read_text(encoding="utf-8"))["made_with"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def summary(
-    run: Run, manifest: Mapping[str, Any], vocoder: Vocoder, counts: Mapping[str, Count]
+    run: Run,
+    manifest: Mapping[str, Any],
+    vocoder: Vocoder,
+    counts: Mapping[str, Count],
+    before: Mapping[str, JSON],
 ) -> dict[str, JSON]:
-    """What was made, of whose answers, by what: the content of vocode.json."""
+    """What was made, of whose answers, by what (`before`: by an earlier call): the content of vocode.json."""
     model = manifest.get("model") or {}
     return {
         "v": 1,
         "run": str(run.root),
         "model": {k: model.get(k) for k in ("label", "runner", "generation")},
         "vocoder": dict(vocoder.identity()),
-        "made_with": dict(vocoder.facts),
+        "made_with": dict(vocoder.facts or before),
         "tasks": {name: asdict(c) for name, c in counts.items()},
         "score": score_command(counts, manifest),
     }
@@ -304,6 +318,11 @@ def score_command(counts: Mapping[str, Count], manifest: Mapping[str, Any]) -> s
     ]
     if manifest.get("limit"):
         words += ["--limit", str(manifest["limit"])]
+    suite = catalogue().suites.get(str(manifest.get("suite")))
+    if (
+        suite is not None and suite.data_dir
+    ):  # a suite with data of its own, which nobody has to name in `run`
+        words += ["--data-dir", str(packaged(suite.data_dir))]
     return shlex.join(words)
 
 

@@ -33,13 +33,7 @@ RATE = 24_000
 SAMPLES_PER_TOKEN = 960
 SEED = 0
 """Every call draws from here on, so that no answer depends on what was spoken before it."""
-PACKAGES = {
-    "hydra": "hydra-core",
-    "ruamel": "ruamel.yaml",
-    "x_transformers": "x-transformers",
-    "yaml": "PyYAML",
-    "sklearn": "scikit-learn",
-}
+PACKAGES = {"hydra": "hydra-core", "x_transformers": "x-transformers", "yaml": "PyYAML"}
 """Where a package is called otherwise than its module."""
 
 
@@ -80,7 +74,10 @@ def nodes_of(text: str) -> dict[str, Any]:
     """The top-level entries of a YAML text as nodes: tags are read, nothing is made of them."""
     import yaml
 
-    root = yaml.compose(text)
+    try:
+        root = yaml.compose(text)
+    except yaml.YAMLError as exc:
+        raise Unusable("cosyvoice3.yaml is not valid YAML: " + " ".join(str(exc).split())[:200]) from exc
     if not isinstance(root, yaml.MappingNode):
         raise Unusable("cosyvoice3.yaml holds no mapping: is the weights folder Fun-CosyVoice3-0.5B-2512?")
     return {str(key.value): value for key, value in root.value}

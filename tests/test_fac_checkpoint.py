@@ -476,6 +476,11 @@ def test_what_is_neither_a_folder_nor_a_hub_id(model: str, monkeypatch: pytest.M
         resolve(model)
 
 
+def test_a_name_that_no_file_system_takes() -> None:
+    with pytest.raises(UsageError, match="can't be read"):
+        resolve("a" * 5000)
+
+
 def test_offline_only_the_local_cache_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("huggingface_hub")
     monkeypatch.setenv("EVALKIT_OFFLINE", "1")
@@ -515,7 +520,7 @@ def test_whatever_the_hub_raises_is_one_sentence(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     with pytest.raises(
-        UsageError, match=r"the hub does not give it: 401 Client Error\.; check the name"
+        UsageError, match=r"the hub does not give it: 401 Client Error; check the name"
     ) as caught:
         resolve("Owner/Name")
     assert "\n" not in str(caught.value)

@@ -211,10 +211,12 @@ def resolve(model: str) -> Path:
     """
     try:
         path = Path(model).expanduser()
+        if model and path.exists():
+            return path
     except RuntimeError:  # nobody knows that user's home
-        path = Path(model)
-    if model and path.exists():
-        return path
+        pass
+    except OSError as exc:
+        raise UsageError(f"the checkpoint {model[:200]} can't be read: {exc.strerror or exc}") from exc
     hub = _HUB_ID.fullmatch(model)
     if hub is None:
         raise UsageError(
@@ -248,7 +250,7 @@ def _from_hub(repo: str, revision: str | None) -> Path:
             f"there is no folder {told}, the local hub cache does not hold it, and {why}; give the checkpoint's folder"
         ) from exc
     except Exception as exc:  # whatever its HTTP client raises, which changes with its version
-        line = (str(exc).strip() or type(exc).__name__).splitlines()[0][:200]
+        line = (str(exc).strip() or type(exc).__name__).splitlines()[0][:200].rstrip(".")
         raise UsageError(
             f"there is no folder {told}, and the hub does not give it: {line}; check the name, the network and "
             "HF_TOKEN, or give the checkpoint's folder"

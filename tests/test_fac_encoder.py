@@ -268,6 +268,29 @@ def test_a_clips_rows_do_not_depend_on_the_others(seed: int) -> None:
         np.testing.assert_allclose(single, rows, rtol=0, atol=5e-6)
 
 
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        (72, 50, 72),
+        (50, 72, 50),
+        (1, 2, 1),
+        (199, 200, 199),
+        (200, 199),
+        (3, 3),
+        (200, 7, 200),
+        (273, 150, 473),
+    ],
+)
+def test_pieces_of_few_lengths(lengths: tuple[int, ...]) -> None:
+    """Whole pieces, none, equal ones: each has its own way through the mask."""
+    continuous, _ = doubled("dense")
+    mels = [random_mel(n, seed=i).double() for i, n in enumerate(lengths)]
+    for mel, rows in zip(mels, continuous(mels), strict=True):
+        alone = continuous([mel])[0]
+        np.testing.assert_allclose(rows, alone, **EXACT)
+        np.testing.assert_allclose(alone, naive_rows(continuous, mel, 2), rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
 def test_the_limit_on_pieces_changes_nothing(limit: int) -> None:
     lengths = [450, 0, 1, 1500, 200, 399, 13, 601]

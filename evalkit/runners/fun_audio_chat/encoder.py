@@ -93,8 +93,8 @@ class ContinuousTower(nn.Module):
             for clip, mel in enumerate(mels)
             for start in range(0, mel.shape[1], self.piece)
         ]
-        # Whole pieces first: equal in length, they need no mask.
-        pieces.sort(key=lambda p: (p.frames < self.piece, p.clip, p.start))
+        # Whole pieces first: equal in length, they need no mask; then the shorter ones with their like.
+        pieces.sort(key=lambda p: -p.frames)
         if not pieces:
             return [self.proj.weight.new_zeros(0, self.proj.out_features) for _ in mels]
         hidden = torch.cat(
@@ -104,20 +104,19 @@ class ContinuousTower(nn.Module):
             ]
         )
         first, second, counts = _pairs(pieces, len(mels))
-        both = torch.tensor([first, second], device=hidden.device)
         # Halves before the sum: exact, and float16 can't overflow.
-        pooled = hidden[both[0]] * 0.5 + hidden[both[1]] * 0.5
+        pooled = hidden[first.to(hidden.device)] * 0.5 + hidden[second.to(hidden.device)] * 0.5
         return list(self.proj(self.ln_post(pooled)).split(counts))
 
     def _pass(self, mels: list[Tensor], pieces: list[_Piece]) -> Tensor:
         """The last layer's output for the rows of some pieces, one after the other: shape (rows, d)."""
         weight = self.conv1.weight
-        longest = max(p.frames for p in pieces)
+        longest = pieces[0].frames
         packed = torch.zeros(len(pieces), self.bins, longest, dtype=mels[0].dtype, device=mels[0].device)
         for i, piece in enumerate(pieces):
             packed[i, :, : piece.frames] = mels[piece.clip][:, piece.start : piece.start + piece.frames]
         x = functional.gelu(self.conv1(packed.to(weight.device, weight.dtype)))
-        if pieces[-1].frames < longest or pieces[0].frames < longest:
+        if pieces[-1].frames < longest:
             ends = torch.tensor([p.frames for p in pieces], device=x.device)
             x = x.masked_fill(torch.arange(longest, device=x.device) >= ends[:, None, None], 0.0)
         x = functional.gelu(self.conv2(x)).transpose(1, 2)
@@ -177,13 +176,13 @@ class _Layout:
 
     @classmethod
     def of(cls, pieces: list[_Piece], longest: int, device: torch.device) -> _Layout:
-        """Layout of pieces whose whole ones come first, padded to `longest` rows."""
+        """Layout of pieces sorted by length, the longest of `longest` rows first."""
         counts = [p.rows for p in pieces]
-        if min(counts) == longest:
-            return cls(len(pieces), longest)
-        equal = next(i for i, n in enumerate(counts) if n < longest) if counts[0] == longest else 0
+        equal = counts.count(longest)
+        if equal == len(counts):
+            return cls(equal, longest)
         others = torch.tensor(counts[equal:], device="cpu")
-        within = torch.arange(int(others.max()), device="cpu")
+        within = torch.arange(counts[equal], device="cpu")
         valid = within < others[:, None]
         starts = others.cumsum(0) - others
         spread = torch.where(valid, starts[:, None] + within, 0)
@@ -252,27 +251,24 @@ class _Layer(nn.Module):
         return x
 
 
-def _pairs(pieces: list[_Piece], clips: int) -> tuple[list[int], list[int], list[int]]:
-    """Which two rows of a pass are averaged, along whole clips, and how many pairs each clip has.
+def _pairs(pieces: list[_Piece], clips: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Which two rows of all pieces' are averaged, along whole clips, and how many pairs each clip has.
 
     A clip's odd last row is dropped; its only row is averaged with itself.
     """
-    own: list[list[tuple[int, int, int]]] = [[] for _ in range(clips)]
+    own: list[dict[int, Tensor]] = [{0: torch.arange(0, device="cpu")} for _ in range(clips)]
     at = 0
     for piece in pieces:
-        own[piece.clip].append((piece.start, at, piece.rows))
+        own[piece.clip][piece.start] = torch.arange(at, at + piece.rows, device="cpu")
         at += piece.rows
-    first: list[int] = []
-    second: list[int] = []
-    counts = []
+    pairs, counts = [], []
     for parts in own:
-        rows = [row for _, at, count in sorted(parts) for row in range(at, at + count)]
-        if len(rows) == 1:
-            rows *= 2
-        first.extend(rows[0 : len(rows) // 2 * 2 : 2])
-        second.extend(rows[1::2])
+        rows = torch.cat([parts[start] for start in sorted(parts)])
+        rows = rows.repeat(2) if len(rows) == 1 else rows[: len(rows) // 2 * 2]
+        pairs.append(rows.view(-1, 2))
         counts.append(len(rows) // 2)
-    return first, second, counts
+    both = torch.cat(pairs)
+    return both[:, 0], both[:, 1], counts
 
 
 class DiscreteTower(nn.Module):

@@ -25,8 +25,10 @@ SIL, AUDIO_PAD = "<|sil|>", "<|audio_pad|>"
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _PROBE = (
-    "You are asked to generate text tokens.\n 请转写这段音频。 <tool_call>\n{}\n</tool_call> \n\n  a1, it's"
+    "\n You are asked to generate text tokens.\n 请转写这段音频。"
+    " <tool_call>\n{}\n</tool_call> \n\n  a1, it's \n"
 )
+"""Blanks at both ends: a tokenizer may be told to take them away beside a special token."""
 
 
 class Tokens:

@@ -189,6 +189,16 @@ def test_every_key_of_the_weights_is_accounted_for(tmp_path: Path) -> None:
     assert all(bool((p == 1).all()) for p in module.parameters())
 
 
+def test_weight_norm_of_an_older_torch_fits(tmp_path: Path) -> None:
+    """Torch renamed its keys; it takes the old ones, and so does the check."""
+    module = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 3))
+    torch.save(
+        {"bias": torch.ones(3), "weight_g": torch.ones(3, 1), "weight_v": torch.ones(3, 2)}, tmp_path / "h.pt"
+    )
+    worker.fill(module, tmp_path / "h.pt", "generator.")
+    assert torch.allclose(module.weight, torch.full((3, 2), 0.5**0.5))
+
+
 class _Trap:
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return os.system, ("false",)

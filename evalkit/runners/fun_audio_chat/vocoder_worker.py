@@ -157,13 +157,16 @@ def fill(module: Any, path: Path, prefix: str = "") -> None:
     found = {k: v for k, v in found.items() if k not in ("epoch", "step") or torch.is_tensor(v)}
     found = {k[len(prefix) :] if prefix and k.startswith(prefix) else k: v for k, v in found.items()}
     wanted = module.state_dict()
+    misshapen = sorted(
+        k for k, v in wanted.items() if k in found and v.shape != getattr(found[k], "shape", None)
+    )
+    # Torch itself knows older names of some keys (of weight norm), so it says what is missing.
+    known = {k: v for k, v in found.items() if k not in misshapen}
+    missing, unexpected = module.load_state_dict(known, strict=False)
     problems = [
-        ("lacks", sorted(set(wanted) - set(found))),
-        ("has, but the model has not,", sorted(set(found) - set(wanted))),
-        (
-            "has in another shape",
-            sorted(k for k in set(found) & set(wanted) if tuple(found[k].shape) != tuple(wanted[k].shape)),
-        ),
+        ("lacks", sorted(set(missing) - set(misshapen))),
+        ("has, but the model has not,", sorted(unexpected)),
+        ("has in another shape", misshapen),
     ]
     told = [
         f"{what} {', '.join(keys[:3])}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
@@ -175,7 +178,6 @@ def fill(module: Any, path: Path, prefix: str = "") -> None:
             f"{path.name} does not fit the checkout's model: it {'; it '.join(told)}. "
             "Take the checkout and the weights that belong together."
         )
-    module.load_state_dict(found, strict=True)
 
 
 def speaker_of(path: Path, voice: str) -> Any:

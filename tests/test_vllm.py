@@ -95,7 +95,7 @@ def test_fun_audio_chat_gets_the_prompt_it_was_trained_with(vllm: type[AsyncLLME
     audio = 261
     first = want.index(audio)
     groups = want.count(audio)
-    assert prompt["prompt_token_ids"] == want[:first] + [audio] + want[first + groups :]
+    assert prompt["prompt_token_ids"] == [*want[:first], audio, *want[first + groups :]]
     ((wave, rate),) = prompt["multi_modal_data"]["audio"]
     assert rate == 16_000
     assert wave.dtype == np.float32
@@ -346,7 +346,8 @@ def test_what_vllm_prints_never_reaches_stdout(
 
 def test_what_children_print_is_kept_for_messages() -> None:
     chatter = Chatter()
-    code = "print('x'); print('(Worker pid=1) ERROR [w.py:9] ValueError: no such weight'); print('RuntimeError: See root cause above')"
+    code = "print('x'); print('(Worker pid=1) ERROR [w.py:9] ValueError: no such weight'); "
+    code += "print('RuntimeError: See root cause above')"
     with chatter.captured():
         child = subprocess.Popen([sys.executable, "-c", code])
     child.wait(20)
@@ -362,7 +363,8 @@ def test_messages_that_speak_of_memory() -> None:
         "Free memory on device (3/79 GiB) is less than desired GPU memory utilization (0.9, 71 GiB)"
     )
     assert is_memory(
-        "To serve at least one request with max seq len 262144, 36.0 GiB KV cache is needed, which is larger than the available KV cache memory"
+        "To serve at least one request with max seq len 262144, 36.0 GiB KV cache is needed, which is larger "
+        "than the available KV cache memory"
     )
     assert not is_memory("There is no module or parameter named 'k_proj'")
 
@@ -428,7 +430,7 @@ def test_options_that_can_t_be(options: dict[str, str], said: str) -> None:
 
 
 def test_an_engine_argument_that_vllm_does_not_know(vllm: type[AsyncLLMEngine], other: Path) -> None:
-    with pytest.raises(UsageError, match="engine_args: .*max_nums"):
+    with pytest.raises(UsageError, match=r"engine_args: .*max_nums"):
         VllmRunner(str(other), engine_args='{"max_nums": 3}').prepare(Modality.S2T)
 
 

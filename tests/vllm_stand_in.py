@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -118,11 +118,11 @@ class Renderer:
 
 
 class AsyncLLMEngine:
-    """Answers after `step` s per request, all at once; `fails` makes it do what vLLM does in trouble."""
+    """Answers after `step` s per request, all at once; what a prompt says can bring trouble."""
 
-    made: list[AsyncLLMEngine] = []
-    start_error: Exception | None = None
-    prints = ""
+    made: ClassVar[list[AsyncLLMEngine]] = []
+    start_error: ClassVar[Exception | None] = None
+    prints: ClassVar[str] = ""
 
     def __init__(self, args: AsyncEngineArgs) -> None:
         self.args = args

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from evalkit.errors import UsageError
 from evalkit.records import JSON, Turn
@@ -60,6 +61,35 @@ def frame_from(chat_template: str, system: str) -> str:
         raise UsageError("the checkpoint's chat template has no tools section below the system text")
     section = rest[: len(rest) - len(end)].lstrip("\n")
     return f"{system}\n{section.replace(line, PLACEHOLDER)}"
+
+
+def section_of(path: str) -> str:
+    """The tools section in a file, with the placeholder still in it; it stands one line break below the system text.
+
+    Args:
+        path: a text with the placeholder (the report's own prompt, which begins with its system text, or anybody's), or
+            a checkpoint's chat template: chat_template.jinja, or the JSON file that holds it.
+
+    Raises:
+        UsageError: no such file, or neither of these is in it.
+    """
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{path} can't be read: {exc}") from exc
+    if PLACEHOLDER in text and "{%" not in text:
+        return text
+    try:
+        held = json.loads(text)
+        text = held["chat_template"] if isinstance(held, dict) else text
+    except (ValueError, KeyError, RecursionError):
+        pass
+    if not isinstance(text, str):
+        raise UsageError(f"{path} has no chat template that is one text")
+    try:
+        return frame_from(text, "").removeprefix("\n")
+    except UsageError as exc:
+        raise UsageError(f"{path}: {exc}; nor is it a text with {PLACEHOLDER} in it") from exc
 
 
 def rendered(

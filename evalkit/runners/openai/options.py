@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from evalkit.errors import MissingKey
+from evalkit.errors import MissingKey, UsageError
 from evalkit.records import JSON
 from evalkit.runners.audio_limits import LIMIT_PARSERS, AudioLimits, limits_of
 from evalkit.runners.option_values import (
@@ -21,6 +22,7 @@ from evalkit.runners.option_values import (
     number,
     text,
 )
+from evalkit.runners.tool_prompt import PLACEHOLDER, section_of
 
 OPENAI_URL = "https://api.openai.com/v1"
 AUDIO_PARTS = ("input_audio", "audio_url")
@@ -31,6 +33,7 @@ LIMITS = AudioLimits(formats=AS_THEY_ARE)
 MOST_TOPS = 20
 """OpenAI's limit on `top_logprobs`."""
 RESERVED = ("model", "messages", "stream", "n")
+TOOLS = ("api", "prompt")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Options:
         audio_part: "input_audio", or "audio_url" (a data URI) for servers that want it so.
         sample_rate: resample audio to this rate in Hz before sending.
         max_seconds: send at most this much of each piece of audio; recorded as truncated.
-        tools: "api" (the request's `tools` field), or "prompt" (a system message) for servers that parse no calls.
+        tools: "api" (the request's `tools` field), or "prompt" (a system message) for servers that parse no calls, or
+            a tools section that is put below `system` (made of the file that the user named).
         top_logprobs: how many likely tokens of each place a judge asks for at most, when it wants log-probabilities; an
             endpoint that says that it has fewer is asked for fewer.
         limits: what audio a judge's endpoint takes; of a judge's audio nothing is ever cut.
@@ -98,6 +102,18 @@ def _extra_body(name: str, value: Any) -> Mapping[str, JSON]:
     return json_object(name, value, example='{"top_k": 1}', reserved=RESERVED)
 
 
+def _tools(name: str, value: Any) -> str:
+    """A word as it is, or the section that a file holds."""
+    if value in TOOLS:
+        return str(value)
+    if not isinstance(value, str) or not Path(value).expanduser().is_file():
+        raise UsageError(
+            f"{name} must be api, prompt, or a file that holds a chat template or a text with {PLACEHOLDER}, "
+            f"not {value!r}"
+        )
+    return section_of(value)
+
+
 RUNNER_PARSERS: Mapping[str, Parse] = {
     "base_url": text,
     "api_key_env": text,
@@ -114,7 +130,7 @@ RUNNER_PARSERS: Mapping[str, Parse] = {
     "audio_part": choice(*AUDIO_PARTS),
     "sample_rate": integer(1000, 384_000),
     "max_seconds": number(0, 86_400, open_low=True),
-    "tools": choice("api", "prompt"),
+    "tools": _tools,
 }
 """Options of the model under test."""
 

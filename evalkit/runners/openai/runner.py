@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from evalkit.interfaces import Runner
 from evalkit.records import JSON, Audio, Modality, Response, Sample, digest_of
 from evalkit.runners.openai.chat import OpenAIChat, endpoint_of, make_chat
-from evalkit.runners.openai.options import parse_options
+from evalkit.runners.openai.options import TOOLS, Options, parse_options
 from evalkit.runners.openai.reply import Choice, Reply, parse_reply
 from evalkit.runners.openai.request import encode_all, merged, messages_of, tools_of
 from evalkit.runners.secret_fields import without_secrets
 from evalkit.runners.spliced import mark, splice
-from evalkit.runners.tool_prompt import OWN_FRAME, in_own_words
+from evalkit.runners.tool_prompt import OWN_FRAME, fill, in_own_words
 
 __all__ = ["OpenAIChat", "OpenAIRunner", "make_chat"]
 
@@ -62,17 +63,24 @@ class OpenAIRunner(Runner):
             out["extra_body"] = without_secrets(o.extra_body)
         if o.tools == "prompt":
             out["tools"] = f"prompt@{digest_of(OWN_FRAME)[:8]}"
+        elif o.tools not in TOOLS:
+            out["tools"] = f"section@{digest_of(o.tools)[:8]}"
         return out
 
     def _payload(
         self, sample: Sample, modality: Modality, formats: Sequence[str]
     ) -> tuple[dict[str, JSON], dict[str, str]]:
         """The request with marks in place of the audio, and the tools whose names had to change."""
-        told = bool(sample.tools) and self.options.tools == "prompt"
-        turns = in_own_words(sample.turns, sample.tools) if told else sample.turns
+        told = bool(sample.tools) and self.options.tools != "api"
+        turns, options = sample.turns, self.options
+        if told and options.tools == "prompt":
+            turns = in_own_words(turns, sample.tools)
+        elif told:
+            section = fill(options.tools, sample.tools)
+            options = replace(options, system="\n".join(filter(None, (_bare(options), section))))
         payload: dict[str, JSON] = {
             "model": self.model,
-            "messages": messages_of(turns, formats, self.options),
+            "messages": messages_of(turns, formats, options),
             **self.options.decoding(),
         }
         renamed: dict[str, str] = {}
@@ -119,6 +127,12 @@ class OpenAIRunner(Runner):
 
     async def close(self) -> None:
         await self.endpoint.close()
+
+
+def _bare(options: Options) -> str | None:
+    """The system text, unless the tools section brings it: a whole function-calling prompt begins with it."""
+    system = options.system
+    return None if system and options.tools.startswith(f"{system}\n") else system
 
 
 def _spoken(reply: Reply) -> Audio | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -331,3 +333,25 @@ def test_closing_ends_what_is_under_way_at_once() -> None:
 
     assert asyncio.run(interrupted()) < 2
     assert not [t.name for t in threading.enumerate() if t.name == "fun-audio-chat"]
+
+
+def test_closing_waits_for_no_vocoder(vocoder: dict[str, str]) -> None:
+    """One that is at it for minutes (here: stopped) is ended, and what waited for it with it."""
+
+    async def interrupted() -> float:
+        runner = FunAudioChatRunner(str(DENSE), max_new_tokens="8", **vocoder)
+        runner.prepare(S2SPEECH)
+        pid = runner.vocoder.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        tasks = [asyncio.create_task(runner.generate(clip(i, f"s{i}"), S2SPEECH)) for i in range(3)]
+        await asyncio.sleep(1)
+        assert not any(t.done() for t in tasks)
+        for task in tasks:
+            task.cancel()
+        began = time.perf_counter()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await runner.close()
+        return time.perf_counter() - began
+
+    assert asyncio.run(interrupted()) < 5

@@ -134,6 +134,8 @@ def torch_place(place: Place, *, asked: str, weights: int) -> tuple[str, torch.d
     except RuntimeError as exc:  # taken exclusively by another process, or lost
         raise UsageError(f"the GPU cuda:{index} can't be used: {' '.join(str(exc).split())[:200]}") from exc
     _fits(f"the GPU cuda:{index}", free, weights)
+    if dtype is torch.float32:  # who asks for float32 wants it: TF32 keeps 10 bits of 23
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     return f"cuda:{index}", dtype
 
 

@@ -150,11 +150,10 @@ def read(path: Path, what: str) -> dict[str, Any]:
 
 def fill(module: Any, path: Path, prefix: str = "") -> None:
     """Load a module's weights: every key accounted for, `prefix` stripped."""
-    import torch
 
     found = read(path, "weights")
-    # Training scripts put these two numbers beside the weights.
-    found = {k: v for k, v in found.items() if k not in ("epoch", "step") or torch.is_tensor(v)}
+    for name in ("epoch", "step"):  # training scripts put these two numbers beside the weights
+        found.pop(name, None)
     found = {k[len(prefix) :] if prefix and k.startswith(prefix) else k: v for k, v in found.items()}
     wanted = module.state_dict()
     misshapen = sorted(

@@ -104,7 +104,6 @@ def rendered(
     Raises:
         UsageError: the template can't be rendered.
     """
-    from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     jinja = ImmutableSandboxedEnvironment(
@@ -115,8 +114,9 @@ def rendered(
         return jinja.from_string(chat_template).render(
             messages=messages, tools=tools, add_generation_prompt=add_generation_prompt
         )
-    except (TemplateError, TypeError, ValueError, KeyError) as exc:
-        raise UsageError(f"the checkpoint's chat template can't be rendered: {exc}") from exc
+    except Exception as exc:  # a template is a program: it raises what it likes
+        line = (str(exc).strip() or type(exc).__name__).splitlines()[0][:200]
+        raise UsageError(f"the checkpoint's chat template can't be rendered: {line}") from exc
 
 
 def in_own_words(turns: Sequence[Turn], tools: Sequence[Mapping[str, JSON]]) -> tuple[Turn, ...]:

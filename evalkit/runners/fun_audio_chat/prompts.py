@@ -116,8 +116,9 @@ def chat(
     Raises:
         RunnerError: nothing is asked; an unknown role; audio where this model takes text.
     """
-    own = [t.text for t in _leading(turns) if t.text]
-    rest = turns[len(_leading(turns)) :]
+    leading = _leading(turns)
+    own = ["\n".join(words) for turn in leading if (words := _words(turn))]
+    rest = turns[len(leading) :]
     if not any(t.role == "user" and t.parts for t in rest):
         raise _bad("nothing is asked: the sample has no user turn with something in it")
     head = system_text(system, own)
@@ -142,14 +143,18 @@ def chat(
 def system_text(system: str, own: Sequence[str]) -> str:
     """The run's system text, then what the dialogue's own system turns say, each on a line of its own.
 
-    The mode ("generate text tokens") has to stay, for the model was trained with it. A dialogue's own text that
-    begins with a published mode stands alone; and the published persona gives way to a dialogue's own one.
+    The mode ("generate text tokens") has to stay, for the model was trained with it. After the published text for
+    speech comes one blank, as before the published persona. A dialogue's own text that begins with a published mode
+    stands alone; and the published persona gives way to a dialogue's own one.
     """
-    if own and own[0].startswith((S2T, S2M)):
-        return "\n".join(own)
-    if own and _sha256(system) == SPOKEN_S2M.sha256:
-        system = S2M
-    return "\n".join([system, *own])
+    if not own:
+        return system
+    words = "\n".join(own)
+    if words.startswith((S2T, S2M)):
+        return words
+    if system == S2M or _sha256(system) == SPOKEN_S2M.sha256:
+        return f"{S2M} {words}"
+    return f"{system}\n{words}"
 
 
 def tools_frame(config: CheckpointConfig) -> Frame:
@@ -193,8 +198,11 @@ def _leading(turns: Sequence[Turn]) -> Sequence[Turn]:
 def _parts(turn: Turn) -> tuple[str | Audio, ...]:
     if turn.role not in ROLES:
         raise _bad(f'a turn has the role "{turn.role}"; this model knows {", ".join(ROLES)}')
-    if turn.role == "user":
-        return turn.parts
+    return turn.parts if turn.role == "user" else _words(turn)
+
+
+def _words(turn: Turn) -> tuple[str, ...]:
+    """The texts of a turn that can't be heard. Raises RunnerError where it has none but audio."""
     texts = tuple(p for p in turn.parts if isinstance(p, str))
     if len(texts) < len(turn.parts) and not any(texts):
         raise _bad(f"a turn of the role {turn.role} is audio alone, and this model takes it as text")

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 
 KEPT = 2000
 """Lines kept; a failed start prints several tracebacks, of which the first says why."""
+MOST = 160
+"""Characters of a cause, roughly."""
 _ERROR = re.compile(r"\b((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|OutOfMemory)): (.+)")
 _EMPTY = re.compile(r"initialization failed|See (?:stack trace|root cause)|background process", re.IGNORECASE)
 _MEMORY = re.compile(
@@ -72,7 +74,15 @@ class Chatter:
         """The first error with something to say among the lines kept; "" when there is none."""
         told = [m for line in list(self._lines) if (m := _ERROR.search(line)) and not _EMPTY.search(line)]
         short = next((m for m in told if _MEMORY.search(m[0])), told[0] if told else None)
-        return " ".join(short[0].split())[:400] if short else ""
+        return _shortened(" ".join(short[0].split())) if short else ""
+
+
+def _shortened(message: str) -> str:
+    """The first sentence or two of an error message: vLLM's go on with advice on its own flags."""
+    if len(message) <= MOST:
+        return message
+    end = message.rfind(". ", 0, MOST)
+    return message[: end if end > 20 else MOST]
 
 
 def is_memory(text: str) -> bool:

@@ -189,7 +189,7 @@ def _from_parts(config: CheckpointConfig) -> Tokenizer:
     logging.set_verbosity_error()  # it says that it does not know the model, and need not
     try:
         loaded = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-        tokenizer = getattr(loaded, "backend_tokenizer", None)
+        tokenizer: Tokenizer | None = getattr(loaded, "backend_tokenizer", None)
     except Exception as exc:  # it raises what it likes
         raise UsageError(f"the tokenizer in {folder} can't be loaded: {_line(exc)}") from exc
     finally:

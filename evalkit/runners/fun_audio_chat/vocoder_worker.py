@@ -387,8 +387,7 @@ def main() -> int:
     # Ctrl-C reaches the whole process group; the parent ends us by closing our input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)  # the checkout reads nothing of ours ...
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the checkout reads nothing of ours ...
     os.dup2(2, 1)  # ... and its prints go to standard error, not into the protocol
     here = Path(__file__).resolve().parent
     sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != here]  # neighbours have common names

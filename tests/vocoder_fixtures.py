@@ -36,7 +36,10 @@ def make(folder: Path) -> tuple[Path, Path]:
     shutil.copytree(DATA / "checkout", checkout, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(DATA / "weights", weights)
     done = subprocess.run(
-        [sys.executable, "-c", _MAKE, str(checkout), str(weights)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", _MAKE, str(checkout), str(weights)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return checkout, weights

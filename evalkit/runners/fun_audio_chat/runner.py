@@ -48,6 +48,8 @@ T = TypeVar("T")
 
 LISTENERS = 2
 """Threads that decode audio: it takes a hundredth of what answering takes."""
+LARGE = 4_000_000_000
+"""Bytes of weights from which on nobody runs a model on a CPU without being told."""
 ATTENTION = "sdpa"
 """torch's scaled dot product attention, in every part of the model."""
 
@@ -199,12 +201,19 @@ class FunAudioChatRunner(Runner):
                 self._loaded = self._load()
             if speaks:
                 self.vocoder.prepare()
+                if (remark := self.vocoder.setup.speaker.remark()) is not None:
+                    self._tell(f"fun-audio-chat: {remark}")
 
     def _load(self) -> _Loaded:
         need_packages()
         tokens = Tokens(self.config)
         size = weight_bytes(self.folder, self.config.stored_dtype, self.place)
         device, dtype = torch_place(self.place, asked=self.options.device, weights=size)
+        if self.options.device == "auto" and device == "cpu" and size > LARGE:
+            self._tell(
+                f"fun-audio-chat: no GPU that torch can use: {size / 1e9:.0f} GB run on the CPU, slowly (say device=cpu "
+                "where that is meant)"
+            )
         import torch
 
         from evalkit.runners.fun_audio_chat.model import FunAudioChat

@@ -211,8 +211,8 @@ class FunAudioChatRunner(Runner):
         device, dtype = torch_place(self.place, asked=self.options.device, weights=size)
         if self.options.device == "auto" and device == "cpu" and size > LARGE:
             self._tell(
-                f"fun-audio-chat: no GPU that torch can use: {size / 1e9:.0f} GB run on the CPU, slowly (say device=cpu "
-                "where that is meant)"
+                f"fun-audio-chat: no GPU that torch can use: {size / 1e9:.0f} GB run on the CPU, slowly "
+                "(say device=cpu where that is meant)"
             )
         import torch
 
@@ -239,9 +239,8 @@ class FunAudioChatRunner(Runner):
             loaded.listeners.shutdown(wait=False, cancel_futures=True)
             loaded.mouth.shutdown(wait=False, cancel_futures=True)
         if vocoder is not None:
-            if (
-                pid := vocoder.pid
-            ) is not None:  # it may be speaking for minutes; nobody wants to hear the rest
+            pid = vocoder.pid
+            if pid is not None:  # it may be speaking for minutes; nobody wants to hear the rest
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
             vocoder.close()

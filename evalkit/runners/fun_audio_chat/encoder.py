@@ -212,21 +212,20 @@ class _Attention(nn.Module):
         parts = []
         if whole:
             shape = (layout.equal, layout.length, self.heads, -1)
-            mixed = self._mix(*(t[:whole].view(shape) for t in (queries, keys, values)))
+            mixed = self._mix([t[:whole].view(shape) for t in (queries, keys, values)])
             parts.append(mixed.reshape(whole, -1))
         if layout.spread is not None and layout.back is not None:
             shape = (*layout.spread.shape, self.heads, -1)
-            spread = (t[whole:][layout.spread].view(shape) for t in (queries, keys, values))
-            mixed = self._mix(*spread, mask=layout.mask)
+            spread = [t[whole:][layout.spread].view(shape) for t in (queries, keys, values)]
+            mixed = self._mix(spread, layout.mask)
             parts.append(mixed.reshape(layout.spread.numel(), -1)[layout.back])
-        return self.out_proj(parts[0] if len(parts) == 1 else torch.cat(parts))
+        out: Tensor = self.out_proj(parts[0] if len(parts) == 1 else torch.cat(parts))
+        return out
 
-    def _mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    def _mix(self, qkv: list[Tensor], mask: Tensor | None = None) -> Tensor:
         """Scaled dot products; in and out (pieces, rows, heads, head width). No mask: the flash kernel may take it."""
-        mixed = functional.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
-        )
-        return mixed.transpose(1, 2)
+        q, k, v = (t.transpose(1, 2) for t in qkv)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
 
 
 class _Layer(nn.Module):
@@ -311,7 +310,7 @@ class DiscreteTower(nn.Module):
             held = min(len(rows), clip.groups * self.group)
             slots[at : at + held] = rows[:held]
             at += clip.groups * self.group
-        fitted = self.continual_output_matching(slots.view(-1, self.group, weight.shape[1]).mean(1))
+        fitted: Tensor = self.continual_output_matching(slots.view(-1, self.group, weight.shape[1]).mean(1))
         if self.add and len(fitted):
             pads = torch.full((1, self.group), self.pad, device=weight.device)
             fitted = fitted + self.speech_average(pads)
@@ -326,7 +325,8 @@ class DiscreteTower(nn.Module):
         Returns:
             Shape (B, H).
         """
-        return self.output_matching(self.embed_tokens(ids).mean(-2))
+        average: Tensor = self.output_matching(self.embed_tokens(ids).mean(-2))
+        return average
 
 
 @torch.no_grad()

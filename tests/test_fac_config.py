@@ -139,6 +139,20 @@ def test_each_wrong_field_is_named(tmp_path: Path, file: str, path: str, value: 
     assert str(tmp_path / f"{file}.json") in str(caught.value) or file == "config", "the file is named, too"
 
 
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "added_tokens.json"])
+def test_ids_that_the_config_leaves_out_are_the_tokenizers(tmp_path: Path, file: str) -> None:
+    at = folder(tmp_path, config={"text_config.audio_bos_index": GONE, "text_config.audio_eos_index": GONE})
+    with pytest.raises(UsageError, match=r"audio_bos_index is missing"):
+        read_config(at)
+    ids = {"<|audio_bos|>": 262, "<|audio_eos|>": 263}
+    (at / "added_tokens.json").write_text(json.dumps(ids))
+    if file != "added_tokens.json":
+        (at / "added_tokens.json").unlink()
+        (at / file).write_text((DENSE / file).read_text())
+    config = read_config(at)
+    assert (config.audio_bos_index, config.audio_eos_index) == (262, 263)
+
+
 def test_a_mixture_that_asks_for_more_experts_than_there_are(tmp_path: Path) -> None:
     folder(tmp_path)
     values = deepcopy(MIXTURE)

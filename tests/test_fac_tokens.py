@@ -299,6 +299,7 @@ def _added(key: str, value: Any) -> Callable[[Path], None]:
         (_flagged, r"treats special tokens in a way this runner does not know"),
         (_added("261", {"content": "<|other|>"}), r"decoder\.261 is <\|other\|>, which the tokenizer has at"),
         (_added("x", {"content": "a"}), r"must be an id with the content of its token"),
+        (_added("9" * 5000, {"content": "a"}), r"must be an id with the content of its token"),
         (_added("261", {"content": ""}), r"must be an id with the content of its token"),
         (_added("261", "<|AUDIO|>"), r"added_tokens_decoder\.261 must be an object"),
         (_added("261", {"content": "<|AUDIO|>", "special": "yes"}), r"261\.special must be true or false"),

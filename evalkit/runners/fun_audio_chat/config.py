@@ -6,6 +6,7 @@ for it; a field that is absent has the value that upstream's class gives it. No 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,21 +137,8 @@ def read_config(folder: Path) -> CheckpointConfig:
         )
     if (stated := top.integer("hidden_size", hidden, 1)) != hidden:
         raise top.error("hidden_size", f"is {stated} and text_config.hidden_size is {hidden}: they differ")
-    ids = {
-        "audio_token_index": top.integer("audio_token_index", 151646, 0),
-        "audio_bos_index": text.integer("audio_bos_index", None, 0),
-        "audio_eos_index": text.integer("audio_eos_index", None, 0),
-    }
-    sil = text.integer("sil_index", None, 0) if text.values.get("sil_index") is not None else None
-    every = {**ids, **({"sil_index": sil} if sil is not None else {})}
-    for name, value in every.items():
-        if value >= vocab:
-            raise top.error(
-                name, f"is {value}, and the text model has {vocab} embeddings (text_config.vocab_size)"
-            )
-    if len(set(every.values())) < len(every):
-        raise top.error("audio_token_index", f"and its like must differ: {every}")
     strings = _processor(folder, audio)
+    ids = _special_ids(top, text, strings, vocab)
     return CheckpointConfig(
         folder=folder,
         audio=audio,
@@ -161,7 +149,7 @@ def read_config(folder: Path) -> CheckpointConfig:
         audio_token_index=ids["audio_token_index"],
         audio_bos_index=ids["audio_bos_index"],
         audio_eos_index=ids["audio_eos_index"],
-        sil_index=sil,
+        sil_index=ids.get("sil_index"),
         chunk_length=_chunk_length(folder, audio),
         audio_token=strings[0],
         audio_bos_token=strings[1],
@@ -170,6 +158,48 @@ def read_config(folder: Path) -> CheckpointConfig:
         tied_text_head=text.flag("tie_word_embeddings", False),
         stored_dtype=_stored_dtype(top),
     )
+
+
+def _special_ids(top: Fields, text: Fields, strings: tuple[str, str, str], vocab: int) -> dict[str, int]:
+    """Text ids of what stands for audio by the names of their fields, "sil_index" only where there is one.
+
+    Ids of begin and end that the config leaves out are the tokenizer's: the released config was not seen.
+    """
+    ids = {"audio_token_index": top.integer("audio_token_index", 151646, 0)}
+    for name, string in (("audio_bos_index", strings[1]), ("audio_eos_index", strings[2])):
+        found = None if text.values.get(name) is not None else _tokenizers_id(top.path.parent, string)
+        ids[name] = text.integer(name, found, 0)
+    if text.values.get("sil_index") is not None:
+        ids["sil_index"] = text.integer("sil_index", None, 0)
+    for name, value in ids.items():
+        own = top if name == "audio_token_index" else text
+        if value >= vocab:
+            raise own.error(
+                name, f"is {value}, and the text model has {vocab} embeddings (text_config.vocab_size)"
+            )
+    if len(set(ids.values())) < len(ids):
+        raise top.error(
+            "audio_token_index", f"and its like must differ: {', '.join(f'{n} {v}' for n, v in ids.items())}"
+        )
+    return ids
+
+
+def _tokenizers_id(folder: Path, string: str) -> int | None:
+    """The id that the tokenizer's files give a token; None when none of them names it."""
+    listed = read_json(folder / "tokenizer.json", missing_ok=True).values.get("added_tokens")
+    decoder = read_json(folder / "tokenizer_config.json", missing_ok=True).values.get("added_tokens_decoder")
+    added = read_json(folder / "added_tokens.json", missing_ok=True).values
+    found: list[JSON] = [added.get(string)]
+    if isinstance(listed, list):
+        found += [one.get("id") for one in listed if isinstance(one, dict) and one.get("content") == string]
+    if isinstance(decoder, dict):
+        own = (
+            (key, one)
+            for key, one in decoder.items()
+            if isinstance(one, dict) and re.fullmatch("[0-9]{1,9}", key)
+        )
+        found += [int(key) for key, one in own if one.get("content") == string]
+    return next((i for i in found if isinstance(i, int) and not isinstance(i, bool)), None)
 
 
 def _audio(own: Fields) -> AudioConfig:

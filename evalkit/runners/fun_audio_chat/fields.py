@@ -31,7 +31,7 @@ class Fields:
 
     def error(self, name: str, trouble: str) -> UsageError:
         """An error about one field."""
-        return UsageError(f"{self.path}: {self.within}{name} {trouble}")
+        return UsageError(f"{self.path}: {self.within}{name[:100]} {trouble}")
 
     def integer(self, name: str, default: int | None, least: int) -> int:
         """A whole number from `least` to MOST. Raises UsageError; a default of None means it must be there."""

@@ -168,7 +168,7 @@ def _add(tokenizer: Tokenizer, own: Fields) -> None:
     for key, value in sorted(added.values.items(), key=lambda item: (len(item[0]), item[0])):
         token = added.part(key)
         name = token.text("content", "")
-        if not key.isdecimal() or not name:
+        if not re.fullmatch("[0-9]{1,9}", key) or not name:
             raise added.error(key, f"must be an id with the content of its token, not {value!r}")
         flags = {flag: token.flag(flag, False) for flag in _FLAGS}
         tokenizer.add_tokens([AddedToken(name, **flags)])

@@ -30,7 +30,7 @@ def add(p: argparse.ArgumentParser) -> None:
         "--gpus-per-replica",
         type=amount,
         metavar="X",
-        help="GPUs of each copy (default: 1 where there are any; 2 for a model split over two; 0 for one that needs none)",
+        help="GPUs of each copy (default: 1 where there are any; 0 for a model that needs none)",
     )
     group.add_argument(
         "--cpus-per-replica",

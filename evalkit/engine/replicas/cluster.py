@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
-import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from evalkit.engine.replicas import reaper
 from evalkit.engine.replicas.trouble import Lost
 from evalkit.engine.signals import handlers_kept
 from evalkit.errors import UsageError
@@ -25,7 +27,8 @@ INSTALL = 'pip install "evalkit[ray]"'
 STORE_BYTES = 256 << 20
 """Shared memory of a cluster of our own: what is under way at once. More than that goes to the disk, slower."""
 REACH_TIMEOUT = 5.0
-CONNECT_TIMEOUT = 30.0
+CONNECT_TIMEOUT = 15.0
+CLOSE_TIMEOUT = 6.0
 LONGEST_SOCKET = 40
 """Letters a temporary folder may have: Ray's sockets below it have 60 more, and 107 is the most."""
 
@@ -48,9 +51,10 @@ class Cluster:
 
     address: str | None = None
     cores: int = 0
-    folder: str = ""
-    opened: bool = False
+    opened: bool = field(default=False, init=False)
     borrowed: bool = field(default=False, init=False)
+    folder: str = field(default="", init=False)
+    reaper: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
     def called(self) -> str:
@@ -78,11 +82,17 @@ class Cluster:
         self.folder = tempfile.mkdtemp(
             prefix="evalkit-ray-", dir=place if len(place) + 20 < LONGEST_SOCKET else "/tmp"
         )
+        self.reaper = subprocess.Popen(
+            [sys.executable, "-I", str(Path(reaper.__file__)), self.folder],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        os.environ[reaper.VARIABLE] = self.folder
         try:
             # Here, in the main thread: the processes of the cluster end when the thread does that started them.
             ray.init(
                 address="local",
-                num_cpus=max(self.cores, _cores()),
+                num_cpus=max(self.cores, cores_here()),
                 object_store_memory=STORE_BYTES,
                 include_dashboard=False,
                 log_to_driver=False,
@@ -90,8 +100,9 @@ class Cluster:
                 _temp_dir=self.folder,
             )
         except (RuntimeError, OSError, ValueError, ConnectionError, TimeoutError) as exc:
-            self.close()
             raise UsageError(f"Ray does not start on this machine ({_short(exc)}).") from exc
+        finally:
+            del os.environ[reaper.VARIABLE]
 
     def _connect(self, ray: Any, address: str) -> None:
         """Connect, but wait for no answer for ever: what is behind an open port may be no Ray."""
@@ -112,22 +123,33 @@ class Cluster:
         thread.join(CONNECT_TIMEOUT)
         if thread.is_alive():
             raise UsageError(
-                f"{address} takes connections, but no Ray cluster answered in {CONNECT_TIMEOUT:.0f} s. Check --ray-address."
+                f"{address} takes connections, but no Ray cluster answered in {CONNECT_TIMEOUT:.0f} s. Check "
+                "--ray-address."
             )
         if failed:
             raise UsageError(_refusal(address, failed[0])) from failed[0]
 
     def close(self) -> None:
-        """End a cluster of our own; leave any other alone."""
-        import ray
+        """End a cluster of our own; leave any other alone.
 
+        Waits a bounded time: Ray waits for ever for parts of itself that a signal to the whole process group has
+        ended. They end with this process at the latest.
+        """
         if not self.borrowed:
-            with suppress(Exception):
-                ray.shutdown()
+            end = threading.Thread(target=_shutdown, name="evalkit-ray-end", daemon=True)
+            end.start()
+            end.join(CLOSE_TIMEOUT)
+            if end.is_alive():
+                import ray
+
+                atexit.unregister(ray.shutdown)
         self.opened = False
-        if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder = ""
+        if self.reaper is not None:
+            assert self.reaper.stdin is not None
+            self.reaper.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self.reaper.wait(CLOSE_TIMEOUT)
+            self.reaper = None
 
     # --- what there is ---------------------------------------------------------------------------
 
@@ -167,11 +189,16 @@ class Cluster:
             )
 
 
-def _cores() -> int:
+def _shutdown() -> None:
+    import ray
+
+    with suppress(Exception):
+        ray.shutdown()
+
+
+def cores_here() -> int:
+    """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-cores_here = _cores
 
 
 def _hush() -> None:
@@ -189,7 +216,8 @@ def _reach(address: str) -> None:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not host or not re.fullmatch(r"\d{1,5}", port) or not 0 < int(port) < 65536:
         raise UsageError(
-            f"--ray-address {address!r} is no address: write HOST:PORT, ray://HOST:PORT or auto (a cluster on this machine)."
+            f"--ray-address {address!r} is no address: write HOST:PORT, ray://HOST:PORT or auto (a cluster on this "
+            "machine)."
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_TIMEOUT).close()
@@ -273,8 +301,3 @@ def why(exc: BaseException) -> str:
     if "worker process has died" in text or "connection error code" in text:
         return "its process was killed, ran out of memory or crashed"
     return f"{name}: {text[:200]}"
-
-
-def temp_folders() -> list[Path]:
-    """Folders of clusters of our own that are there: none when nothing runs."""
-    return sorted(Path(tempfile.gettempdir()).glob("evalkit-ray-*"))

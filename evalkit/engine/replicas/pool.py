@@ -256,8 +256,10 @@ class Pool:
             more = slot.deaths < MOST_DEATHS
             n = slot.held
             fate = f"its {n} sample{'s' * (n != 1)} under way {'are' if n != 1 else 'is'} asked again"
-            then = "it is started anew" if more else f"it died {slot.deaths} times in a row, and is given up"
-            _warn(f"replica {slot.number} ({live.where}) was lost: {why}; {fate}, {then}.")
+            then = (
+                "it is started anew" if more else f"it was lost {slot.deaths} times in a row, and is given up"
+            )
+            _warn(f"replica {slot.number} ({live.where}) was lost: {why}; {fate}, and {then}.")
             slot.busy = slot.held = 0
             slot.alone = False
             if more:

@@ -205,7 +205,8 @@ class Replicated(Runner):
     def _check(self, hello: Hello) -> None:
         if hello.version != __version__:
             raise UsageError(
-                f"the machine {hello.machine} has evalkit {hello.version}, this one {__version__}: install the same one."
+                f"the machine {hello.machine} has evalkit {hello.version}, this one {__version__}: install the same "
+                "one there."
             )
         if hello.lacks:
             raise UsageError(
@@ -282,14 +283,14 @@ class Replicated(Runner):
             kill(live.handle)
         self._live.clear()
         self._modalities.clear()
-        if self._cluster.opened or self._cluster.folder:
+        if self._cluster.opened or self._cluster.reaper is not None:
             self._cluster.close()
 
 
 def _relative(value: str) -> bool:
     """Does it name a file or folder, from the working folder on?"""
     with suppress(OSError, ValueError):
-        return bool(value) and not os.path.isabs(value) and os.path.exists(value)
+        return bool(value) and not Path(value).is_absolute() and Path(value).exists()
     return False
 
 

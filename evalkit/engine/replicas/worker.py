@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -78,7 +78,7 @@ class Replica:
             self.runner = make_runner(spec, options)
             return dict(self.runner.identity())
 
-        return await self._told(asyncio.to_thread(made))
+        return await self._told(_thread(made))
 
     async def prepare(self, modality: Modality) -> Mapping[str, JSON] | Trouble:
         """Load what the runner needs; its identity from now on."""
@@ -88,10 +88,10 @@ class Replica:
             self.runner.prepare(modality)
             return dict(self.runner.identity())
 
-        return await self._told(asyncio.to_thread(ready))
+        return await self._told(_thread(ready))
 
     async def answer(self, samples: Sequence[Sample], modality: Modality) -> list[Response] | Trouble:
-        """The answers of some samples, in order: of one to a concurrent runner, of a batch to one that takes batches."""
+        """The answers of some samples, in order: one sample for a concurrent runner, a batch for the others."""
         assert self.runner is not None
         work = self._batch(samples, modality) if self.runner.is_batch else self._one(samples[0], modality)
         return await self._told(work)
@@ -104,13 +104,11 @@ class Replica:
             with suppress(Exception):
                 await self.runner.close()
 
-    async def _told(self, work: Any) -> Any:
-        task = asyncio.ensure_future(work)
+    async def _told(self, work: Coroutine[Any, Any, T]) -> T | Trouble:
+        task = asyncio.ensure_future(_caught(work))
         self.under_way.add(task)
         try:
             return await task
-        except (Exception, SystemExit) as exc:  # Ray never tells who waits of a `SystemExit`
-            return Trouble.of(exc)
         finally:
             self.under_way.discard(task)
 
@@ -127,10 +125,30 @@ class Replica:
     async def _batch(self, samples: Sequence[Sample], modality: Modality) -> list[Response]:
         assert self.runner is not None
         runner, began = self.runner, time.perf_counter()
-        got = await asyncio.to_thread(lambda: runner.generate_batch(samples, modality))
+        got = await _thread(lambda: runner.generate_batch(samples, modality))
         check_batch(got, samples)
         share = (time.perf_counter() - began) / len(samples)
         return [_with_sound(r if r.timing else replace(r, timing={"generate": share})) for r in got]
+
+
+async def _thread(call: Callable[[], T]) -> T:
+    """Of a call in a thread; a `SystemExit` of it as an exception that threads hand on."""
+
+    def kept() -> T:
+        try:
+            return call()
+        except SystemExit as exc:
+            raise RuntimeError(f"SystemExit: {exc.code}") from exc
+
+    return await asyncio.to_thread(kept)
+
+
+async def _caught(work: Coroutine[Any, Any, T]) -> T | Trouble:
+    """What comes of it. `SystemExit`, too, is caught within the task: beyond it, it would stop the loop unheard."""
+    try:
+        return await work
+    except (Exception, SystemExit) as exc:
+        return Trouble.of(exc)
 
 
 def _with_sound(response: Response) -> Response:

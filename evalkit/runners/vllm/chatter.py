@@ -14,6 +14,8 @@ KEPT = 2000
 """Lines kept; a failed start prints several tracebacks, of which the first says why."""
 MOST = 160
 """Characters of a cause, roughly."""
+DRAIN_SECONDS = 5.0
+_DRAINED = b"\0evalkit has read all of this\0"
 _ERROR = re.compile(r"\b((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|OutOfMemory)): (.+)")
 _EMPTY = re.compile(r"initialization failed|See (?:stack trace|root cause)|background process", re.IGNORECASE)
 _MEMORY = re.compile(
@@ -29,6 +31,7 @@ class Chatter:
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=KEPT)
+        self._drained = threading.Event()
 
     @contextmanager
     def captured(self) -> Iterator[None]:
@@ -36,6 +39,7 @@ class Chatter:
 
         Where the file descriptors can't be moved (none are open), nothing happens.
         """
+        self._drained.clear()
         try:
             saved = os.dup(1), os.dup(2)
             read, write = os.pipe()
@@ -54,6 +58,9 @@ class Chatter:
             yield
         finally:
             _flush()
+            with suppress(OSError):
+                os.write(1, _DRAINED)
+                self._drained.wait(DRAIN_SECONDS)  # so that `cause` knows all that was said
             for kept, number in zip(saved, (1, 2), strict=True):
                 os.dup2(kept, number)
                 os.close(kept)
@@ -62,10 +69,14 @@ class Chatter:
         rest = b""
         with suppress(OSError):
             while piece := os.read(source, 65536):
+                if drained := _DRAINED in rest + piece:
+                    piece = piece.replace(_DRAINED, b"")
                 with suppress(OSError):  # a reader of stderr that went away is no reason to block vLLM
                     os.write(target, piece)
                 *lines, rest = (rest + piece).split(b"\n")
                 self._lines.extend(line.decode("utf-8", "replace") for line in lines)
+                if drained:
+                    self._drained.set()
         for number in (source, target):
             with suppress(OSError):
                 os.close(number)

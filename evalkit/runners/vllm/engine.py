@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ T = TypeVar("T")
 GRACE = 1.0
 """Seconds before a dead engine is told: when a signal to all processes killed it, the run is being interrupted."""
 STOP_SECONDS = 30.0
+KILL_SECONDS = 3.0
 DEFAULTS = {
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # stdout may be the result, as JSON
     "VLLM_LOGGING_LEVEL": "WARNING",
@@ -104,6 +106,7 @@ class Engine:
                 return
             for name, value in DEFAULTS.items():
                 os.environ.setdefault(name, value)
+            before = set(multiprocessing.active_children())
             up: Future[asyncio.AbstractEventLoop] = Future()
             self._thread = threading.Thread(target=self._serve, args=(up,), name="vllm-engine", daemon=True)
             self._thread.start()
@@ -112,8 +115,9 @@ class Engine:
             try:
                 with self.chatter.captured():
                     self._engine = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
-            except BaseException as exc:
-                self._end_loop()
+            except BaseException as exc:  # also Ctrl-C while the weights are loaded
+                self._end_processes(before)
+                self._end_loop(0.0 if not isinstance(exc, Exception) else STOP_SECONDS)
                 if isinstance(exc, Exception) and not isinstance(exc, UsageError):
                     raise self._not_started(exc) from exc
                 raise
@@ -214,14 +218,25 @@ class Engine:
             raise RunnerError("engine-closed", "vLLM's engine is not running", fatal=True)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    def _end_loop(self) -> None:
+    @staticmethod
+    def _end_processes(before: Collection[Any]) -> None:
+        """End the processes of a start that failed or was interrupted: they would load on, and Python wait for them."""
+        left = [p for p in multiprocessing.active_children() if p not in before]
+        for process in left:
+            process.terminate()
+        for process in left:
+            process.join(KILL_SECONDS)
+            if process.is_alive():
+                process.kill()
+
+    def _end_loop(self, seconds: float = STOP_SECONDS) -> None:
         loop, self._loop = self._loop, None
         thread, self._thread = self._thread, None
         if loop is not None and loop.is_running():
             with suppress(RuntimeError):  # closed meanwhile
                 loop.call_soon_threadsafe(loop.stop)
         if thread is not None:
-            thread.join(STOP_SECONDS)
+            thread.join(seconds)
 
     def _not_started(self, exc: Exception) -> UsageError:
         """Why vLLM did not start, and what to change."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -127,6 +127,11 @@ def vllm_version() -> str:
     """The version installed, without importing it. Raises UsageError when there is none."""
     if find_spec("vllm") is None:
         raise UsageError(f"the vllm runner needs vLLM: {INSTALL}")
+    return _version_installed()
+
+
+@cache
+def _version_installed() -> str:
     try:
         return version("vllm")
     except PackageNotFoundError:  # builds for other devices go by names of their own

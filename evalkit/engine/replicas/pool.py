@@ -147,7 +147,8 @@ class Pool:
             slot.busy += 1
             slot.held += len(tickets)
             slot.alone = tickets[0].losses > 0
-            self._spawn(self._serve(slot, tickets))
+            assert slot.live is not None
+            self._spawn(self._serve(slot, slot.live, tickets))
         if self.flush is not None:
             self.flush.cancel()
             self.flush = None
@@ -184,9 +185,11 @@ class Pool:
 
     # --- asking ----------------------------------------------------------------------------------
 
-    async def _serve(self, slot: Slot, tickets: list[Ticket]) -> None:
-        live = slot.live
-        assert live is not None
+    async def _serve(self, slot: Slot, live: Live, tickets: list[Ticket]) -> None:
+        if slot.live is not live:  # lost since: these never got there
+            self._again(tickets)
+            self._dispatch()
+            return
         try:
             got = await live.answer([t.sample for t in tickets], tickets[0].modality)
         except Lost as exc:

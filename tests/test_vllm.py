@@ -404,6 +404,12 @@ def test_identity_tells_what_decides_answers_and_nothing_else(
     assert VllmRunner(str(other)).identity() != first
 
 
+def test_it_says_how_many_gpus_it_takes(vllm: type[AsyncLLMEngine]) -> None:
+    assert VllmRunner(str(DENSE)).gpus == 1
+    more = {"tensor_parallel": "2", "data_parallel": "3", "engine_args": '{"pipeline_parallel_size": 2}'}
+    assert VllmRunner(str(DENSE), **more).gpus == 12
+
+
 def test_the_checkpoint_s_digest_is_that_of_its_own_runner(vllm: type[AsyncLLMEngine]) -> None:
     from evalkit.runners.fun_audio_chat.digests import digest
 
@@ -418,6 +424,7 @@ def test_the_checkpoint_s_digest_is_that_of_its_own_runner(vllm: type[AsyncLLMEn
         ({"engine_args": '{"dtype": "half"}'}, r"can't set dtype \(dtype\)"),
         ({"engine_args": "[1]"}, "must be a JSON object"),
         ({"engine_args": "{"}, "is not JSON"),
+        ({"engine_args": '{"pipeline_parallel_size": 0}'}, "must be a whole number from 1"),
         ({"chat_template": "no/such.jinja"}, "no/such.jinja can't be read"),
         ({"trust_remote_code": "maybe"}, "must be yes or no"),
         ({"dtype": "int3"}, "must be one of auto"),

@@ -194,6 +194,9 @@ def parse_options(given: Mapping[str, Any]) -> Options:
     check_known(given, PARSERS, "vllm")
     values = {name: PARSERS[name](name, value) for name, value in given.items() if value is not None}
     options = Options(**values)
+    stages = options.engine_args.get("pipeline_parallel_size", 1)
+    if not isinstance(stages, int) or stages < 1:
+        raise UsageError(f"engine_args: pipeline_parallel_size must be a whole number from 1, not {stages!r}")
     if options.top_p is not None and options.temperature == 0:
         raise UsageError("top_p does nothing at temperature 0: set temperature, too")
     try:

@@ -27,6 +27,9 @@ class VllmRunner(Runner):
     Args:
         model: a folder, or OWNER/NAME[@REVISION] of the hub.
 
+    Attributes:
+        gpus: that it takes, where there are any; `--replicas` sets as many aside for each replica.
+
     Raises:
         UsageError: no vLLM, an unknown or unusable option.
     """
@@ -41,6 +44,8 @@ class VllmRunner(Runner):
         self.options: Options = parse_options(options)
         self.version = vllm_version()
         self.concurrency = self.options.concurrency
+        stages = self.options.engine_args.get("pipeline_parallel_size", 1)
+        self.gpus = self.options.tensor_parallel * self.options.data_parallel * int(stages)
         self._engine: Engine | None = None
 
     @cached_property

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from evalkit.runners.fun_audio_chat.backbone import Stack, qwen3
-from evalkit.runners.fun_audio_chat.encoder import ContinuousTower, DiscreteTower
+from evalkit.runners.fun_audio_chat.encoder import ContinuousTower, DiscreteTower, embed_clips
 from evalkit.runners.fun_audio_chat.head import SpeechHead
 from evalkit.runners.fun_audio_chat.requests import Clip
 
@@ -131,5 +131,4 @@ class FunAudioChat(nn.Module):
 
     def audio_vectors(self, clips: Sequence[Clip]) -> Tensor:
         """The vectors that take the place of the placeholders, shape (sum of groups, H), clips in order."""
-        mels = [torch.from_numpy(c.mel).to(self.device, self.dtype) for c in clips]
-        return self.audio_tower.fit(self.continuous_audio_tower(mels), clips)
+        return embed_clips(self.continuous_audio_tower, self.audio_tower, clips)

@@ -229,8 +229,7 @@ class Engine:
         """The group's prompts on the device; its audio is encoded in one go."""
         device = self.model.device
         with torch.inference_mode():
-            clips = [c for job in group for c in job.request.clips if c.groups]
-            vectors = self.model.audio_vectors(clips)
+            vectors = self.model.audio_vectors([c for job in group for c in job.request.clips])
             sizes = [sum(c.groups for c in job.request.clips) for job in group]
             return [
                 Prompt(job.request, torch.tensor(job.request.ids, dtype=torch.long, device=device), audio)

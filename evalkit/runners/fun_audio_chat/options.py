@@ -48,6 +48,7 @@ class Options:
         system_s2t, system_s2m: system prompts in the place of the published ones.
         persona: "auto" (the published persona, if it was imported), "none", or a file that holds one.
         graphs: CUDA graphs: "auto", "yes" or "no".
+        compile: fuse decoding with torch.compile: minutes at the start, faster at small batches.
         invariant: kernels see the same shapes whatever else is in the batch; slower.
         max_seconds: most seconds of a piece of audio that are given to the model; None: all.
     """
@@ -76,6 +77,7 @@ class Options:
     system_s2m: str | None = None
     persona: str = "auto"
     graphs: str = "auto"
+    compile: bool = False
     invariant: bool = False
     max_seconds: float | None = None
 
@@ -160,6 +162,7 @@ PARSERS: Mapping[str, Parse] = {
     "system_s2m": _words,
     "persona": text,
     "graphs": choice("auto", "yes", "no"),
+    "compile": yes_no,
     "invariant": yes_no,
     "max_seconds": number(0, 86_400, open_low=True),
 }

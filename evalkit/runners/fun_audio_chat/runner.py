@@ -171,6 +171,8 @@ class FunAudioChatRunner(Runner):
             },
             "speech": o.speech,
         }
+        if o.compile:  # fused kernels round in other places
+            out["compile"] = True
         if o.invariant:  # then the number of rows decides the kernels
             out["invariant"] = self.slots
         if o.speech == "audio" and (o.cosyvoice or o.vocoder):
@@ -226,6 +228,8 @@ class FunAudioChatRunner(Runner):
                 f"the weights ({size / 1e9:.1f} GB in {self.place.dtype}) do not fit on {device}: free its memory, or "
                 "take another device or dtype"
             ) from exc
+        if self.options.compile:
+            model.compiled()
         graphs = {"yes": True, "no": False}.get(self.options.graphs)
         engine = Engine(model, slots=self.slots, invariant=self.options.invariant, graphs=graphs)
         return _Loaded(tokens, engine)

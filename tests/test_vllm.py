@@ -115,9 +115,13 @@ def test_fun_audio_chat_gets_the_prompt_it_was_trained_with(vllm: type[AsyncLLME
     assert engine.closed
 
 
-def test_its_engine_is_sized_without_a_clip_of_300_s(vllm: type[AsyncLLMEngine]) -> None:
-    answers(VllmRunner(str(DENSE), limit_audio="3", audio_seconds="3000"))
+def test_its_engine_is_sized_without_a_clip_of_300_s(
+    vllm: type[AsyncLLMEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(DENSE.parent)
+    answers(VllmRunner(DENSE.name, limit_audio="3", audio_seconds="3000"))
     args = vllm.made[0].args
+    assert args.model == str(DENSE)
     assert args.limit_mm_per_prompt == {"audio": {"count": 3, "length": 299 * 16_000}}
     assert args.worker_extension_cls == QUALNAME
     assert args.max_model_len == 4096, "no more than the checkpoint's 4096, by default at most 8192"

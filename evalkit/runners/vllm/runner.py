@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from evalkit.config import offline
 from evalkit.errors import UsageError
 from evalkit.interfaces import Runner
 from evalkit.records import JSON, Modality, Response, Sample
@@ -77,6 +80,8 @@ class VllmRunner(Runner):
     def prepare(self, modality: Modality) -> None:
         """Load the model; once, however often it is called. Raises UsageError."""
         if self._engine is None:
+            if offline():
+                os.environ.setdefault("HF_HUB_OFFLINE", "1")
             print(f"vLLM {self.version} is loading {self.source.label}", file=sys.stderr, flush=True)
             engine = Engine(self._arguments())
             engine.start()
@@ -123,7 +128,10 @@ class VllmRunner(Runner):
         o = self.options
         out: dict[str, Any] = {
             **self.prompts.engine_args(),
-            "model": self.source.name,
+            # Its processes, and replicas on Ray, may have another working directory.
+            "model": str(Path(self.source.name).absolute())
+            if self.source.commit is None
+            else self.source.name,
             "dtype": o.dtype,
             "seed": o.seed % 2**32,
             "trust_remote_code": o.trust_remote_code,

@@ -6,13 +6,14 @@ import atexit
 import logging
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,7 @@ STORE_BYTES = 256 << 20
 REACH_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 15.0
 CLOSE_TIMEOUT = 6.0
+AUTH_MODE, TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 LONGEST_SOCKET = 40
 """Letters a temporary folder may have: Ray's sockets below it have 60 more, and 107 is the most."""
 
@@ -64,6 +66,11 @@ class Cluster:
     def open(self) -> None:
         """Start or connect. Raises UsageError: it can't be reached, is another version, does not start."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        if any(v in os.environ for v in TOKENS):
+            os.environ.setdefault(AUTH_MODE, "token")  # Ray itself wants both set
+        elif self.address is None and AUTH_MODE not in os.environ and "ray" not in sys.modules:
+            # A token of this process alone, before Ray reads it: Ray would write one into the home folder to stay.
+            os.environ |= {AUTH_MODE: "token", TOKENS[0]: secrets.token_hex(32)}
         import ray
 
         _hush()
@@ -119,8 +126,15 @@ class Cluster:
                 failed.append(exc)
 
         thread = threading.Thread(target=connect, name="evalkit-ray", daemon=True)
-        thread.start()
-        thread.join(CONNECT_TIMEOUT)
+        with _stderr_aside() as said:
+            thread.start()
+            thread.join(CONNECT_TIMEOUT)
+        told = f"{failed[0] if failed else ''} {said()}"
+        if (failed or thread.is_alive()) and re.search("token|unauthenticated", told, re.IGNORECASE):
+            raise UsageError(
+                f"the Ray cluster at {address} wants an authentication token: set {AUTH_MODE}=token, and {TOKENS[0]} "
+                f"or {TOKENS[1]} (a file)."
+            )
         if thread.is_alive():
             raise UsageError(
                 f"{address} takes connections, but no Ray cluster answered in {CONNECT_TIMEOUT:.0f} s. Check "
@@ -199,6 +213,23 @@ def _shutdown() -> None:
 def cores_here() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _stderr_aside() -> Iterator[Callable[[], str]]:
+    """Keep what is written to standard error meanwhile, by native code too; the call yielded gives it afterwards."""
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        text = ""
+        try:
+            yield lambda: text
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            text = file.read().decode("utf-8", "replace")
 
 
 def _hush() -> None:

@@ -7,7 +7,7 @@
 # 5 not comparable; 2 and 3 are errors. The baseline is evaluated once and kept: its run is found in OUT the next time.
 # To try it without a checkpoint, take the tests' tiny random one and a copy with noise on its weights:
 #
-#   python examples/perturb_checkpoint.py tests/data/fun_audio_chat/dense perturbed --noise 1
+#   python examples/perturb_checkpoint.py tests/data/fun_audio_chat/dense perturbed
 #   examples/checkpoint-gate.sh tests/data/fun_audio_chat/dense perturbed
 #
 # SUITE, POLICY and RUN_ARGS can be set from outside. With a vocoder, an ASR engine and a judge:

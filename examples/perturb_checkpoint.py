@@ -1,6 +1,6 @@
 """A copy of a checkpoint with noise on its weights: something that a gate should notice.
 
-python examples/perturb_checkpoint.py CHECKPOINT COPY [--noise 0.3] [--seed 0]
+python examples/perturb_checkpoint.py CHECKPOINT COPY [--noise 0.5] [--seed 0]
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--noise", type=float, default=0.3, help="in standard deviations of each tensor")
+    parser.add_argument("--noise", type=float, default=0.5, help="in standard deviations of each tensor")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     perturb(args.source, args.target, args.noise, args.seed)

@@ -95,7 +95,7 @@ def run(args: argparse.Namespace, say: Any) -> Measured:
     built = sum(p.numel() for p in model.parameters())
     device = model.device
     runner_device.wait(device)
-    steps = args.steps or (64 if place.cuda else 16)
+    steps = args.steps or (64 if place.cuda else 8)
     load = Load(args.prompt_seconds, steps, args.repeats)
     clip, mel_ms = _clip(config, load)
     length = len(runner_timing.prompt_ids(config, clip.groups))
@@ -255,7 +255,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--batches", type=_batches, default=list(BATCHES), metavar="1,8,32")
     p.add_argument("--modes", type=_several(MODES), default=list(MODES), metavar="s2t,s2m")
-    p.add_argument("--steps", type=_whole(4), metavar="N", help="text tokens each (GPU 64, CPU 16)")
+    p.add_argument("--steps", type=_whole(4), metavar="N", help="text tokens each (GPU 64, CPU 8)")
     p.add_argument("--repeats", type=_whole(1), default=3, metavar="N", help="medians of so many (3)")
     p.add_argument("--prompt-seconds", type=_seconds, default=5.0, metavar="S", help="length of a clip (5)")
     p.add_argument("--device", default="auto", metavar="auto|cpu|cuda|cuda:N")

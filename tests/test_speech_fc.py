@@ -318,8 +318,8 @@ def test_an_endpoint_without_a_parser_is_told_in_the_prompt(bench: Bench) -> Non
     assert "tools" not in api and str(told["tools"]).startswith("prompt@"), "part of who answered"
 
 
-def test_the_option_takes_two_values() -> None:
-    with pytest.raises(UsageError, match="tools must be one of api, prompt"):
+def test_the_option_takes_api_prompt_or_a_file() -> None:
+    with pytest.raises(UsageError, match="tools must be api, prompt, or a file"):
         OpenAIRunner("m", base_url="http://x/v1", tools="both")
 
 

@@ -228,7 +228,8 @@ def _finished(layer: Any, x: Tensor, mixed: Tensor) -> Tensor:
     """What follows attention; `mixed` has the shape (rows, n, heads * head_dim)."""
     x = x + layer.self_attn.o_proj(mixed)
     added = layer.mlp(layer.post_attention_layernorm(x))
-    return x + (added[0] if isinstance(added, tuple) else added)
+    out: Tensor = x + (added[0] if isinstance(added, tuple) else added)
+    return out
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

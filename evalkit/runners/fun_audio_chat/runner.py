@@ -37,6 +37,7 @@ from evalkit.runners.fun_audio_chat.place import need_packages, place_of, torch_
 from evalkit.runners.fun_audio_chat.prompts import Chat, Frame, chat, prompt_identity, tools_frame
 from evalkit.runners.fun_audio_chat.requests import Generated, Request
 from evalkit.runners.fun_audio_chat.segments import audible
+from evalkit.runners.fun_audio_chat.templates import template_note
 from evalkit.runners.fun_audio_chat.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -209,6 +210,8 @@ class FunAudioChatRunner(Runner):
     def _load(self) -> _Loaded:
         need_packages()
         tokens = Tokens(self.config)
+        if note := template_note(self.config):
+            self._tell(f"note: {note}")
         size = weight_bytes(self.folder, self.config.stored_dtype, self.place)
         device, dtype = torch_place(self.place, asked=self.options.device, weights=size)
         if self.options.device == "auto" and device == "cpu" and size > LARGE:

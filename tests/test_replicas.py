@@ -293,7 +293,7 @@ def test_fun_audio_chat_answers_alike_in_two_workers(bench: Bench, toys: Path, c
     """Text, and text and speech ids: the tiny checkpoint, one worker and two, id for id."""
     model = ["-M", "speech=ids", "-M", "max_new_tokens=12", "-M", "device=cpu"]
     flags = ["--suite", "smoke", "--no-report", "--no-cache", "--progress", "none", "--limit", "2"]
-    tasks = ["--task", ADV, "--task", "ultraeval-audio/*"]
+    tasks = ["--task", ADV, "--task", "ultraeval-audio/llama-questions-s2m"]
     # By a relative path: it means the same in the replicas' processes.
     bench.tmp.joinpath("tiny").symlink_to(TINY)
     run = ["run", "--model", "fun-audio-chat/tiny", *model, *flags, *tasks]

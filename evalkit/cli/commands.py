@@ -256,4 +256,5 @@ def _prompts(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _doctor(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = _add(sub, "doctor", "show what is installed, found and missing, and what would mend it")
+    p.add_argument("--ray-address", metavar="ADDR", help="also show the machines of this Ray cluster")
     p.add_argument("--json", action="store_true", help="for machines")

@@ -25,12 +25,30 @@ def call(args: argparse.Namespace) -> int:
     """Print what was found."""
     found = {"machine": machine(), "extras": extras(), "weights": weights(), "keys": keys(), "data": data()}
     found["official prompts"] = prompts()
+    if getattr(args, "ray_address", None):
+        found["Ray cluster"] = cluster(args.ray_address)
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return 0
     for name, rows in found.items():
         print(f"{name}\n{'-' * len(name)}\n{table(rows)}\n")
     return 0
+
+
+def cluster(address: str) -> list[Check]:
+    """Machines of a Ray cluster. Raises UsageError: it can't be reached."""
+    from evalkit.engine.replicas.cluster import Cluster, check_installed
+
+    check_installed()
+    there = Cluster(address)
+    try:
+        there.open()
+        return [
+            {"machine": k, "CPU cores": f"{n['CPU']:g}", "GPUs": f"{n['GPU']:g}"}
+            for k, n in enumerate(there.nodes(), 1)
+        ]
+    finally:
+        there.close()
 
 
 def machine() -> list[Check]:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ STORE_BYTES = 256 << 20
 """Shared memory of a cluster of our own: what is under way at once. More than that goes to the disk, slower."""
 REACH_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 15.0
-CLOSE_TIMEOUT = 6.0
+CLOSE_TIMEOUT = 4.0
 AUTH_MODE, TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 LONGEST_SOCKET = 40
 """Letters a temporary folder may have: Ray's sockets below it have 60 more, and 107 is the most."""
@@ -38,7 +39,7 @@ LONGEST_SOCKET = 40
 def check_installed() -> None:
     """Raises UsageError when Ray is not there."""
     if find_spec("ray") is None:
-        raise UsageError(f"--replicas needs Ray, which is not installed: {INSTALL}.")
+        raise UsageError(f"Ray is not installed: {INSTALL}.")
 
 
 @dataclass
@@ -128,8 +129,10 @@ class Cluster:
         thread = threading.Thread(target=connect, name="evalkit-ray", daemon=True)
         with _stderr_aside() as said:
             thread.start()
-            thread.join(CONNECT_TIMEOUT)
-        told = f"{failed[0] if failed else ''} {said()}"
+            end = time.monotonic() + CONNECT_TIMEOUT
+            while thread.is_alive() and time.monotonic() < end and said().count("AuthToken") < 2:
+                thread.join(0.2)
+            told = f"{failed[0] if failed else ''} {said()}"
         if (failed or thread.is_alive()) and re.search("token|unauthenticated", told, re.IGNORECASE):
             raise UsageError(
                 f"the Ray cluster at {address} wants an authentication token: set {AUTH_MODE}=token, and {TOKENS[0]} "
@@ -149,7 +152,7 @@ class Cluster:
         Waits a bounded time: Ray waits for ever for parts of itself that a signal to the whole process group has
         ended. They end with this process at the latest.
         """
-        if not self.borrowed:
+        if (self.opened and not self.borrowed) or self.reaper is not None:
             end = threading.Thread(target=_shutdown, name="evalkit-ray-end", daemon=True)
             end.start()
             end.join(CLOSE_TIMEOUT)
@@ -217,19 +220,20 @@ def cores_here() -> int:
 
 @contextmanager
 def _stderr_aside() -> Iterator[Callable[[], str]]:
-    """Keep what is written to standard error meanwhile, by native code too; the call yielded gives it afterwards."""
+    """Keep what is written to standard error meanwhile, by native code too; the call yielded gives it."""
     with tempfile.TemporaryFile() as file:
         sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(file.fileno(), 2)
-        text = ""
+
+        def said() -> str:
+            return os.pread(file.fileno(), 1 << 16, 0).decode("utf-8", "replace")
+
         try:
-            yield lambda: text
+            yield said
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-            file.seek(0)
-            text = file.read().decode("utf-8", "replace")
 
 
 def _hush() -> None:

@@ -62,6 +62,8 @@ class Cluster:
     @property
     def called(self) -> str:
         """For messages."""
+        if self.address == "auto":
+            return "this machine's Ray cluster"
         return f"the Ray cluster at {self.address}" if self.address else "this machine"
 
     def open(self) -> None:

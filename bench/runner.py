@@ -55,9 +55,13 @@ def chosen(args: argparse.Namespace) -> tuple[Place, str]:
 
 def build(config: Any, place: Place, args: argparse.Namespace, count: int) -> Any:
     """The model, loaded or random. Raises UsageError: no such device, not enough memory."""
+    import torch
+
     from evalkit.runners.fun_audio_chat.model import FunAudioChat
 
     device, dtype = torch_place(place, asked=args.device, weights=count * BYTES[place.dtype])
+    if place.cuda:
+        torch.cuda.set_device(device)
     if args.checkpoint is not None or config.folder == runner_sizes.TINY:
         model = FunAudioChat.load(config, device=device, dtype=dtype)
     else:
@@ -122,22 +126,36 @@ def run(args: argparse.Namespace, say: Any) -> Measured:
     for name, value in measured.facts.items():
         say(f"{name}: {value}")
     say(f"model made in {time.perf_counter() - started:.1f} s\n")
-    variants = _variants(args, place)
-    for mode, batch, variant in plan(args.batches, args.modes, variants):
+    try:
+        _measure_all(measured, model, args, place, clip, load, say)
+    except KeyboardInterrupt:
+        say("interrupted: what follows is what was measured so far")
+        return measured
+    except RuntimeError as exc:  # a device that is lost; what was measured stands
+        say(f"broke off: {runner_timing.told(exc)}")
+        return measured
+    del model
+    runner_device.clean(device)
+    if args.vllm:
+        _beside_vllm(measured, args, place, load, say)
+    return measured
+
+
+def _measure_all(
+    measured: Measured, model: Any, args: argparse.Namespace, place: Place, clip: Any, load: Load, say: Any
+) -> None:
+    """Every row, told as soon as it is there."""
+    bandwidth = max(measured.bandwidth.values())
+    for mode, batch, variant in plan(args.batches, args.modes, _variants(args, place, say)):
         if variant == "compiled":
             model.compiled()
-        row = runner_timing.measure(model, mode, batch, variant, clip, load, max(bandwidth.values()))
+        row = runner_timing.measure(model, mode, batch, variant, clip, load, bandwidth)
         name = f"{mode.upper()}, a step reads"
         if row.weights and name not in measured.facts:
             measured.facts[name] = runner_report.traffic(row)
             say(f"{name}: {measured.facts[name]}")
         measured.rows.append(row)
         say(runner_report.line(measured, row))
-    del model
-    runner_device.clean(device)
-    if args.vllm:
-        _beside_vllm(measured, args, place, load, say)
-    return measured
 
 
 def _clip(config: Any, load: Load) -> tuple[Any, float]:
@@ -147,10 +165,12 @@ def _clip(config: Any, load: Load) -> tuple[Any, float]:
     return clip, (time.perf_counter() - started) * 1e3
 
 
-def _variants(args: argparse.Namespace, place: Place) -> list[str]:
+def _variants(args: argparse.Namespace, place: Place, say: Any) -> list[str]:
     """What to compare with the default; on a CPU there are no graphs, and compiling takes minutes for nothing."""
     if args.variants is None:
         return ["eager", "invariant", "compiled"] if place.cuda else ["invariant"]
+    if "eager" in args.variants and not place.cuda:
+        say("eager: on a CPU there are no CUDA graphs to leave out, the default is eager")
     return [v for v in args.variants if place.cuda or v != "eager"]
 
 

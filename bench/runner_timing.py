@@ -149,10 +149,17 @@ def measure(
     except torch.OutOfMemoryError:
         row.problem = "out of memory"
     except RunnerError as exc:
-        row.problem = "out of memory" if exc.kind == "out-of-memory" else f"{exc.kind}: {exc}"
+        row.problem = "out of memory" if exc.kind == "out-of-memory" else f"{exc.kind}: {told(exc)}"
+    except RuntimeError as exc:  # out of memory inside a capture comes as an error of the capture
+        row.problem = "out of memory" if "out of memory" in str(exc) else told(exc)
     row.allocated, row.reserved = runner_device.peak(model.device)
     runner_device.clean(model.device)
     return row
+
+
+def told(exc: BaseException) -> str:
+    """An error in a line."""
+    return f"{type(exc).__name__}: {' '.join(str(exc).split())[:200]}"
 
 
 def _parts(row: Row, model: FunAudioChat, asked: Sequence[Request], load: Load) -> StepBytes:

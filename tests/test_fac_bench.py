@@ -115,22 +115,46 @@ def test_bytes_of_a_step_of_the_8b() -> None:
     assert s2m.weights == s2t.weights + 2 * (4096 * 4096 + 5 * 4096 * 4096 + 5 * 4096 + 5 * head)
 
 
-def test_out_of_memory_is_a_row(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["OutOfMemoryError", "AcceleratorError"])
+def test_out_of_memory_is_a_row(
+    kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a capture ran out of it, which comes as another error."""
     import torch
 
     from evalkit.runners.fun_audio_chat.backbone import KVCache
 
     whole = KVCache.allocate
+    error = torch.OutOfMemoryError if kind == "OutOfMemoryError" else RuntimeError
 
     def full(self: KVCache, slots: int, length: int) -> None:
         if slots > 2:
-            raise torch.OutOfMemoryError("no room for it")
+            raise error("CUDA error: out of memory")
         whole(self, slots, length)
 
     monkeypatch.setattr(KVCache, "allocate", full)
-    out, _ = said(capsys, "--batches", "1,4", "--variants", "none")
+    out, _ = said(capsys, "--batches", "1,4,2", "--variants", "none", "--modes", "s2t")
     rows = [x for x in out.splitlines() if x.startswith("| S2")]
-    assert [("out of memory" in x) for x in rows] == [False, True, False, True]
+    assert [("out of memory" in x) for x in rows] == [False, False, True]
+    assert rows[2].count("|") == rows[0].count("|")
+
+
+def test_a_lost_device_keeps_what_was_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench import runner_timing
+
+    whole = runner_timing.measure
+
+    def lost(model: Any, mode: str, batch: int, *rest: Any) -> Any:
+        if batch == 2:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return whole(model, mode, batch, *rest)
+
+    monkeypatch.setattr(runner_timing, "measure", lost)
+    out, _ = said(capsys, "--batches", "1,2", "--modes", "s2t")
+    assert "broke off: RuntimeError: CUDA error: unspecified launch failure" in out
+    assert sum(x.startswith("| S2T") for x in out.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

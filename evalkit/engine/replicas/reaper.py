@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
-VARIABLE = "EVALKIT_RAY_FOLDER"
+VARIABLE = "RAY_FOLDER_OF_EVALKIT"
 
 
 def members(folder: str) -> list[int]:

@@ -50,8 +50,8 @@ def clean(device: torch.device) -> None:
     """Give memory back, and count the peak anew."""
     import torch
 
-    gc.collect()
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.synchronize(device)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)

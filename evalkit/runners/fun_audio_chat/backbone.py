@@ -88,16 +88,15 @@ class KVCache:
             kept += [torch.zeros(shape, device=self.device, dtype=self.dtype) for _ in range(self.layers)]
         self.slots, self.length = slots, length
 
-    def grow(self, length: int) -> None:
-        """Room for more positions, layer by layer, so that old and new never stand side by side as a whole."""
+    def grow(self, slots: int, length: int) -> None:
+        """Room for more positions in the first `slots` slots, others are given up; layer by layer, so that old and new
+        never stand side by side as a whole."""
         for kept in (self.keys, self.values):
             for i, old in enumerate(kept):
-                new = torch.zeros(
-                    (self.slots, self.heads, length, self.dim), device=self.device, dtype=self.dtype
-                )
-                new[:, :, : self.length] = old
+                new = torch.zeros((slots, self.heads, length, self.dim), device=self.device, dtype=self.dtype)
+                new[:, :, : self.length] = old[:slots]
                 kept[i] = new
-        self.length = length
+        self.slots, self.length = slots, length
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of one slot into another."""

@@ -2,20 +2,24 @@
 
 A graph belongs to a number of rows and a length of the caches. Both are rounded up, so that few graphs serve a run;
 rows beyond the active ones compute in slots that nobody reads. The first step of a new size runs as it is, and so warms
-up what the second one captures.
+up what the second one captures. Where capturing fails, steps run as they are from then on.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
 
 from evalkit.runners.fun_audio_chat.generation import step
+from evalkit.runners.fun_audio_chat.memory import ran_out
 from evalkit.runners.fun_audio_chat.rows import BLOCK, Rows
 
 FEW = (1, 2, 4, 8)
 CAPTURES_AT = 2
+MOST = 48
+"""Graphs kept: one of the 8B has some ten thousand nodes, which take megabytes of the device's memory."""
 
 
 class Stepper:
@@ -24,10 +28,15 @@ class Stepper:
     Args:
         graphs: capture and replay; for CUDA and a dense model.
         fixed: always run all slots, so that the kernels, and with them the last bits, are those of any other batch.
+
+    Attributes:
+        graphs: does it capture? False after a capture failed.
+        failed: did one fail?
     """
 
     def __init__(self, rows: Rows, *, graphs: bool, fixed: bool) -> None:
         self.rows, self.graphs, self.fixed = rows, graphs, fixed
+        self.failed = False
         self.block = BLOCK if graphs or fixed else BLOCK // 4
         self._met: dict[tuple[int, int], int] = {}
         self._captured: dict[tuple[int, int], Any] = {}
@@ -37,6 +46,7 @@ class Stepper:
         """The caches have moved: what was captured points at freed memory."""
         self._met.clear()
         self._captured.clear()
+        self._pool = None  # torch takes no pool again whose graphs are all gone
 
     def size(self, n: int) -> int:
         """Rows to run for `n` active ones."""
@@ -59,11 +69,25 @@ class Stepper:
             return
         key = (size, length)
         self._met[key] = met = self._met.get(key, 0) + 1
-        if (graph := self._captured.get(key)) is not None:
-            graph.replay()
-        elif met < CAPTURES_AT:
+        graph = self._captured.pop(key, None)
+        if graph is None and met >= CAPTURES_AT:
+            graph = self._capture(size, length)
+        if graph is None:
             step(rows, size, length)
-        else:
+            return
+        self._captured[key] = graph  # the latest is last
+        if len(self._captured) > MOST:
+            del self._captured[next(iter(self._captured))]
+        graph.replay()
+
+    def _capture(self, size: int, length: int) -> Any:
+        """A step as a graph, not yet run; None when that failed.
+
+        Raises:
+            Exception: memory ran out.
+        """
+        stream = torch.cuda.current_stream()
+        try:
             # Graphs run one after the other and leave their results in `rows`: they can share memory.
             self._pool = self._pool or torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
@@ -71,6 +95,16 @@ class Stepper:
                 torch.inference_mode(),
                 torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
             ):
-                step(rows, size, length)
-            self._captured[key] = graph
-            graph.replay()
+                step(self.rows, size, length)
+        except Exception as exc:
+            torch.cuda.set_stream(stream)  # what fails in there leaves its own stream behind
+            if ran_out(exc):
+                raise
+            self.graphs, self.failed = False, True
+            self.forget()
+            why = " ".join(f"{type(exc).__name__}: {exc}".split())[:200]
+            print(
+                f"fun-audio-chat: no CUDA graphs, slower steps instead ({why})", file=sys.stderr, flush=True
+            )
+            return None
+        return graph

@@ -17,6 +17,11 @@ from evalkit.runners.fun_audio_chat.requests import Decoding, Request
 
 BLOCK = 256
 """Caches grow by this many positions of the language model."""
+FILL = 0.97
+"""Share of the free memory that caches may take: while a layer grows, old and new stand side by side."""
+
+STATE = ("place", "token", "drawn", "before", "on", "group", "seen_speech", "seen_text", "uniforms")
+"""Tensors of a row's own, one row a slot."""
 
 Said = tuple[int, bool, tuple[int, ...]]
 """What one step gave a row: text id, did it stop, its group of speech ids (empty when speech is off)."""
@@ -87,6 +92,18 @@ class Rows:
         """Positions of the language model that the caches have room for."""
         return self.text_cache.length
 
+    def fitting(self, length: int, free: int) -> int:
+        """Slots, at least one, for which caches of `length` positions fit into `free` bytes and what they hold now."""
+        room, each = -(-length // BLOCK) * BLOCK, self.per_position()
+        return max(1, min(self.slots, int(FILL * (free + self.slots * self.length * each)) // (room * each)))
+
+    def cut(self, slots: int) -> None:
+        """Give up the slots from `slots` on, which nobody is in; the caches follow when they grow next."""
+        self.slots = slots
+        self.generators = self.generators[:slots]
+        for name in (*STATE, "out"):
+            setattr(self, name, getattr(self, name)[:slots].clone())
+
     def reserve(self, length: int) -> bool:
         """Make room for `length` positions; True when tensors of the caches moved.
 
@@ -106,7 +123,7 @@ class Rows:
         if fresh:
             cache.allocate(self.slots, length)
         else:
-            cache.grow(length)
+            cache.grow(self.slots, length)
 
     def release(self) -> None:
         """Give the caches' memory back."""
@@ -135,10 +152,8 @@ class Rows:
 
     def move(self, source: int, target: int, length: int) -> None:
         """Put a row into another slot; `length` positions of the language model are taken."""
-        for tensor in (
-            *(self.place, self.token, self.drawn, self.before, self.on, self.group),
-            *(self.seen_speech, self.seen_text, self.uniforms),
-        ):
+        for name in STATE:
+            tensor = getattr(self, name)
             tensor[target] = tensor[source]
         swap = self.generators
         swap[source], swap[target] = swap[target], swap[source]

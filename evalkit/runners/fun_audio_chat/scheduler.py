@@ -1,8 +1,9 @@
 """Continuous batching: requests wait, enter a slot, are decoded together, and leave it as soon as they are done.
 
 One worker thread owns the device. A row that finishes frees its slot at once; waiting requests of similar length are
-prefilled together into free slots. Out of memory halves the slots, and what was under way starts again: a request has
-its own seed, so it comes to the same answer. Source: runner specification, section 12.
+prefilled together into free slots. Where the caches of longer rows do not fit all slots, the youngest rows wait again;
+where memory runs out all the same, the slots are halved and all rows start again. A request has its own seed, so it
+comes to the same answer. Source: runner specification, section 12.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ import torch
 from evalkit.errors import OutOfMemory, RunnerError
 from evalkit.runners.fun_audio_chat.generation import prefill
 from evalkit.runners.fun_audio_chat.graphs import Stepper
+from evalkit.runners.fun_audio_chat.memory import free_bytes, give_back, ran_out
 from evalkit.runners.fun_audio_chat.model import FunAudioChat
 from evalkit.runners.fun_audio_chat.requests import Decoding, Generated, Request
 from evalkit.runners.fun_audio_chat.rows import Prompt, Rows
 
 GATHER = 0.02
 """Seconds that an idle engine waits for company of the first request."""
+PATIENCE = 60.0
+"""Seconds after which a request that is decoded in another way than the batch stops others from joining that."""
+SPARE = 20
+"""Vectors of the model's width that a prompt's position takes while prompts are run: memory that caches leave alone."""
 
 
 @dataclass(eq=False)
@@ -86,6 +92,7 @@ class Engine:
         self._stepper: Stepper | None = None
         self._closed = False
         self._thread: threading.Thread | None = None
+        self.spare = SPARE * prefill_tokens * model.text_embeddings.shape[1] * model.dtype.itemsize
 
     def submit(self, request: Request) -> Future[Generated]:
         """Ask for an answer.
@@ -137,18 +144,19 @@ class Engine:
     # --- the worker thread -----------------------------------------------------------------------
 
     def _work(self) -> None:
-        if self.model.device.type == "cuda":
-            torch.cuda.set_device(self.model.device)
         try:
+            if self.model.device.type == "cuda":
+                torch.cuda.set_device(self.model.device)
+                torch.backends.cuda.enable_cudnn_sdp(
+                    False
+                )  # it makes a plan for every new length, which is slow
             while self._await_work():
                 try:
                     self._admit()
                     if self._active:
                         self._step()
-                except torch.OutOfMemoryError as exc:
-                    trouble: str | RunnerError = _told(exc)
                 except Exception as exc:
-                    trouble = _as_error(exc)
+                    trouble = _told(exc) if ran_out(exc) else _as_error(exc)
                 else:
                     continue
                 # Out here the traceback, and with it what it held on the device, is gone.
@@ -158,13 +166,17 @@ class Engine:
                     self._fail(trouble)
         finally:
             with self._lock:
-                self._closed = True
-                left = [*self._under_way(), *self._waiting]
-                self._waiting = []
-            for job in left:
+                died, self._closed = not self._closed, True
+                waiting, self._waiting = self._waiting, []
+            error = RunnerError("closed", "the model was closed before it answered")
+            if died:
+                error = RunnerError("runner-crash", "the thread that generates has ended", fatal=True)
+            for job in (*self._under_way(), *waiting):
+                if died and not job.future.running() and not job.future.set_running_or_notify_cancel():
+                    continue  # its asker has gone
                 job.future.cancel()
                 if not job.future.done():
-                    job.future.set_exception(RunnerError("closed", "the model was closed before it answered"))
+                    job.future.set_exception(error)
 
     def _await_work(self) -> bool:
         """Sleep until there is something to do; False when it is over."""
@@ -181,17 +193,17 @@ class Engine:
     def _admit(self) -> None:
         """Let waiting requests into free slots, those of similar length together."""
         while True:
-            group = self._next_group()
+            self._entering = self._next_group()
+            if not self._entering:
+                return
+            rows = self._rows_for(self._entering[0].request.decoding)
+            self._reserve(max(job.length for job in self._entering) + 1)
+            group, start = self._entering, len(self._active)
             if not group:
                 return
-            rows = self._rows_for(group[0].request.decoding)
-            start = len(self._active)
             for job in group:
                 job.entered = time.perf_counter()
-            self._entering = group
-            prompts = self._prompts(group)
-            self._reserve(max(job.length for job in group) + 1)
-            prefill(rows, prompts, start)
+            prefill(rows, self._prompts(group), start)
             for job in group:
                 job.decoding_from = time.perf_counter()
             self._active += group
@@ -200,16 +212,22 @@ class Engine:
 
     def _next_group(self) -> list[_Job]:
         with self._lock:
-            self._waiting = [j for j in self._waiting if not j.future.cancelled()]
-            free = self.slots - len(self._active)
+            slots = self._rows.slots if self._rows is not None and self._active else self.slots
+            free = slots - len(self._active)
             if not self._waiting or not free:
                 return []
-            if self._active and free < min(len(self._waiting), max(1, self.slots // 4)):
-                return []  # a prefill holds up everybody: let some more slots fall free
-            first = self._active[0] if self._active else self._waiting[0]
+            self._waiting = [j for j in self._waiting if not j.future.cancelled()]
+            first = self._active[0] if self._active else next(iter(self._waiting), None)
+            if first is None:
+                return []
             alike = [j for j in self._waiting if j.request.decoding == first.request.decoding]
             if not alike or (self._active and any(j.alone for j in (*self._active, *alike[:1]))):
                 return []
+            if self._active and free < min(len(alike), max(1, slots // 4)):
+                return []  # a prefill holds up everybody: let some more slots fall free
+            eldest = self._waiting[0]
+            if eldest is not alike[0] and self._active and time.perf_counter() - eldest.submitted > PATIENCE:
+                return []  # or those of another decoding would never have their turn
             if alike[0].alone:
                 free = 1
             group = _neighbours(alike, 1 if self.invariant else free, self.prefill_tokens)
@@ -218,7 +236,8 @@ class Engine:
         return [j for j in group if j.future.running() or j.future.set_running_or_notify_cancel()]
 
     def _rows_for(self, decoding: Decoding) -> Rows:
-        if self._rows is None or self._rows.decoding != decoding or self._rows.slots != self.slots:
+        usable = self._rows is not None and self._rows.decoding == decoding
+        if self._rows is None or not usable or (not self._active and self._rows.slots != self.slots):
             self._drop()
             self._rows = Rows(self.model, decoding, self.slots)
             graphs = self.graphs and decoding.draws == "uniform"
@@ -237,10 +256,31 @@ class Engine:
             ]
 
     def _reserve(self, length: int) -> None:
+        """Room for rows of that length, for fewer of them where memory is short."""
         assert self._rows is not None and self._stepper is not None
         if length > self._rows.length:
             self._stepper.forget()
+            if (free := free_bytes(self.model.device)) is not None:
+                self._cut(self._rows.fitting(length, free - self.spare))
             self._rows.reserve(length)
+
+    def _cut(self, slots: int) -> None:
+        """Go on with so many slots; the youngest of those under way who have none wait again."""
+        assert self._rows is not None
+        back: list[_Job] = []
+        while len(self._active) + len(self._entering) > slots:
+            if self._entering:
+                back.append(self._entering.pop())
+            else:
+                back.append(
+                    self._leave(min(range(len(self._active)), key=lambda i: len(self._active[i].text)))
+                )
+        for job in back:
+            job.again()
+        with self._lock:
+            self._waiting = [*back, *self._waiting]
+        if slots < self._rows.slots:
+            self._rows.cut(slots)
 
     def _step(self) -> None:
         assert self._stepper is not None
@@ -261,15 +301,21 @@ class Engine:
             if stopped or len(job.text) >= limit:
                 job.future.set_result(_result(job, stopped=stopped))
                 done.append(place)
-        for place in reversed(done):  # the last row takes the place of one that leaves
-            last = self._active.pop()
-            if place < len(self._active):
-                self._active[place] = last
-                self._rows.move(len(self._active), place, last.taken)
+        for place in reversed(done):
+            self._leave(place)
+
+    def _leave(self, place: int) -> _Job:
+        """Take a row out; the last one takes its place."""
+        assert self._rows is not None
+        job, last = self._active[place], self._active.pop()
+        if place < len(self._active):
+            self._active[place] = last
+            self._rows.move(len(self._active), place, last.taken)
+        return job
 
     def _under_way(self) -> list[_Job]:
         """Everybody who has to start again: nothing of the batch is left."""
-        tried = [*self._active, *self._entering]
+        tried = [j for j in (*self._active, *self._entering) if not j.future.done()]
         self._active, self._entering = [], []
         for job in tried:
             job.again()
@@ -278,13 +324,14 @@ class Engine:
 
     def _shrink(self, why: str) -> None:
         """Out of memory: half the slots, and everybody under way starts again; alone, a request has failed."""
+        slots = self.slots if self._rows is None else self._rows.slots
         tried = self._under_way()
-        if self.slots == 1:
+        if slots == 1:
             for job in tried:
                 what = f"a prompt of {job.length} tokens does not fit the device's memory even alone: {why}"
                 job.future.set_exception(OutOfMemory(what))
             return
-        self.slots //= 2
+        self.slots = slots // 2
         with self._lock:
             self._waiting = [*tried, *self._waiting]
 
@@ -303,12 +350,12 @@ class Engine:
     def _drop(self) -> None:
         """Free the state of the batch."""
         if self._stepper is not None:
+            self.graphs = self.graphs and not self._stepper.failed
             self._stepper.forget()
         if self._rows is not None:
             self._rows.release()
         self._rows = self._stepper = None
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back(self.model.device)
 
 
 def _neighbours(jobs: Sequence[_Job], most: int, tokens: int) -> list[_Job]:

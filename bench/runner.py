@@ -109,7 +109,7 @@ def run(args: argparse.Namespace, say: Any) -> Measured:
             f"{length} prompt tokens and --steps {steps} are more than the model's {most} positions"
         )
     bandwidth = runner_device.bandwidth(device)
-    measured = Measured(runner_device.name_of(device), place.cuda, size, place.dtype, {}, bandwidth)
+    measured = Measured(runner_device.name_of(device), place.cuda, size, place.dtype, built, {}, bandwidth)
     measured.facts = {
         "date, commit": f"{args.date}, {runner_report.commit()}",
         "versions": f"Python {sys.version.split()[0]}, torch {torch.__version__}, "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.runner_device import GIB
+from bench.runner_sizes import PARAMETERS_8B
 from bench.runner_timing import Row
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +33,7 @@ class Measured:
 
     Attributes:
         device: its name; `on_gpu`: is it one?
+        size: what was built; `parameters`: how many it has.
         facts: what else was found, name to value, in the order of telling.
         vllm: rows of vLLM by batch size; `vllm_problem`: why some or all are missing.
     """
@@ -40,6 +42,7 @@ class Measured:
     on_gpu: bool
     size: str
     dtype: str
+    parameters: int
     facts: dict[str, str]
     bandwidth: dict[str, float]
     rows: list[Row] = field(default_factory=list)
@@ -62,6 +65,7 @@ class Measured:
             "gpu": self.on_gpu,
             "size": self.size,
             "dtype": self.dtype,
+            "parameters": self.parameters,
             "facts": self.facts,
             "bandwidth": self.bandwidth,
             "rows": [r.as_json() for r in self.rows],
@@ -139,11 +143,11 @@ def aims(measured: Measured) -> list[str]:
 
 def warning(measured: Measured) -> str:
     """What these numbers don't show; "" for the 8B on a GPU."""
-    if not measured.on_gpu and measured.size == "tiny":
+    if not measured.on_gpu and measured.parameters < 10_000_000:
         return "no GPU: tiny sizes on the CPU; these numbers say nothing of the 8B"
     if not measured.on_gpu:
         return f"no GPU: {measured.size} on the CPU; these numbers say nothing of the 8B on a GPU"
-    if measured.size != "8b":
+    if measured.parameters != PARAMETERS_8B:
         return f"sizes are those of {measured.size}; these numbers say nothing of the 8B"
     return ""
 

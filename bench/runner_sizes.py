@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.records import JSON
 from evalkit.runners.fun_audio_chat.config import AudioConfig, CheckpointConfig, read_config
 
 if TYPE_CHECKING:
@@ -29,14 +30,7 @@ def config_8b() -> CheckpointConfig:
     """The released model's config, without its folder."""
     head = _qwen3(1024, 3072, 28, 16, 8, 128, 1e6, 32768, 151936)
     text = _qwen3(4096, 12288, 36, 32, 8, 128, 5e6, 262144, 151936)
-    audio = AudioConfig(
-        **{"num_mel_bins": 128, "d_model": 1280, "encoder_layers": 32, "encoder_attention_heads": 20},
-        **{"encoder_ffn_dim": 5120, "activation_function": "gelu"},
-        **{"max_source_positions": 1500, "n_window": 100, "output_dim": 4096, "codebook_size": 6565},
-        **{"bos_token_id": 6561, "eos_token_id": 6562, "pad_token_id": 6563, "group_size": 5},
-        continuous_features_mode="replace",
-        head=head,
-    )
+    audio = _audio(1280, 32, 20, 5120, 4096, head)
     return _config(audio, text)
 
 
@@ -44,14 +38,7 @@ def config_half() -> CheckpointConfig:
     """About 0.5 B parameters: the 8B's shape in small, for a CPU."""
     head = _qwen3(512, 1536, 6, 8, 4, 64, 1e6, 32768, 151936)
     text = _qwen3(1024, 3072, 8, 16, 8, 64, 5e6, 262144, 151936)
-    audio = AudioConfig(
-        **{"num_mel_bins": 128, "d_model": 384, "encoder_layers": 4, "encoder_attention_heads": 6},
-        **{"encoder_ffn_dim": 1536, "activation_function": "gelu"},
-        **{"max_source_positions": 1500, "n_window": 100, "output_dim": 1024, "codebook_size": 6565},
-        **{"bos_token_id": 6561, "eos_token_id": 6562, "pad_token_id": 6563, "group_size": 5},
-        continuous_features_mode="replace",
-        head=head,
-    )
+    audio = _audio(384, 4, 6, 1536, 1024, head)
     return _config(audio, text)
 
 
@@ -60,6 +47,28 @@ def config_of(size: str, checkpoint: Path | None) -> CheckpointConfig:
     if checkpoint is not None:
         return read_config(checkpoint)
     return {"8b": config_8b, "0.5b": config_half, "tiny": lambda: read_config(TINY)}[size]()
+
+
+def _audio(d_model: int, layers: int, heads: int, ffn: int, width: int, head: dict[str, JSON]) -> AudioConfig:
+    """Towers of these sizes; all else as released."""
+    return AudioConfig(
+        num_mel_bins=128,
+        d_model=d_model,
+        encoder_layers=layers,
+        encoder_attention_heads=heads,
+        encoder_ffn_dim=ffn,
+        activation_function="gelu",
+        max_source_positions=1500,
+        n_window=100,
+        output_dim=width,
+        codebook_size=6565,
+        bos_token_id=6561,
+        eos_token_id=6562,
+        pad_token_id=6563,
+        group_size=5,
+        continuous_features_mode="replace",
+        head=head,
+    )
 
 
 def _qwen3(
@@ -72,7 +81,7 @@ def _qwen3(
     theta: float,
     positions: int,
     vocab: int,
-) -> dict[str, object]:
+) -> dict[str, JSON]:
     return {
         "model_type": "qwen3",
         "hidden_size": hidden,
@@ -90,7 +99,7 @@ def _qwen3(
     }
 
 
-def _config(audio: AudioConfig, text: dict[str, object]) -> CheckpointConfig:
+def _config(audio: AudioConfig, text: dict[str, JSON]) -> CheckpointConfig:
     return CheckpointConfig(
         folder=Path(),
         audio=audio,

@@ -186,6 +186,7 @@ def test_clear_errors(words: list[str], told: str, capsys: pytest.CaptureFixture
 
 def test_aims_are_told_and_judged_on_a_gpu_alone() -> None:
     from bench.runner_report import Measured, aims
+    from bench.runner_sizes import PARAMETERS_8B
     from bench.runner_timing import Row
 
     rows = [
@@ -193,7 +194,9 @@ def test_aims_are_told_and_judged_on_a_gpu_alone() -> None:
         Row("s2m", 32, "plain", 87, 64, step=33.0, bound=12.0),
         Row("s2t", 1, "plain", 87, 64, step=9.0, bound=5.0, text=100.0),
     ]
-    measured = Measured("A card", True, "8b", "bfloat16", {}, {}, rows, vllm={1: {"text": 120.0}})
+    measured = Measured(
+        "A card", True, "real", "bfloat16", PARAMETERS_8B, {}, {}, rows, vllm={1: {"text": 120.0}}
+    )
     assert [a.rsplit(": ", 1)[1] for a in aims(measured)] == [
         *("9.70 x, not met", "1.80 x, not met", "1.25 x, met", "1.20 x, met"),
     ]

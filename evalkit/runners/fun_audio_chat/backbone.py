@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from evalkit.errors import UsageError
+from evalkit.runners.fun_audio_chat.fused import decode_layer, join
 
 
 def qwen3(config: Mapping[str, Any], kind: str, *, embeddings: bool = True) -> nn.Module:
@@ -116,7 +117,8 @@ class Stack:
         self.layers: list[Any] = list(model.layers)  # type: ignore[arg-type]
         self.theta = float(config.rope_parameters["rope_theta"])
         self._inverse: Tensor | None = None
-        self._decode_layer: Callable[..., Tensor] = _decode_layer
+        self.joined = [join(layer, self.dim) for layer in self.layers]  # from here on the weights are views
+        self._decode_layer: Callable[..., Tensor] = decode_layer
 
     def cache(self, device: torch.device, dtype: torch.dtype) -> KVCache:
         """An empty cache for this stack."""
@@ -150,24 +152,23 @@ class Stack:
         Returns:
             Hidden states after the final norm, shape (rows, width).
         """
-        rows = x.shape[0]
-        cos, sin = self._rotation(place[:, None], x.dtype)
+        rows, half = x.shape[0], self.dim // 2
+        cos, sin = (t[:, 0] for t in self._rotation(place[:, None], x.dtype))
+        sin = torch.cat((-sin[..., :half], sin[..., half:]), dim=-1)
         each = torch.arange(rows, device=x.device)
         behind = torch.arange(length, device=x.device) > place[:, None]
         mask = torch.zeros_like(behind, dtype=x.dtype).masked_fill(behind, float("-inf"))[:, None, None]
-        layer_of = self._decode_layer
         slots = slice(start, start + rows)
-        x = x[:, None]
-        for i, layer in enumerate(self.layers):
+        for i, (layer, joined) in enumerate(zip(self.layers, self.joined, strict=True)):
             keys, values = cache.keys[i][slots, :, :length], cache.values[i][slots, :, :length]
-            x = layer_of(layer, x, cos, sin, keys, values, each, place, mask, self.dim)
-        normed: Tensor = self.model.norm(x[:, 0])  # type: ignore[operator]
+            x = self._decode_layer(layer, joined, x, cos, sin, keys, values, each, place, mask)
+        normed: Tensor = self.model.norm(x)  # type: ignore[operator]
         return normed
 
     def compiled(self) -> None:
         """Let torch.compile fuse what lies between the matrix products of a decoding layer. One compilation serves all
         layers; a new number of rows costs another one."""
-        self._decode_layer = torch.compile(_decode_layer, dynamic=None)
+        self._decode_layer = torch.compile(decode_layer, dynamic=None)
 
     def _rotation(self, place: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines of the rotary positions, shape (rows, 1, n, head_dim), computed in float32."""
@@ -189,28 +190,6 @@ def _prefill_layer(
     values[:, :, :n] = v
     mixed = F.scaled_dot_product_attention(q, k, v, is_causal=n > 1, enable_gqa=True)
     return _finished(layer, x, mixed.transpose(1, 2).reshape(*x.shape[:2], -1))
-
-
-def _decode_layer(
-    layer: Any,
-    x: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    each: Tensor,
-    place: Tensor,
-    mask: Tensor,
-    dim: int,
-) -> Tensor:
-    """One layer over one position of each row; its key and value are put in their place."""
-    q, k, v = _projected(layer, x, cos, sin, dim)
-    keys[each, :, place] = k[:, :, 0]
-    values[each, :, place] = v[:, :, 0]
-    # The queries that share a key head stand as so many positions of it: nothing has to be repeated.
-    shared = q.reshape(x.shape[0], keys.shape[1], -1, dim)
-    mixed = F.scaled_dot_product_attention(shared, keys, values, attn_mask=mask)
-    return _finished(layer, x, mixed.reshape(x.shape[0], 1, -1))
 
 
 def _projected(layer: Any, x: Tensor, cos: Tensor, sin: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -41,7 +41,13 @@ def prefill(rows: Rows, prompts: Sequence[Prompt], start: int) -> None:
     if decoding.speech:  # 3, 4: the group itself is discarded
         u = model.head.rows(states + embedded)
         picked = model.head.prefill(
-            u, lengths, rows.speech_cache, start, model.speech_embeddings, _Picker(rows, start, stop)
+            u,
+            lengths,
+            rows.speech_cache,
+            start,
+            rows.k * ids.shape[1],
+            model.speech_embeddings,
+            _Picker(rows, start, stop),
         )
         rows.before[start:stop] = picked[:, -1]
     text = _text(rows, model.text_logits(last), start, stop)  # 5

@@ -49,13 +49,21 @@ class SpeechHead(nn.Module):
         return out
 
     def prefill(
-        self, rows: Tensor, lengths: Tensor, cache: KVCache, start: int, speech: Tensor, pick: Pick
+        self,
+        rows: Tensor,
+        lengths: Tensor,
+        cache: KVCache,
+        start: int,
+        look: int,
+        speech: Tensor,
+        pick: Pick,
     ) -> Tensor:
         """The k tokens that go with the prompt; upstream discards them, but they stay in the cache.
 
         Args:
             rows: shape (rows, k * L, H), padded on the right.
             lengths: L of each row, shape (rows,).
+            look: positions of the cache to look at, k * L of the longest row at least.
             speech: speech embeddings E_s, shape (codebook, H).
 
         Returns:
@@ -68,9 +76,7 @@ class SpeechHead(nn.Module):
         picked = [pick(0, self._logits(out[each, last], speech))]
         for i in range(1, self.k):
             picked.append(
-                self._one(
-                    rows[each, last + i], picked[-1], cache, start, last + i, cache.length, speech, pick, i
-                )
+                self._one(rows[each, last + i], picked[-1], cache, start, last + i, look, speech, pick, i)
             )
         return torch.stack(picked, dim=1)
 

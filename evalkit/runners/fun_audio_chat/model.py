@@ -84,6 +84,9 @@ class FunAudioChat(nn.Module):
         if self.device.type == "cuda" and self.dtype == torch.float32:
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
+        _ = self.stack, self.head.stack  # joins their layers' weights
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # what the single ones took
         return self
 
     def compiled(self) -> FunAudioChat:

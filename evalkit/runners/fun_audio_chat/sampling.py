@@ -52,7 +52,7 @@ def warped(scores: Tensor, decoding: Decoding) -> Tensor:
     if decoding.top_p < 1.0:
         ordered, order = torch.sort(scores, dim=-1)
         drop = ordered.softmax(dim=-1).cumsum(dim=-1) <= 1.0 - decoding.top_p
-        drop[:, -1] = False
+        drop[:, -1].fill_(False)
         scores = scores.masked_fill(torch.zeros_like(drop).scatter(-1, order, drop), NEVER)
     return scores
 

@@ -141,7 +141,8 @@ class NvEmbed(_Loaded):
         from transformers import AutoModel
 
         # The model's code comes with its weights: the public scorer runs it, too.
-        model = AutoModel.from_pretrained(place, revision=revision or "main", trust_remote_code=True)
+        where: dict[str, Any] = {"revision": revision or "main", "local_files_only": offline()}
+        model = AutoModel.from_pretrained(place, trust_remote_code=True, **where)
         return model.float().to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
     def _encode(self, model: Any, texts: list[str]) -> Array:
@@ -160,7 +161,8 @@ class SentenceTransformers(_Loaded):
     def _load(self, place: str, revision: str | None) -> Any:
         from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(place, revision=revision, trust_remote_code=False)
+        where: dict[str, Any] = {"revision": revision, "local_files_only": offline()}
+        model = SentenceTransformer(place, trust_remote_code=False, **where)
         return model.float().eval()
 
     def _encode(self, model: Any, texts: list[str]) -> Array:

@@ -39,7 +39,7 @@ def test_each_english_adapter_hears_answers_and_scores(bench: Bench, embedded_ru
     assert done.code == 1, done.said  # a LALM judge, an embedder and UTMOS are not here
     results = json.loads((bench.tmp / "a/results.json").read_text(encoding="utf-8"))["tasks"]
     assert set(results) == set(names)
-    lacks = {"embedder-missing", "judge-unbound", "weights", "excluded-format"}
+    lacks = {"embedder-missing", "embedder-failed", "judge-unbound", "weights", "excluded-format"}
     for name, entry in results.items():
         (line,) = lines(bench.tmp / "a" / name / "responses.jsonl")
         assert "error" not in line, line

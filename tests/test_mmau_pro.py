@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -174,6 +175,22 @@ def test_a_load_that_fails_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.raises(EmbedderError, match=r"embedder-failed: acme/none@v1 .*no such weights\)"):
             broken.encode(["a"])
     assert tried == ["acme/none"]
+
+
+def test_offline_no_hub_is_asked_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torch", "transformers"):
+        pytest.importorskip(module, reason='needs pip install "evalkit[embedder]"')
+    monkeypatch.setenv("EVALKIT_OFFLINE", "1")
+    asked: list[Any] = []
+
+    def unknown(*of: Any, **more: Any) -> None:
+        asked.append(of)
+        raise OSError("no name is known here")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(EmbedderError, match="embedder-failed: nvidia/NV-Embed-v2@abc can't be loaded"):
+        open_embedder("nvidia/NV-Embed-v2@abc").encode(["a"])
+    assert asked == []
 
 
 # --- branching -----------------------------------------------------------------------------------

@@ -10,7 +10,11 @@ BIN := $(VENV)/bin
 # gigabytes of CUDA: where pip is told of an index with CPU builds (PIP_EXTRA_INDEX_URL), it takes the CPU one.
 TORCH ?= torch==2.13.0
 DEMO_EXTRAS := embedded,voicebench,speech
-TEST_EXTRAS := $(DEMO_EXTRAS),local,ray,data,asr,stats,zh,xlsx,png,mlflow,wandb,dev
+TEST_EXTRAS := $(DEMO_EXTRAS),local,vocoder,ray,data,asr,stats,zh,xlsx,png,mlflow,wandb,dev
+
+# The tests in several processes, where pytest-xdist is there; `make test PARALLEL=` runs them in one. More than four
+# only wait for each other. Bytecode is kept, or each of some hundred processes that tests start compiles evalkit anew.
+PARALLEL = $(shell $(BIN)/python -c 'import xdist' 2>/dev/null && echo '-n logical --maxprocesses 4 --dist worksteal')
 
 .PHONY: demo test lint bench clean help
 .DEFAULT_GOAL := help
@@ -22,7 +26,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/python run_eval.py demo
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.test
 	@$(BIN)/ruff check .

@@ -236,9 +236,9 @@ class Engine:
         return [j for j in group if j.future.running() or j.future.set_running_or_notify_cancel()]
 
     def _rows_for(self, decoding: Decoding) -> Rows:
-        usable = self._rows is not None and self._rows.decoding == decoding
-        if self._rows is None or not usable or (not self._active and self._rows.slots != self.slots):
-            self._drop()
+        under_way = len(self._active) + len(self._entering)
+        if self._rows is None or self._rows.decoding != decoding or under_way > self._rows.slots:
+            self._drop()  # nobody is in there: those slots were cut, or are for another decoding
             self._rows = Rows(self.model, decoding, self.slots)
             graphs = self.graphs and decoding.draws == "uniform"
             self._stepper = Stepper(self._rows, graphs=graphs, fixed=self.invariant)
@@ -270,15 +270,14 @@ class Engine:
         back: list[_Job] = []
         while len(self._active) + len(self._entering) > slots:
             if self._entering:
-                back.append(self._entering.pop())
+                job = self._entering.pop()
             else:
-                back.append(
-                    self._leave(min(range(len(self._active)), key=lambda i: len(self._active[i].text)))
-                )
-        for job in back:
+                youngest = min(self._active, key=lambda j: (len(j.text), -j.submitted))
+                job = self._leave(self._active.index(youngest))
             job.again()
+            back.append(job)
         with self._lock:
-            self._waiting = [*back, *self._waiting]
+            self._waiting = sorted([*back, *self._waiting], key=lambda j: j.submitted)
         if slots < self._rows.slots:
             self._rows.cut(slots)
 

@@ -167,6 +167,35 @@ def test_nobody_is_lost_when_the_device_is(engine_of, monkeypatch, what: str) ->
         assert caught.value.fatal
 
 
+def test_loading_keeps_no_weight_twice(monkeypatch) -> None:
+    """Layers' weights are joined after they are read: single ones that somebody still holds would fill a small GPU."""
+    import weakref
+
+    from evalkit.runners.fun_audio_chat import checkpoint
+    from evalkit.runners.fun_audio_chat.config import read_config
+    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from tests.fun_audio_chat_fixtures import DENSE
+
+    read, held = [], []
+    own, ready = checkpoint.load_state, FunAudioChat.ready
+
+    def load_state(*args, **kwargs):
+        state = own(*args, **kwargs)
+        read.extend(weakref.ref(t) for t in state.values())
+        return state
+
+    def joined(self):
+        held.append(sum(r() is not None for r in read))
+        return ready(self)
+
+    monkeypatch.setattr(checkpoint, "load_state", load_state)
+    monkeypatch.setattr(FunAudioChat, "ready", joined)
+    loaded = FunAudioChat.load(read_config(DENSE))
+    assert len(read) > 50 and held == [0]
+    storages = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in loaded.parameters()}
+    assert sum(storages.values()) == sum(p.nbytes for p in set(loaded.parameters()))
+
+
 def test_a_row_that_was_answered_is_not_asked_again(engine_of, monkeypatch) -> None:  # noqa: F811
     """An error between an answer and the tidying up after it."""
     from evalkit.runners.fun_audio_chat.rows import Rows
@@ -181,13 +210,16 @@ def test_a_row_that_was_answered_is_not_asked_again(engine_of, monkeypatch) -> N
 
     monkeypatch.setattr(Rows, "move", move)
     engine = engine_of(model("dense"), slots=3)
-    short = request("dense", "in0.input_ids", (0,), speech=False, max_new_tokens=2)
-    futures = [engine.submit(r) for r in (short, run_of("dense", "s2t0"), run_of("dense", "s2t0"))]
-    short_answers = said([futures[0].result(timeout=30)])
-    assert short_answers == said(generate(model("dense"), [short]))
-    other = request("dense", "in1.input_ids", (1,), speech=False, max_new_tokens=3)
-    for future in (*futures[1:], engine.submit(other)):
-        future.result(timeout=30)
+    stop = generate(model("dense"), [run_of("dense", "s2t0")])[0].text_ids[2]
+    asked = [
+        request("dense", f"in{i}.input_ids", (i,), speech=False, max_new_tokens=9, text_eos=(stop,))
+        for i in (0, 1, 2)
+    ]
+    alone = said(generate(model("dense"), asked))
+    assert len(alone[0][0]) < min(len(text) for text, _ in alone[1:])
+    futures = [engine.submit(a) for a in asked]
+    assert said([f.result(timeout=30) for f in futures]) == alone
+    assert failed
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -53,6 +53,7 @@ class FunAudioChat(nn.Module):
         expected = {name: tuple(p.shape) for name, p in model.state_dict().items()}
         state = load_state(config, expected, dtype=dtype, device=device)
         model.load_state_dict(state, strict=True, assign=True)
+        del state  # what is joined next would stand there twice
         return model.ready()
 
     @classmethod

@@ -196,6 +196,34 @@ def test_loading_keeps_no_weight_twice(monkeypatch) -> None:
     assert sum(storages.values()) == sum(p.nbytes for p in set(loaded.parameters()))
 
 
+def test_a_closed_runner_makes_room_for_the_next_model(monkeypatch) -> None:
+    """Even what a cycle holds, as one does after the first import of transformers, and what torch keeps for later."""
+    import asyncio
+    import gc
+    import weakref
+
+    from evalkit.records import Modality
+    from evalkit.runners.fun_audio_chat import memory
+    from evalkit.runners.fun_audio_chat.runner import FunAudioChatRunner
+    from tests.fun_audio_chat_fixtures import DENSE
+
+    runner = FunAudioChatRunner(str(DENSE), speech="ids", device="cpu")
+    runner.prepare(Modality.S2T)
+    assert runner._loaded is not None
+    held = weakref.ref(runner._loaded.engine.model)
+    cycle: list[object] = [held()]
+    cycle.append(cycle)
+    del cycle
+    given = []
+    monkeypatch.setattr(memory, "give_back", lambda device: given.append((device.type, held())))
+    gc.disable()
+    try:
+        asyncio.run(runner.close())
+    finally:
+        gc.enable()
+    assert given == [("cpu", None)]
+
+
 def test_a_row_that_was_answered_is_not_asked_again(engine_of, monkeypatch) -> None:  # noqa: F811
     """An error between an answer and the tidying up after it."""
     from evalkit.runners.fun_audio_chat.rows import Rows

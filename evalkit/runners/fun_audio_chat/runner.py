@@ -8,6 +8,7 @@ Source: runner specification.
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
 import signal
@@ -252,7 +253,13 @@ class FunAudioChatRunner(Runner):
                     os.kill(pid, signal.SIGKILL)
             vocoder.close()
         if loaded is not None:
+            from evalkit.runners.fun_audio_chat.memory import give_back
+
             loaded.engine.close()
+            device = loaded.engine.model.device
+            loaded = None
+            gc.collect()  # importing transformers can leave a cycle that holds the model
+            give_back(device)  # the next model looks whether there is room
 
     # --- answering -------------------------------------------------------------------------------
 

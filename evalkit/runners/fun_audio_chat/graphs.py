@@ -8,6 +8,7 @@ up what the second one captures. Where capturing fails, steps run as they are fr
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ FEW = (1, 2, 4, 8)
 CAPTURES_AT = 2
 MOST = 48
 """Graphs kept: one of the 8B has some ten thousand nodes, which take megabytes of the device's memory."""
+
+_CAPTURING = threading.Lock()  # one capture at a time in a process
+_STREAMS: dict[torch.device, Any] = {}
 
 
 class Stepper:
@@ -86,14 +90,19 @@ class Stepper:
         Raises:
             Exception: memory ran out.
         """
-        stream = torch.cuda.current_stream()
+        device, stream = self.rows.place.device, torch.cuda.current_stream()
+        if device not in _STREAMS:  # torch's own choice is of the GPU that was the first to capture
+            _STREAMS[device] = torch.cuda.Stream(device)
         try:
             # Graphs run one after the other and leave their results in `rows`: they can share memory.
             self._pool = self._pool or torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
             with (
+                _CAPTURING,
                 torch.inference_mode(),
-                torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+                torch.cuda.graph(
+                    graph, pool=self._pool, stream=_STREAMS[device], capture_error_mode="thread_local"
+                ),
             ):
                 step(self.rows, size, length)
         except Exception as exc:

@@ -167,6 +167,34 @@ def test_nobody_is_lost_when_the_device_is(engine_of, monkeypatch, what: str) ->
         assert caught.value.fatal
 
 
+def test_a_row_that_overflowed_leaves_nothing_to_the_next_in_its_slot() -> None:
+    """float16 only: no other type overflows in a model that is sane."""
+    import torch
+
+    from evalkit.runners.fun_audio_chat.config import read_config
+    from evalkit.runners.fun_audio_chat.generation import prefill, step
+    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.rows import Prompt, Rows
+    from tests.fun_audio_chat_fixtures import DENSE
+
+    half = FunAudioChat.load(read_config(DENSE), dtype=torch.float16)
+    asked = request("dense", "s2m0.input_ids", (0,))
+    with torch.inference_mode():
+        prompt = Prompt(asked, torch.tensor(asked.ids), half.audio_vectors(asked.clips))
+    found = []
+    for left in (0.0, float("nan")):
+        rows = Rows(half, asked.decoding, 2)
+        rows.reserve(250)
+        for cache in (rows.text_cache, rows.speech_cache):
+            for tensor in (*cache.keys, *cache.values):
+                tensor.fill_(left)
+        prefill(rows, [prompt], 0)
+        for _ in range(3):
+            step(rows, 1, 256)
+        found.append((rows.out[0].tolist(), bool(rows.text_cache.values[-1][0].isfinite().all())))
+    assert found[0] == found[1] and found[0][1]
+
+
 def test_loading_keeps_no_weight_twice(monkeypatch) -> None:
     """Layers' weights are joined after they are read: single ones that somebody still holds would fill a small GPU."""
     import weakref

@@ -133,6 +133,8 @@ class Rows:
     def enter(self, prompts: list[Prompt], start: int) -> None:
         """Set the slots from `start` on for new rows; their prompts are still to be run."""
         audio = self.model.config.audio
+        if self.model.dtype == torch.float16:
+            self._wipe(start, start + len(prompts))
         for slot, prompt in enumerate(prompts, start):
             self.place[slot] = len(prompt.ids)
             self.token[slot] = prompt.ids[-1]
@@ -149,6 +151,12 @@ class Rows:
                 if self.decoding.draws == "uniform":
                     shape = self.uniforms.shape[1:]
                     self.uniforms[slot] = torch.rand(shape, dtype=torch.float64, generator=generator)
+
+    def _wipe(self, start: int, stop: int) -> None:
+        """Forget all keys and values of these slots. Whoever overflowed left NaN there, which no mask takes away."""
+        for cache in (self.text_cache, self.speech_cache):
+            for tensor in (*cache.keys, *cache.values):
+                tensor[start:stop].zero_()
 
     def move(self, source: int, target: int, length: int) -> None:
         """Put a row into another slot; `length` positions of the language model are taken."""

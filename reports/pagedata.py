@@ -21,6 +21,8 @@ from reports.timing import STAGE
 MAX_TEXT = 20_000
 MAX_DETAIL = 6_000
 MAX_OPTION, MAX_OPTIONS = 2_000, 60
+MAX_ITEMS = 12
+"""Members of a list in `meta` that the page tells; responses.jsonl has them all."""
 MAX_ALIGNMENT = 30_000
 """A verdict's detail with an alignment: its judge has cut it already, and the page draws it."""
 
@@ -50,6 +52,18 @@ def _detail(value: Mapping[str, Any]) -> JSON:
     except (TypeError, ValueError, RecursionError):  # no JSON at all
         text = json.dumps(plain(value), ensure_ascii=False)
     return cast(JSON, value) if len(text) <= limit else {"detail": shorten(text, MAX_DETAIL)}
+
+
+def _meta(meta: Mapping[str, Any]) -> dict[str, JSON]:
+    """What the runner says of an answer; of long lists (speech ids, thousands of them) the start and the count."""
+    out: dict[str, JSON] = {}
+    for key, value in meta.items():
+        if isinstance(value, list) and len(value) > MAX_ITEMS:
+            start = ", ".join(shorten(as_text(v), MAX_OPTION // MAX_ITEMS) for v in value[:MAX_ITEMS])
+            out[key] = f"{len(value):,} in all: {start}, \u2026"
+        else:
+            out[key] = value
+    return out
 
 
 def _clip(clip: Clip, sent: Sequence[Mapping[str, Any]], index: int) -> dict[str, JSON]:
@@ -137,7 +151,7 @@ def sample_json(
         "tm": None if run.given else line.get("timing"),
         "us": line.get("usage"),
         "x": line.get("response"),
-        "meta": {k: v for k, v in (line.get("meta") or {}).items() if k != "recorded" or not scores},
+        "meta": _meta({k: v for k, v in (line.get("meta") or {}).items() if k != "recorded" or not scores}),
     }
     return {k: v for k, v in out.items() if v not in (None, "", [], {})}
 

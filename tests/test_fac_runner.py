@@ -190,7 +190,7 @@ def test_broken_audio_and_broken_prompts_are_failed_samples() -> None:
     with pytest.raises(RunnerError, match="nothing is asked"):
         answers([Sample("q", "t/t", ())])
     with pytest.raises(RunnerError, match="more than the 4096 positions"):
-        answers([clip(0)], max_new_tokens="5000")
+        answers([clip(0)], max_new_tokens="4090")
 
 
 # --- prompts ------------------------------------------------------------------------------------------
@@ -314,6 +314,13 @@ def test_a_vocoder_that_is_missing_is_said_before_loading() -> None:
 
 
 # --- the end ------------------------------------------------------------------------------------------
+
+
+def test_an_answer_longer_than_the_model_is_said_before_loading() -> None:
+    with pytest.raises(
+        UsageError, match="max_new_tokens=4096 leaves no room for a prompt: the model has 4096"
+    ):
+        FunAudioChatRunner(str(DENSE), max_new_tokens="4096").prepare(S2TEXT)
 
 
 def test_closing_ends_what_is_under_way_at_once() -> None:

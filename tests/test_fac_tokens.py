@@ -98,8 +98,10 @@ def merged(
     told["tokenizer_class"] = "Qwen2Tokenizer"
     (folder / "tokenizer_config.json").write_text(json.dumps(told))
     ids = {s: size + i for i, s in enumerate(SPECIAL)}
+    config = read_config(folder)
     return replace(
-        read_config(folder),
+        config,
+        text={**config.text, "eos_token_id": ids["<|endoftext|>"]},
         vocab_size=size + len(SPECIAL),
         audio_token_index=ids["<|AUDIO|>"],
         audio_bos_index=ids["<|audio_bos|>"],
@@ -118,6 +120,18 @@ def test_special_ids(kind: str) -> None:
     assert (own.audio, own.audio_bos, own.audio_eos) == (261, 262, 263)
     assert own.sil == ids["<|sil|>"]
     assert own.text_eos == own.stops == (258, 256)
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+@pytest.mark.parametrize("end", [3, [258, 97]])
+def test_an_answer_can_not_be_told_to_end_at_a_word(file: str, end: int | list[int]) -> None:
+    config = read_config(DENSE)
+    if file == "config.json":
+        config = replace(config, text={**config.text, "eos_token_id": end})
+    else:
+        config = replace(config, generation={**config.generation, "eos_token_id": end})
+    with pytest.raises(UsageError, match=rf" {file} has \S*eos_token_id (3|97), which is no special token"):
+        Tokens(config)
 
 
 def test_stops_of_the_generation_config_count(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from reports.anatomy import anatomy
 from reports.coverage import Coverage, of_overall
 from reports.errors import error_table
 from reports.page import block
-from reports.pagedata import CHUNK, CHUNKED, task_blocks, task_json
+from reports.pagedata import CHUNK, CHUNKED, sample_json, task_blocks, task_json
 from reports.runs import load_runs
 from reports.safe import plain, script_json
 from reports.samples import read_samples, worst_first
@@ -105,6 +106,16 @@ def test_a_page_is_the_same_each_time(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     pages = [write_report([run], tmp_path / f"{k}", ["html"])[0].read_bytes() for k in range(2)]
     assert pages[0] == pages[1]
+
+
+def test_of_thousands_of_speech_ids_the_page_tells_the_start_and_the_count(tmp_path: Path) -> None:
+    [run] = load_runs([long_run(tmp_path / "run", 1)])
+    [view] = read_samples(run, "qa/long")
+    ids = [6000 + k % 561 for k in range(10_240)]
+    told = {"finish_reason": "length", "speech": "ids", "speech_ids": ids}
+    sample = sample_json(replace(view, line={**view.line, "meta": told}), 0, run, {})
+    assert sample["meta"] == {**told, "speech_ids": f"10,240 in all: {', '.join(map(str, ids[:12]))}, \u2026"}
+    assert len(script_json(sample)) < 1_000
 
 
 def test_waves_are_relative_to_the_loudest() -> None:

@@ -210,6 +210,12 @@ class FunAudioChatRunner(Runner):
 
     def _load(self) -> _Loaded:
         need_packages()
+        most = int(self.config.text.get("max_position_embeddings") or 0)
+        if 0 < most <= self.options.max_new_tokens:  # else every sample would fail, one by one
+            raise UsageError(
+                f"max_new_tokens={self.options.max_new_tokens} leaves no room for a prompt: the model has {most} "
+                "positions (max_position_embeddings)"
+            )
         tokens = Tokens(self.config)
         if note := template_note(self.config):
             self._tell(f"note: {note}")

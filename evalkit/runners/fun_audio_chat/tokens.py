@@ -76,6 +76,7 @@ class Tokens:
         self._controls = frozenset(controls.values())
         self._spelling = _spelling(self._parsing, controls)
         self._stated = _stops(config)
+        self._check_ends(config)
         self._check_pieces(controls)
 
     @cached_property
@@ -120,6 +121,20 @@ class Tokens:
                 "they belong to different checkpoints"
             )
         return found
+
+    def _check_ends(self, config: CheckpointConfig) -> None:
+        """What is stated to end an answer must be a token of its own, or an answer would end at some word."""
+        own = self._parsing.get_added_tokens_decoder()
+        for file, name, stated in (
+            ("config.json", "text_config.eos_token_id", config.text.get("eos_token_id")),
+            ("generation_config.json", "eos_token_id", config.generation.get("eos_token_id")),
+        ):
+            for end in stated if isinstance(stated, list) else [stated]:
+                if end is not None and not (isinstance(end, int) and end in own):
+                    raise UsageError(
+                        f"{self._folder}: {file} has {name} {end!r}, which is no special token of the tokenizer: "
+                        "they belong to different checkpoints"
+                    )
 
     def _check_pieces(self, controls: Mapping[str, int]) -> None:
         """Prompts are put together from pieces; a tokenizer that sees a whole prompt otherwise would be misread."""

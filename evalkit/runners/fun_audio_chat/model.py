@@ -88,6 +88,8 @@ class FunAudioChat(nn.Module):
         _ = self.stack, self.head.stack  # joins their layers' weights
         if self.device.type == "cuda":
             torch.cuda.empty_cache()  # what the single ones took
+            # cuDNN's attention makes a plan for every new length, which is slow.
+            torch.backends.cuda.enable_cudnn_sdp(False)
         return self
 
     def compiled(self) -> FunAudioChat:

@@ -147,9 +147,6 @@ class Engine:
         try:
             if self.model.device.type == "cuda":
                 torch.cuda.set_device(self.model.device)
-                torch.backends.cuda.enable_cudnn_sdp(
-                    False
-                )  # it makes a plan for every new length, which is slow
             while self._await_work():
                 try:
                     self._admit()

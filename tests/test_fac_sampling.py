@@ -77,6 +77,8 @@ def test_bad_words_forbid_what_follows_and_nothing_else() -> None:
     got = without_bad_words(scores, torch.tensor([4, 1]), ((4, 2), (5,)))
     assert got.isinf().nonzero().tolist() == [[0, 2], [0, 5], [1, 5]]
     assert not scores.isinf().any()
+    with pytest.raises(ValueError, match="one or two tokens, not 3"):
+        without_bad_words(scores, torch.tensor([4, 1]), ((4, 2, 5),))
 
 
 @pytest.mark.parametrize("how", ["uniform", "multinomial"])

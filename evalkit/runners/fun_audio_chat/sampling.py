@@ -31,9 +31,14 @@ def without_bad_words(scores: Tensor, last: Tensor, words: tuple[tuple[int, ...]
 
     Args:
         scores: shape (rows, ids).
-        last: the latest token of each row, shape (rows,); bad words have one or two tokens.
+        last: the latest token of each row, shape (rows,).
+
+    Raises:
+        ValueError: a word that has neither one nor two tokens.
     """
     for word in words:
+        if len(word) not in (1, 2):
+            raise ValueError(f"bad words have one or two tokens, not {len(word)}: {word}")
         *before, banned = word
         hit = last == before[0] if before else torch.ones_like(last, dtype=torch.bool)
         ban = torch.zeros_like(scores, dtype=torch.bool)

@@ -195,6 +195,54 @@ def test_a_row_that_overflowed_leaves_nothing_to_the_next_in_its_slot() -> None:
     assert found[0] == found[1] and found[0][1]
 
 
+@pytest.mark.parametrize("speech", [False, True])
+def test_what_caches_leave_alone_is_enough_to_run_prompts(speech: bool) -> None:
+    """At the 8B's real size, on a device without memory: the most that lives at once while prompts are run."""
+    import weakref
+
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    from bench.runner_sizes import config_8b
+    from evalkit.runners.fun_audio_chat.generation import prefill
+    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.requests import Decoding, Request
+    from evalkit.runners.fun_audio_chat.rows import Prompt, Rows
+    from evalkit.runners.fun_audio_chat.scheduler import Engine
+
+    class Peak(TorchDispatchMode):
+        live: dict[int, int]
+        most = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            given = [
+                t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)
+            ]
+            for tensor in tree_leaves(out):
+                storage = tensor.untyped_storage()
+                if (at := storage._cdata) not in given and at not in self.live:
+                    self.live[at] = storage.nbytes()
+                    weakref.finalize(storage, self.live.pop, at, None)
+            self.most = max(self.most, sum(self.live.values()))
+            return out
+
+    with torch.device("meta"):
+        large = FunAudioChat(config_8b()).to(torch.bfloat16).ready()
+    engine = Engine(large, slots=16)
+    length = engine.prefill_tokens // 16
+    asked = Request((0,) * length, (), Decoding(speech=speech, max_new_tokens=2048))
+    rows = Rows(large, asked.decoding, 16)
+    rows.reserve(length + 1)
+    ids = torch.zeros(length, dtype=torch.long, device="meta")
+    prompts = [Prompt(asked, ids, large.text_embeddings.new_zeros(0, large.config.hidden_size))] * 16
+    with torch.inference_mode(), Peak() as peak:
+        peak.live = {}
+        prefill(rows, prompts, 0)
+    assert (0.8 if speech else 0.3) * engine.spare < peak.most < 0.95 * engine.spare
+
+
 def test_loading_keeps_no_weight_twice(monkeypatch) -> None:
     """Layers' weights are joined after they are read: single ones that somebody still holds would fill a small GPU."""
     import weakref

@@ -28,8 +28,9 @@ GATHER = 0.02
 """Seconds that an idle engine waits for company of the first request."""
 PATIENCE = 60.0
 """Seconds after which a request that is decoded in another way than the batch stops others from joining that."""
-SPARE = 20
-"""Vectors of the model's width that a prompt's position takes while prompts are run: memory that caches leave alone."""
+SPARE = 44
+"""Vectors of the model's width that a prompt's position takes while prompts are run, most of them in the speech head:
+memory that caches leave alone."""
 
 
 @dataclass(eq=False)
@@ -76,7 +77,7 @@ class Engine:
         model: FunAudioChat,
         *,
         slots: int,
-        prefill_tokens: int = 8192,
+        prefill_tokens: int = 4096,
         invariant: bool = False,
         graphs: bool | None = None,
     ) -> None:

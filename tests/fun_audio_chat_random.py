@@ -186,7 +186,7 @@ def decoding(r: Random, config: dict[str, Any], steps: int) -> Decoding:
         do_sample=r.random() < 0.6,
         temperature=r.choice([0.3, 0.8, 1.0, 2.0]),
         top_p=r.choice([0.5, 0.9, 1.0]),
-        top_k=r.choice([0, 0, 3, 1000]),
+        top_k=r.choice([0, 1, 3, 1000]),
         repetition_penalty=r.choice([1.0, 1.2, 1.2, 0.7, 2.5]),
         force_text_abos=r.random() < 0.7,
         bad_words=tuple(words),

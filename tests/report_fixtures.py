@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Answer:
     sent: tuple[SentAudio, ...] = ()
     speech: bytes | None = None
     heard: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 def tone(seconds: float = 0.5, pitch: float = 220.0, rate: int = 16000) -> bytes:
@@ -108,7 +109,10 @@ def write_task(writer: RunWriter, task: Task, judges: Sequence[Judge], answers: 
     scores = []
     for a in answers:
         audio = writer.keep_speech(Audio(data=a.speech, format="wav")) if a.speech else None
-        response = Response(a.id, a.text, audio=audio, sent=a.sent, timing={"generate": 0.42}, error=a.error)
+        timing = {"generate": 0.42}
+        response = Response(
+            a.id, a.text, audio=audio, sent=a.sent, timing=timing, meta=dict(a.meta), error=a.error
+        )
         asked = {"question": a.question, "target": a.target, "groups": {"region": a.group}}
         writer.append_response(task.name, response, input=f"in-{a.id}", asked=asked)
         if audio is not None and a.heard:

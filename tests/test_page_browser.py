@@ -59,6 +59,7 @@ def spoken(k: int, right: bool, said: str = "") -> Answer:
         group=("usa", "ind")[k % 2],
         speech=tone(1.5, 200 + 10 * k) if k < 4 and k != 3 else None,
         heard=MISHEARD if not right else HEARD,
+        meta={"truncated": True, "unheard": 1, "speech": "ids", "speech_ids": [7] * 5000} if k == 4 else {},
     )
 
 
@@ -351,6 +352,20 @@ def test_cards_show_what_made_the_verdict(site: Site) -> None:
         return getComputedStyle(cell, '::before').content;
     }""")
     assert "\u2260" in mark, "a wrong argument is told apart without colours as well"
+
+
+def test_what_is_odd_about_an_answer_stands_beside_it(site: Site) -> None:
+    site.open(site.one, f"#/r1/{TASK}/~/s-004")
+    site.opened()
+    card = site.tab.locator(".view.on .item[data-open] .body").inner_text()
+    assert (
+        "cut off at the limit of tokens · a recording in the question was too short to be heard · its speech"
+        in card
+    )
+    assert '"speech_ids":"5,000 in all: 7, 7' in card
+    site.open(site.one, f"#/r1/{TASK}/~/s-005")
+    site.opened()
+    assert "cut off" not in site.tab.locator(".view.on .item[data-open] .body").inner_text()
 
 
 UNCOVERED = """() => {

@@ -142,13 +142,23 @@ function sentNode(clip, which) {
 
 const rowNode = ([name, ...nodes]) => [el('dt', {}, name), el('dd', {}, nodes)];
 
+// What the runner remarks on an answer and a reader should not have to look for in the record.
+function remarksNode(meta) {
+  const told = [];
+  if (meta.truncated === true) told.push('cut off at the limit of tokens');
+  if (meta.unheard) told.push('a recording in the question was too short to be heard');
+  if (meta.speech === 'ids') told.push('its speech is kept as ids, not yet as sound');
+  if (meta.speech === 'empty') told.push('nothing was said aloud');
+  return told.length ? el('div', { class: 'quiet' }, told.join(' · ')) : null;
+}
+
 // What a model said to a question, and what became of it.
 function answerRows(sample, data) {
   const out = [];
   const outs = (sample.au || []).filter((c) => c.role === 'out');
   const calls = callsNode(sample, data.judges);
   if (sample.e) out.push(['Error', el('div', { class: 'err' }, `${sample.e.kind}: ${sample.e.message}`), el('div', { class: 'quiet' }, `after ${sample.e.attempts || 1} attempt(s)`)]);
-  else out.push(['Answer', el('div', { class: 'words' }, sample.a || '(nothing)'), outs.map((c) => clipNode(c, 'Spoken answer'))]);
+  else out.push(['Answer', el('div', { class: 'words' }, sample.a || '(nothing)'), remarksNode(sample.meta || {}), outs.map((c) => clipNode(c, 'Spoken answer'))]);
   if (sample.h !== undefined) out.push(['Heard', diffNode(sample.a || '', sample.h), el('div', { class: 'quiet' }, sample.hn || '')]);
   if (calls) out.push(['Calls', calls]);
   if (sample.calls) out.push(['Tool calls', el('div', { class: 'quiet' }, 'as the endpoint gave them'), el('pre', {}, JSON.stringify(sample.calls, null, 1))]);

@@ -101,11 +101,18 @@ class Graph:
             self.recorded.run()
 
 
+class Stream:
+    """In the place of torch.cuda.Stream."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+
 class Capture:
     """In the place of torch.cuda.graph."""
 
     def __init__(self, graph: Graph, *, pool: Any, stream: Any, capture_error_mode: str) -> None:
-        assert stream == ("stream", torch.device("cpu"))  # of the very device
+        assert stream.device == torch.device("cpu")  # of the very device
         assert capture_error_mode == "thread_local"  # other threads of the process may use the device
         self.graph, self.pool = graph, pool
 
@@ -150,7 +157,7 @@ def pretend(monkeypatch: Any) -> type[Device]:
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", Capture)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: next(handles))
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: ("stream", device))
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: Device.stream)
     monkeypatch.setattr(torch.cuda, "set_stream", lambda s: setattr(Device, "stream", s))
     return Device

@@ -39,8 +39,10 @@ def test_each_english_adapter_hears_answers_and_scores(bench: Bench, embedded_ru
     assert done.code == 1, done.said  # a LALM judge, an embedder and UTMOS are not here
     results = json.loads((bench.tmp / "a/results.json").read_text(encoding="utf-8"))["tasks"]
     assert set(results) == set(names)
-    lacks = {"embedder-missing", "embedder-failed", "judge-unbound", "weights", "excluded-format"}
     for name, entry in results.items():
+        lacks = {"judge-unbound", "weights", "excluded-format"}
+        if name == "mmau-pro/single-audio":  # no package, or no weights of the embedder
+            lacks |= {"embedder-missing", "embedder-failed"}
         (line,) = lines(bench.tmp / "a" / name / "responses.jsonl")
         assert "error" not in line, line
         assert line["sent"] and all(s["seconds"] > 0.3 for s in line["sent"]), name

@@ -39,6 +39,7 @@ bench: $(VENV)/.test
 	@$(BIN)/python -m bench.transcription
 	@$(BIN)/python -m bench.statistics
 	@$(BIN)/python -m bench.reports
+	@$(BIN)/python -m bench.runner
 
 clean:
 	rm -rf $(VENV)

@@ -5,7 +5,8 @@
 #
 # Both are folders as Fun-Audio-Chat publishes them. Exit codes are the gate's: 0 pass, 1 regression, 4 inconclusive,
 # 5 not comparable; 2 and 3 are errors. The baseline is evaluated once and kept: its run is found in OUT the next time.
-# It needs `pip install "evalkit[local,data]"`. To try it without a checkpoint, take the tests' tiny random one and a copy with noise on its weights:
+# It needs `pip install "evalkit[local,data]"`. To try it without a checkpoint, take the tests' tiny random one and a
+# copy with noise on its weights:
 #
 #   python examples/perturb_checkpoint.py tests/data/fun_audio_chat/dense perturbed
 #   examples/checkpoint-gate.sh tests/data/fun_audio_chat/dense perturbed

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from evalkit.cli.vocode import Count, score_commands
 from evalkit.records import Modality, Response, Sample, Transcript
 from evalkit.runners.asr import engines
 from tests.cli_fixtures import Bench, Done, ToyRunner, bench, lines, refused, result, sent
@@ -135,6 +136,14 @@ def test_from_ids_to_a_score(asked: Bench, places: tuple[Path, Path]) -> None:
     assert {p: p.read_bytes() for p in (out / "audio").iterdir()} == {p: b for p, (_, b) in made.items()}
     assert told["model"]["runner"].startswith("speaker/best@") and told["vocoder"]["flow_sha256"]
     assert json.loads((out / "vocode.json").read_text()) == told
+
+
+def test_a_task_of_own_data_is_scored_by_its_manifest() -> None:
+    counts = {SPOKEN: Count("v/a.jsonl"), "custom/quiz": Count("v/quiz.jsonl"), DUPLEX: Count("v/b.jsonl")}
+    assert score_commands(counts, {"model": {"label": "m 1"}, "limit": 5}) == [
+        f"run_eval.py score {SPOKEN}=v/a.jsonl {DUPLEX}=v/b.jsonl --label 'm 1' --limit 5",
+        "run_eval.py score v/quiz.jsonl --task MANIFEST --label 'm 1' --limit 5",
+    ]
 
 
 def test_silence_of_a_duplex_model_is_wrong(asked: Bench, places: tuple[Path, Path]) -> None:

@@ -31,6 +31,8 @@ AUDIO = "audio"
 SILENCE = "silence.wav"
 """A wav of 0 frames: to `score`, a model that was to speak and said nothing."""
 SUMMARY = "vocode.json"
+OWN = "custom/"
+"""How tasks that a manifest describes are called."""
 HEADER = 44
 """Bytes of a wav file before its frames, as Python's `wave` writes it."""
 LINE_EVERY = 15.0
@@ -302,28 +304,28 @@ def summary(
         "vocoder": dict(vocoder.identity()),
         "made_with": dict(vocoder.facts or before),
         "tasks": {name: asdict(c) for name, c in counts.items()},
-        "score": score_command(counts, manifest),
+        "score": "\n".join(score_commands(counts, manifest)),
     }
 
 
-def score_command(counts: Mapping[str, Count], manifest: Mapping[str, Any]) -> str:
-    """The call that scores what was written, but for judges and data."""
-    label = str((manifest.get("model") or {}).get("label") or "model")
-    words = [
-        "run_eval.py",
-        "score",
-        *(f"{name}={c.predictions}" for name, c in counts.items()),
-        "--label",
-        label,
-    ]
+def score_commands(counts: Mapping[str, Count], manifest: Mapping[str, Any]) -> list[str]:
+    """The calls that score what was written, but for judges and data.
+
+    One for all tasks of the benchmarks. A task of somebody's own data is known by its manifest, which the run does not
+    name, and has a call of its own.
+    """
+    more = ["--label", str((manifest.get("model") or {}).get("label") or "model")]
     if manifest.get("limit"):
-        words += ["--limit", str(manifest["limit"])]
+        more += ["--limit", str(manifest["limit"])]
     suite = catalogue().suites.get(str(manifest.get("suite")))
     if (
         suite is not None and suite.data_dir
     ):  # a suite with data of its own, which nobody has to name in `run`
-        words += ["--data-dir", str(packaged(suite.data_dir))]
-    return shlex.join(words)
+        more += ["--data-dir", str(packaged(suite.data_dir))]
+    known = [f"{name}={c.predictions}" for name, c in counts.items() if not name.startswith(OWN)]
+    calls = [known] if known else []
+    calls += [[c.predictions, "--task", "MANIFEST"] for name, c in counts.items() if name.startswith(OWN)]
+    return [shlex.join(["run_eval.py", "score", *call, *more]) for call in calls]
 
 
 def lines_of(counts: Mapping[str, Count], manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -340,4 +342,5 @@ def lines_of(counts: Mapping[str, Count], manifest: Mapping[str, Any]) -> Iterat
         told += [f"{n} {what}" for what, n in more.items() if n]
         yield f"{name}  {c.answers} answers: {', '.join(told)}; {c.seconds:.1f} s of speech"
         yield f"  {c.predictions}"
-    yield f"next: {score_command(counts, manifest)} --asr ENGINE ... (data and judges as in the run)"
+    for command in score_commands(counts, manifest):
+        yield f"next: {command} --asr ENGINE ... (data and judges as in the run)"

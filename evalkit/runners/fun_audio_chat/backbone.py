@@ -141,13 +141,16 @@ class Stack:
         normed: Tensor = self.model.norm(x)  # type: ignore[operator]
         return normed
 
-    def decode(self, x: Tensor, cache: KVCache, start: int, place: Tensor, length: int) -> Tensor:
+    def decode(
+        self, x: Tensor, cache: KVCache, start: int, place: Tensor, length: int, *, apart: bool = False
+    ) -> Tensor:
         """Run one more position of each row.
 
         Args:
             x: inputs, shape (rows, width), of the slots from `start` on.
             place: position of each row, shape (rows,), below `length`.
             length: positions of the cache to look at.
+            apart: no row's experts are run together with another's, so that nothing depends on neighbours.
 
         Returns:
             Hidden states after the final norm, shape (rows, width).
@@ -161,7 +164,7 @@ class Stack:
         slots = slice(start, start + rows)
         for i, (layer, joined) in enumerate(zip(self.layers, self.joined, strict=True)):
             keys, values = cache.keys[i][slots, :, :length], cache.values[i][slots, :, :length]
-            x = self._decode_layer(layer, joined, x, cos, sin, keys, values, each, place, mask)
+            x = self._decode_layer(layer, joined, x, cos, sin, keys, values, each, place, mask, apart)
         normed: Tensor = self.model.norm(x)  # type: ignore[operator]
         return normed
 

@@ -65,6 +65,7 @@ def decode_layer(
     each: Tensor,
     place: Tensor,
     mask: Tensor,
+    apart: bool = False,
 ) -> Tensor:
     """One layer over one position of each row; its key and value are put in their place.
 
@@ -74,6 +75,7 @@ def decode_layer(
         keys, values: the rows' slots as far as they are looked at, shape (rows, key heads, length, head_dim).
         each, place: 0 to rows - 1, and each row's position.
         mask: 0, or minus infinity where a row has nothing yet, shape (rows, 1, 1, length).
+        apart: experts are applied row by row, see `experts_apart`.
 
     Returns:
         Shape (rows, width).
@@ -94,11 +96,29 @@ def decode_layer(
     h = _norm(layer.post_attention_layernorm, x)
     mlp = layer.mlp
     if joined.gate_up is None:
+        if apart:
+            return x + experts_apart(mlp, h)
         added = mlp(h[:, None])
         out: Tensor = x + (added[0] if isinstance(added, tuple) else added)[:, 0]
         return out
     gate, up = F.linear(h, joined.gate_up).chunk(2, dim=-1)
     return torch.addmm(x, mlp.act_fn(gate) * up, mlp.down_proj.weight.T)
+
+
+def experts_apart(mlp: Any, h: Tensor) -> Tensor:
+    """A mixture of experts, each row with copies of its own experts' weights; shape (rows, width) as `h`.
+
+    The module brings the rows of an expert together: then how many rows meet there, and with it the kernel and the last
+    bits, is the neighbours' doing. Here every product has the shape that it always has. Slower.
+    """
+    _, shares, chosen = mlp.gate(h)
+    out = torch.zeros_like(h)
+    for share, which in zip(shares.T, chosen.T, strict=True):
+        gate_up = torch.bmm(mlp.experts.gate_up_proj[which], h[:, :, None])[:, :, 0]
+        gate, up = gate_up.chunk(2, dim=-1)
+        inner = mlp.experts.act_fn(gate) * up
+        out = out + torch.bmm(mlp.experts.down_proj[which], inner[:, :, None])[:, :, 0] * share[:, None]
+    return out
 
 
 def _norm(module: Any, x: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def step(rows: Rows, n: int, length: int) -> None:
         spoken = model.audio_tower.speech_average(rows.group[:n]).to(embedded.dtype)
         inputs = torch.where(rows.on[:n, None], (embedded + spoken) / 2, embedded)
         rows.on[:n] |= token == config.audio_bos_index
-    states = model.stack.decode(inputs, rows.text_cache, 0, place, length)  # 2
+    states = model.stack.decode(inputs, rows.text_cache, 0, place, length, apart=rows.apart)  # 2
     picked = None
     if decoding.speech:  # 3, 4
         u = model.head.rows((states + embedded)[:, None])

@@ -41,6 +41,7 @@ class Stepper:
     def __init__(self, rows: Rows, *, graphs: bool, fixed: bool) -> None:
         self.rows, self.graphs, self.fixed = rows, graphs, fixed
         self.failed = False
+        rows.apart = fixed
         self.block = BLOCK if graphs or fixed else BLOCK // 4
         self._met: dict[tuple[int, int], int] = {}
         self._captured: dict[tuple[int, int], Any] = {}

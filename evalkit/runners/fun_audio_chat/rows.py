@@ -48,6 +48,7 @@ class Rows:
         drawn: steps done, (slots,).
         seen_text, seen_speech: ids of the histories.
         uniforms: the draws of each row, (slots, max_new_tokens, k + 1), text last.
+        apart: does a step keep the rows' experts apart?
         out: what the latest step said, int64 (slots, k + 3): text, stopped, speaking, speech ids.
     """
 
@@ -55,6 +56,7 @@ class Rows:
         self.model, self.decoding, self.slots = model, decoding, slots
         device, k = model.device, model.head.k
         self.k = k
+        self.apart = False
         audio, vocabulary = model.config.audio, model.text_embeddings.shape[0]
         self.place = torch.zeros(slots, dtype=torch.long, device=device)
         self.token = torch.zeros_like(self.place)

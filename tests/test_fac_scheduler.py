@@ -201,20 +201,43 @@ def test_who_gave_up_waiting_is_not_run(engine_of) -> None:
     check("dense", "s2m1_rep", others[2].result(timeout=30))
 
 
-def test_invariant_batches_agree_to_the_last_bit_in_bfloat16() -> None:
+@pytest.mark.parametrize("kind", ["dense", "moe"])
+def test_invariant_batches_agree_to_the_last_bit_in_bfloat16(kind: str) -> None:
     """In low precision neighbours can tip a near tie; with fixed shapes they can't, whatever they are."""
     import torch
 
     from evalkit.runners.fun_audio_chat.config import read_config
     from evalkit.runners.fun_audio_chat.model import FunAudioChat
-    from tests.fun_audio_chat_fixtures import DENSE
+    from tests.fun_audio_chat_fixtures import FOLDERS
 
-    half = FunAudioChat.load(read_config(DENSE), dtype=torch.bfloat16)
-    asked = [sampled("dense", i, seed) for seed in range(3) for i in range(3)]
-    options = {"slots": 4, "invariant": True}
+    half = FunAudioChat.load(read_config(FOLDERS[kind]), dtype=torch.bfloat16)
+    asked = [sampled(kind, i, seed) for seed in range(3) for i in range(3)]
+    options = {"slots": 7, "invariant": True}
     alone = [generate(half, [a], **options)[0] for a in asked]
     together = generate(half, asked, **options)
     assert [(t.text_ids, t.speech_ids) for t in together] == [(a.text_ids, a.speech_ids) for a in alone]
+
+
+def test_experts_row_by_row_are_the_experts_and_feel_no_neighbour() -> None:
+    """Rows that meet at an expert would choose its kernel; in bfloat16 that shows once in some hundred rows."""
+    import torch
+
+    from evalkit.runners.fun_audio_chat.config import read_config
+    from evalkit.runners.fun_audio_chat.fused import experts_apart
+    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from tests.fun_audio_chat_fixtures import MOE
+
+    noise = torch.Generator().manual_seed(0)
+    rows = torch.randn(200, 7, 32, generator=noise)
+    rows[:, 3] = rows[0, 3]
+    for dtype in (torch.float32, torch.bfloat16):
+        mlp = FunAudioChat.load(read_config(MOE), dtype=dtype).stack.layers[0].mlp
+        with torch.inference_mode():
+            found = torch.stack([experts_apart(mlp, h) for h in rows.to(dtype)])
+            plain = torch.stack([mlp(h[:, None])[:, 0] for h in rows.to(dtype)])
+        assert torch.allclose(found, plain, rtol=0, atol=1e-5 if dtype is torch.float32 else 0.05)
+        if dtype is torch.bfloat16:
+            assert (found[:, 3] == found[0, 3]).all()
 
 
 def test_timing_says_where_the_seconds_went() -> None:

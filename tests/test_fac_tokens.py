@@ -98,10 +98,9 @@ def merged(
     told["tokenizer_class"] = "Qwen2Tokenizer"
     (folder / "tokenizer_config.json").write_text(json.dumps(told))
     ids = {s: size + i for i, s in enumerate(SPECIAL)}
-    config = read_config(folder)
     return replace(
-        config,
-        text={**config.text, "eos_token_id": ids["<|endoftext|>"]},
+        read_config(folder),
+        text_ends=(ids["<|endoftext|>"],),
         vocab_size=size + len(SPECIAL),
         audio_token_index=ids["<|AUDIO|>"],
         audio_bos_index=ids["<|audio_bos|>"],
@@ -124,14 +123,14 @@ def test_special_ids(kind: str) -> None:
 
 @pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
 @pytest.mark.parametrize("end", [3, [258, 97]])
-def test_an_answer_can_not_be_told_to_end_at_a_word(file: str, end: int | list[int]) -> None:
-    config = read_config(DENSE)
-    if file == "config.json":
-        config = replace(config, text={**config.text, "eos_token_id": end})
-    else:
-        config = replace(config, generation={**config.generation, "eos_token_id": end})
+def test_an_answer_can_not_be_told_to_end_at_a_word(file: str, end: int | list[int], tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    shutil.copytree(DENSE, folder)
+    told = json.loads((folder / file).read_text())
+    (told["text_config"] if file == "config.json" else told)["eos_token_id"] = end
+    (folder / file).write_text(json.dumps(told))
     with pytest.raises(UsageError, match=rf" {file} has \S*eos_token_id (3|97), which is no special token"):
-        Tokens(config)
+        Tokens(read_config(folder))
 
 
 def test_stops_of_the_generation_config_count(tmp_path: Path) -> None:

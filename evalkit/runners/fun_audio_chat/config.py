@@ -84,6 +84,7 @@ class CheckpointConfig:
         generation: generation_config.json as it is; {} where there is none.
         tied_text_head: the text model's output matrix is its embedding.
         stored_dtype: "bfloat16", ... as config.json has it; None where it doesn't say.
+        text_ends: text_config.eos_token_id. Nothing stops at it; it has to be a special token of the tokenizer.
     """
 
     folder: Path
@@ -103,6 +104,7 @@ class CheckpointConfig:
     generation: Mapping[str, JSON]
     tied_text_head: bool
     stored_dtype: str | None
+    text_ends: tuple[int, ...] = ()
 
 
 def read_config(folder: Path) -> CheckpointConfig:
@@ -157,6 +159,7 @@ def read_config(folder: Path) -> CheckpointConfig:
         generation=_generation(folder),
         tied_text_head=text.flag("tie_word_embeddings", False),
         stored_dtype=_stored_dtype(top),
+        text_ends=_ends(text),
     )
 
 
@@ -303,11 +306,18 @@ def _chunk_length(folder: Path, audio: AudioConfig) -> int:
 
 def _generation(folder: Path) -> Mapping[str, JSON]:
     own = read_json(folder / "generation_config.json", missing_ok=True)
+    _ends(own)
+    return own.values
+
+
+def _ends(own: Fields) -> tuple[int, ...]:
+    """Ids of eos_token_id, of which there may be none, one or several."""
     stops = own.values.get("eos_token_id")
-    for stop in stops if isinstance(stops, list) else [stops]:
+    listed = stops if isinstance(stops, list) else [stops]
+    for stop in listed:
         if stop is not None and (not isinstance(stop, int) or isinstance(stop, bool) or stop < 0):
             raise own.error("eos_token_id", f"must be a token id or a list of them, not {stops!r}")
-    return own.values
+    return tuple(stop for stop in listed if stop is not None)
 
 
 def _stored_dtype(top: Fields) -> str | None:

@@ -125,16 +125,15 @@ class Tokens:
     def _check_ends(self, config: CheckpointConfig) -> None:
         """What is stated to end an answer must be a token of its own, or an answer would end at some word."""
         own = self._parsing.get_added_tokens_decoder()
-        for file, name, stated in (
-            ("config.json", "text_config.eos_token_id", config.text.get("eos_token_id")),
-            ("generation_config.json", "eos_token_id", config.generation.get("eos_token_id")),
+        for name, stated in (
+            ("config.json has text_config.eos_token_id", config.text_ends),
+            ("generation_config.json has eos_token_id", self._stated),
         ):
-            for end in stated if isinstance(stated, list) else [stated]:
-                if end is not None and not (isinstance(end, int) and end in own):
-                    raise UsageError(
-                        f"{self._folder}: {file} has {name} {end!r}, which is no special token of the tokenizer: "
-                        "they belong to different checkpoints"
-                    )
+            if words := [end for end in stated if end not in own]:
+                raise UsageError(
+                    f"{self._folder}: {name} {words[0]}, which is no special token of the tokenizer: they belong to "
+                    "different checkpoints"
+                )
 
     def _check_pieces(self, controls: Mapping[str, int]) -> None:
         """Prompts are put together from pieces; a tokenizer that sees a whole prompt otherwise would be misread."""

@@ -283,6 +283,23 @@ def test_broken_folders(tmp_path: Path, breaking: Callable[[Path], Any], said: s
 
 
 @needs_torch
+@pytest.mark.parametrize(("breaking", "said"), [b for b in BROKEN if "do not agree" not in b[1]])
+def test_broken_folders_are_told_without_reading_weights(
+    tmp_path: Path, breaking: Callable[[Path], Any], said: str
+) -> None:
+    import re
+
+    from evalkit.runners.fun_audio_chat.shards import check_whole
+
+    at = folder(tmp_path / "c", "dense", shards=2)
+    check_whole(at)
+    breaking(at)
+    with pytest.raises(UsageError) as caught:
+        check_whole(at)
+    assert re.search(said, str(caught.value)), caught.value
+
+
+@needs_torch
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
 def test_pickles_are_never_read(tmp_path: Path, name: str) -> None:
     at = folder(tmp_path / "c", "dense")

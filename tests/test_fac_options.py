@@ -209,3 +209,8 @@ def test_identity_needs_no_torch() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()[0]) == 64
+
+
+def test_graphs_that_nobody_can_capture_are_refused() -> None:
+    with pytest.raises(UsageError, match="graphs=yes .* need a GPU"):
+        make_runner("fun-audio-chat/somewhere", {"device": "cpu", "graphs": "yes"})

@@ -38,6 +38,7 @@ from evalkit.runners.fun_audio_chat.place import need_packages, place_of, torch_
 from evalkit.runners.fun_audio_chat.prompts import Chat, Frame, chat, prompt_identity, tools_frame
 from evalkit.runners.fun_audio_chat.requests import Generated, Request
 from evalkit.runners.fun_audio_chat.segments import audible
+from evalkit.runners.fun_audio_chat.shards import check_whole
 from evalkit.runners.fun_audio_chat.templates import template_note
 from evalkit.runners.fun_audio_chat.tokens import Tokens
 
@@ -93,6 +94,8 @@ class FunAudioChatRunner(Runner):
         self.model = model
         self.options = parse_options(options)
         self.place = place_of(self.options.device, self.options.dtype)
+        if self.options.graphs == "yes" and not self.place.cuda:
+            raise UsageError("graphs=yes are CUDA graphs and need a GPU; leave it at auto")
         self.slots = self.options.batch or (SLOTS_CUDA if self.place.cuda else SLOTS_CPU)
         self.concurrency = self.options.concurrency or WINDOW * self.slots
         self._loading = threading.Lock()
@@ -153,7 +156,8 @@ class FunAudioChatRunner(Runner):
     @cached_property
     def _identity(self) -> dict[str, JSON]:
         o = self.options
-        config = self.config  # first: what is no checkpoint is said before 18 GB are hashed
+        config = self.config  # first: what is no checkpoint, or a torn one, is said before 18 GB are hashed
+        check_whole(self.folder)
         out: dict[str, JSON] = {
             "runner": self.name,
             "checkpoint": digest(self.folder),

@@ -5,6 +5,7 @@ Only safetensors: other formats are pickles, which run what they hold. Source: r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _LFS = b"version https://git-lfs"
+_HEADER = 100 << 20
+"""The format's own limit on a header, in bytes."""
 _FLOATS = ("BF16", "F16", "F32", "F64")
 
 
@@ -83,6 +86,38 @@ def entries(folder: Path) -> dict[str, Entry]:
     return found
 
 
+def check_whole(folder: Path) -> None:
+    """Are the weight files as long as their own headers say? Reads the headers alone, without safetensors or torch.
+
+    Raises:
+        UsageError: as `weight_files`; a file is torn, cut off, or none.
+    """
+    for path in weight_files(folder):
+        try:
+            with path.open("rb") as file:
+                _refuse_pointer(path, file.read(len(_LFS)))
+                file.seek(0)
+                size = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(size)) if size <= _HEADER else None
+            ends = [part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"]
+            promised = 8 + size + max(ends, default=0)
+        except OSError as exc:
+            raise UsageError(f"{path} can't be read: {exc.strerror or exc}") from exc
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as exc:
+            raise _torn(path, "its header can't be read") from exc
+        if promised != (held := path.stat().st_size):
+            raise _torn(path, f"it holds {held:,} bytes, and its header speaks of {promised:,}")
+
+
+def _refuse_pointer(path: Path, head: bytes) -> None:
+    if head == _LFS:
+        raise UsageError(f"{path} is a git-lfs pointer, not the weights: run git lfs pull in its folder")
+
+
+def _torn(path: Path, why: object) -> UsageError:
+    return UsageError(f"{path} is torn or not a safetensors file ({why}): download it again")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """A safetensors file under `with`, its tensors mapped into memory. Raises UsageError when it is none."""
@@ -90,14 +125,12 @@ def opened(path: Path) -> Iterator[Any]:
 
     try:
         with path.open("rb") as file:
-            head = file.read(len(_LFS))
-        if head == _LFS:
-            raise UsageError(f"{path} is a git-lfs pointer, not the weights: run git lfs pull in its folder")
+            _refuse_pointer(path, file.read(len(_LFS)))
         reader = safe_open(path, framework="pt", device="cpu")
     except OSError as exc:
         raise UsageError(f"{path} can't be read: {exc.strerror or exc}") from exc
     except SafetensorError as exc:
-        raise UsageError(f"{path} is torn or not a safetensors file ({exc}): download it again") from exc
+        raise _torn(path, exc) from exc
     with reader:
         yield reader
 

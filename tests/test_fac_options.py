@@ -212,5 +212,5 @@ def test_identity_needs_no_torch() -> None:
 
 
 def test_graphs_that_nobody_can_capture_are_refused() -> None:
-    with pytest.raises(UsageError, match="graphs=yes .* need a GPU"):
+    with pytest.raises(UsageError, match=r"graphs=yes .* need a GPU"):
         make_runner("fun-audio-chat/somewhere", {"device": "cpu", "graphs": "yes"})

@@ -98,7 +98,7 @@ def check_whole(folder: Path) -> None:
                 _refuse_pointer(path, file.read(len(_LFS)))
                 file.seek(0)
                 size = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(size)) if size <= _HEADER else None
+                header = json.loads(file.read(size) if size <= _HEADER else b"")
             ends = [part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"]
             promised = 8 + size + max(ends, default=0)
         except OSError as exc:

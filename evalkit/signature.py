@@ -24,6 +24,19 @@ def fingerprint(identity: Mapping[str, JSON]) -> str:
     return digest_of(dict(identity))[:8]
 
 
+def unlike(old: JSON, new: JSON, name: str = "") -> list[str]:
+    """Where two identities differ, in words: "decoding.seed (0, now 1)"; digests and long values by name alone."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [*old, *(k for k in new if k not in old)]
+        inside = [unlike(old.get(k), new.get(k), f"{name}.{k}" if name else str(k)) for k in keys]
+        return [one for found in inside for one in found]
+    if old == new or not name:
+        return []
+    values = ["none" if v is None else str(v) for v in (old, new)]
+    short = all(len(v) <= 24 for v in values)
+    return [f"{name} ({values[0]}, now {values[1]})" if short else name]
+
+
 def data_part(data: Mapping[str, JSON], digest: str) -> str:
     """`repo@revision:config/splits#digest`."""
     revision = str(data.get("revision") or data.get("kind") or "local")[:12]

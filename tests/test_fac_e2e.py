@@ -205,6 +205,6 @@ def test_the_published_persona_is_imported_and_used(bench: Bench, monkeypatch: p
     assert after["usage"]["prompt_tokens"] > before["usage"]["prompt_tokens"] and said(plain) != said(spoken)
     runners = {json.loads((p / "run.json").read_text())["model"]["runner"] for p in (plain, spoken)}
     assert len(runners) == 2
-    refused(bench.here(*command(plain, *more)), "holds answers of")
+    refused(bench.here(*command(plain, *more)), "holds answers of", "They differ in")
     ran(bench.here(*command(bench.tmp / "none", *more, "-M", "persona=none")))
     assert said(bench.tmp / "none") == said(plain)

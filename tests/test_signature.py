@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import __version__
-from evalkit.signature import data_part, differences, fingerprint, parse, signature
+from evalkit.signature import data_part, differences, fingerprint, parse, signature, unlike
 
 DATA = {
     "repo": "hlt-lab/voicebench",
@@ -89,3 +89,11 @@ def test_a_fingerprint_sees_every_part_of_the_identity() -> None:
     ]
     assert len({fingerprint(i) for i in (identity, *others)}) == 5
     assert fingerprint(dict(reversed(identity.items()))) == fingerprint(identity)
+
+
+def test_where_two_identities_differ_is_told_in_words() -> None:
+    old = {"runner": "m", "decoding": {"seed": 0, "top_p": 0.9}, "checkpoint": "a" * 64, "persona": None}
+    new = {"runner": "m", "decoding": {"seed": 1, "top_p": 0.9}, "checkpoint": "b" * 64, "compile": True}
+    assert unlike(old, old) == []
+    assert unlike(old, new) == ["decoding.seed (0, now 1)", "checkpoint", "compile (none, now True)"]
+    assert unlike(None, new) == []

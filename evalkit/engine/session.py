@@ -33,7 +33,7 @@ from evalkit.plan import ModelCard, ScoringPlan
 from evalkit.records import JSON, Modality, digest_of
 from evalkit.results import build_results
 from evalkit.segmentfile import write_segments
-from evalkit.signature import fingerprint
+from evalkit.signature import fingerprint, unlike
 from evalkit.sources import DataOptions, Source
 from evalkit.store import Run, RunWriter
 from evalkit.task import Overall, Task
@@ -196,7 +196,7 @@ def open_run(job: Job, card: ModelCard) -> tuple[RunWriter, dict[str, Any]]:
     """The run directory, locked for writing, and its manifest so far. Raises UsageError."""
     run = RunWriter(job.out)
     try:
-        return run, _checked(run, card.runner)
+        return run, _checked(run, card.runner, job.runner)
     except UsageError:
         run.close()
         raise
@@ -206,19 +206,21 @@ def refuse_others(out: Path, runner: Runner) -> None:
     """Raises UsageError when the run directory holds somebody else's answers, or somebody is writing it. For before
     anything is written."""
     run = Run(out)
-    _checked(run, _signed(runner, _label(runner)))
+    _checked(run, _signed(runner, _label(runner)), runner)
     if run.exists:
         RunWriter(out).close()
 
 
-def _checked(run: Run, runner: str) -> dict[str, Any]:
+def _checked(run: Run, signed: str, runner: Runner) -> dict[str, Any]:
     """The manifest so far. Raises UsageError when the directory holds the answers of another runner."""
     old = run.manifest() if run.exists else {}
     held = (old.get("model") or {}).get("runner")
     # A directory in which nothing was answered yet (a mistyped address, say) is nobody's.
-    if held and held != runner and any(next(run.task(t).response_lines(), None) for t in old["tasks"]):
+    if held and held != signed and any(next(run.task(t).response_lines(), None) for t in old["tasks"]):
+        parts = unlike(old["model"].get("identity"), dict(runner.identity()))
+        told = f" They differ in {', '.join(parts)}." if parts else ""
         raise UsageError(
-            f"{run.root} holds answers of {held}, not of {runner}. Choose another --out (or drop it to get one)."
+            f"{run.root} holds answers of {held}, not of {signed}.{told} Choose another --out (or drop it to get one)."
         )
     return old
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import Future
 
@@ -331,12 +332,16 @@ def test_a_worker_that_dies_tells_everybody(engine_of, monkeypatch) -> None:  # 
     from evalkit.errors import RunnerError
     from evalkit.runners.fun_audio_chat import scheduler
 
+    all_asked = threading.Event()
+
     def die(rows, prompts, start):
+        all_asked.wait(20)
         raise SystemExit
 
     monkeypatch.setattr(scheduler, "prefill", die)
     engine = engine_of(model("dense"), slots=1)
     futures = [engine.submit(run_of("dense", "s2t0")) for _ in range(3)]
+    all_asked.set()
     for future in futures:
         with pytest.raises(RunnerError, match="has ended") as caught:
             future.result(timeout=20)

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import struct
+import wave
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,6 +153,24 @@ def decode(audio: Audio, sample_rate: int | None = None) -> tuple[Samples, int]:
 def encode_wav(samples: Samples, sample_rate: int) -> bytes:
     """16-bit PCM wav of mono samples in [-1, 1]."""
     return _encode(samples, sample_rate, "WAV", "PCM_16")
+
+
+def pcm_wav(pcm: bytes, sample_rate: int) -> Audio:
+    """Mono 16-bit little-endian PCM as a wav file in memory; no PCM gives a wav of 0 frames."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(pcm)
+    data = out.getvalue()
+    return Audio(
+        data=data,
+        format="wav",
+        sha256=hashlib.sha256(data).hexdigest(),
+        seconds=len(pcm) / 2 / sample_rate,
+        sample_rate=sample_rate,
+    )
 
 
 def encode_flac(samples: Samples, sample_rate: int) -> bytes:

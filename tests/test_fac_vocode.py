@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from evalkit.audio import pcm_wav
 from evalkit.cli.vocode import Count, score_commands
 from evalkit.records import Modality, Response, Sample, Transcript
 from evalkit.runners.asr import engines
@@ -205,7 +206,7 @@ def test_a_vocoder_that_cannot_start_ends_the_call(asked: Bench, places: tuple[P
 
 def test_an_interrupted_call_goes_on(asked: Bench, places: tuple[Path, Path]) -> None:
     """Ctrl-C keeps audio that was made, and leaves no predictions file that is cut off."""
-    from evalkit.runners.fun_audio_chat.vocoder import Vocoder, wav
+    from evalkit.runners.fun_audio_chat.vocoder import Vocoder
 
     run(asked)
     spoken: list[int] = []
@@ -214,7 +215,7 @@ def test_an_interrupted_call_goes_on(asked: Bench, places: tuple[Path, Path]) ->
         spoken.append(len(ids))
         if len(spoken) == 2:
             signal.raise_signal(signal.SIGINT)
-        return wav(b"\1\0" * 960 * len(ids))
+        return pcm_wav(b"\1\0" * 960 * len(ids), 24_000)
 
     with asked.monkeypatch.context() as patch:
         patch.setattr(Vocoder, "speak", speak)

@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from evalkit.audio import pcm_wav
 from evalkit.cli.run import packaged
 from evalkit.engine.judging import as_ids
 from evalkit.errors import RunnerError, UsageError
@@ -23,7 +24,7 @@ from evalkit.linefiles import replacing, write_atomically, write_bytes
 from evalkit.records import JSON, Response, digest_of
 from evalkit.registry import catalogue
 from evalkit.runners.fun_audio_chat.segments import SAMPLE_RATE, audible
-from evalkit.runners.fun_audio_chat.vocoder import Vocoder, wav
+from evalkit.runners.fun_audio_chat.vocoder import Vocoder
 from evalkit.runners.fun_audio_chat.vocoder_setup import TIMEOUT, VocoderSetup
 from evalkit.store import Run, TaskFiles
 
@@ -175,7 +176,7 @@ class Writer:
     def _silence(self, count: Count) -> str:
         count.silent += 1
         path = self.out / AUDIO / SILENCE
-        empty = wav(b"").data or b""
+        empty = pcm_wav(b"", SAMPLE_RATE).data or b""
         if not path.is_file() or path.read_bytes() != empty:
             write_bytes(path, empty)
         return f"{AUDIO}/{SILENCE}"

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
-import json
-import os
-import subprocess
 import sys
-import tempfile
-import threading
 import time
-import wave
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
 
+from evalkit.audio import pcm_wav
 from evalkit.errors import RunnerError
-from evalkit.records import Audio
+from evalkit.records import JSON, Audio
 from evalkit.runners.embedded.weights import Weights, need, voice_config, voice_file
+from evalkit.runners.worker_process import WorkerDied, WorkerProcess, WorkerRefused
 
 WORKER = Path(__file__).with_name("tts_worker.py")
 START_TIMEOUT = 120.0
 SPEAK_TIMEOUT = 120.0
+DIED = "tts-worker-died"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +35,32 @@ class Speech:
 
     def audio(self) -> Audio:
         """As a wav file in memory; nothing spoken gives a wav of 0 frames."""
-        out = io.BytesIO()
-        with wave.open(out, "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(self.sample_rate)
-            file.writeframes(self.pcm)
-        data = out.getvalue()
-        return Audio(
-            data=data,
-            format="wav",
-            sha256=hashlib.sha256(data).hexdigest(),
-            seconds=len(self.pcm) / 2 / self.sample_rate,
-            sample_rate=self.sample_rate,
-        )
+        return pcm_wav(self.pcm, self.sample_rate)
 
 
 class PiperProcess:
     """One worker, started on first use and again after a death; one text at a time, thread-safe."""
 
     def __init__(self, voice: Path) -> None:
-        self._voice = voice
-        self._process: subprocess.Popen[bytes] | None = None
-        self._errors: IO[bytes] | None = None
-        self._lock = threading.Lock()
+        self._worker = WorkerProcess(
+            # -P: do not look for modules beside the script, whose neighbours have common names.
+            [sys.executable, "-P", str(WORKER), str(voice), str(voice_config(voice))],
+            {"OMP_NUM_THREADS": "1"},
+        )
 
     @property
     def pid(self) -> int | None:
         """Process id of the worker while it is up."""
-        return self._process.pid if self._process and self._process.poll() is None else None
+        return self._worker.pid
 
     def prepare(self) -> None:
         """Start the worker. Raises RunnerError."""
-        with self._lock:
-            self._running()
+        try:
+            self._worker.start(START_TIMEOUT)
+        except WorkerRefused as exc:
+            raise RunnerError(DIED, f"the voice can't be loaded: {exc}", fatal=True) from None
+        except WorkerDied as exc:
+            raise _death(exc) from exc
 
     def speak(self, text: str) -> Speech:
         """Speak a text.
@@ -84,16 +69,14 @@ class PiperProcess:
             RunnerError: the worker died ("tts-worker-died", worth a retry: the next call starts a new one)
                 or can't speak this text ("tts-failed").
         """
-        with self._lock:
-            process, began = self._running(), time.perf_counter()
-            assert process.stdin is not None
-            line = json.dumps({"text": text.replace("\x00", " ").encode("utf-8", "replace").decode()})
+        with self._worker.lock:
+            self.prepare()
+            began = time.perf_counter()
+            asked: dict[str, JSON] = {"text": text.replace("\x00", " ").encode("utf-8", "replace").decode()}
             try:
-                process.stdin.write(line.encode() + b"\n")
-                process.stdin.flush()
-            except OSError as exc:
-                raise self._died("while it was asked to speak") from exc
-            header, pcm = self._answer(process, SPEAK_TIMEOUT, "while it was speaking")
+                header, pcm = self._worker.ask(asked, b"", SPEAK_TIMEOUT, "while it was speaking")
+            except WorkerDied as exc:
+                raise _death(exc) from exc
             if "error" in header:
                 raise RunnerError(
                     "tts-failed", f"the voice can't speak this answer: {str(header['error'])[:300]}"
@@ -102,80 +85,11 @@ class PiperProcess:
 
     def close(self) -> None:
         """End the worker; a later call starts a new one."""
-        with self._lock:
-            self._stop()
+        self._worker.stop()
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        self._stop()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        self._process = subprocess.Popen(
-            # -P: do not look for modules beside the script, whose neighbours have common names.
-            [sys.executable, "-P", str(WORKER), str(self._voice), str(voice_config(self._voice))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        header, _ = self._answer(self._process, START_TIMEOUT, "while it was starting")
-        if "error" in header:
-            self._stop()
-            raise RunnerError("tts-worker-died", f"the voice can't be loaded: {header['error']}", fatal=True)
-        return self._process
 
-    def _answer(
-        self, process: subprocess.Popen[bytes], timeout: float, when: str
-    ) -> tuple[dict[str, Any], bytes]:
-        """Read one header and its bytes; a worker that takes too long is killed, which ends the reading."""
-        assert process.stdout is not None
-        watchdog = threading.Timer(timeout, process.kill)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            header = json.loads(process.stdout.readline())
-            wanted = int(header.get("bytes", 0))
-            pcm = process.stdout.read(wanted) if wanted else b""
-        except (OSError, ValueError, AttributeError) as exc:
-            raise self._died(when) from exc
-        finally:
-            watchdog.cancel()
-        if len(pcm) != wanted:
-            raise self._died(when)
-        return header, pcm
-
-    def _died(self, when: str) -> RunnerError:
-        """Clear up after a worker that is no use any more, and say what is known of its end."""
-        process, errors = self._process, self._errors
-        status, last = "unknown", ""
-        if process is not None:
-            process.kill()
-            status = str(process.wait())
-        if errors is not None:
-            errors.seek(0)
-            lines = errors.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
-            last = f"; its last words: {lines[-1][:200]}" if lines else ""
-        self._stop()
-        message = (
-            f"the voice's process died {when} (exit status {status}{last}); the next try starts a new one"
-        )
-        return RunnerError("tts-worker-died", message, retryable=True)
-
-    def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-            try:
-                process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if self._errors is not None:
-            self._errors.close()
-            self._errors = None
+def _death(exc: WorkerDied) -> RunnerError:
+    return RunnerError(DIED, f"the voice's process {exc}; the next try starts a new one", retryable=True)
 
 
 @cache

@@ -3,8 +3,8 @@
 Run by `vocoder.py` as a program, by any Python from 3.9 on that has the CosyVoice checkout's packages: nothing of
 evalkit is imported here. Global seeds and standard output belong to the checkout; neither reaches the harness.
 
-Protocol, on standard input and output; every frame is a 4-byte big-endian length, that many bytes of a JSON object
-(the header), then the `bytes` bytes that the header announces:
+Protocol, on standard input and output; every frame is a line of JSON, an object (the header), then the `bytes`
+bytes that the header announces:
     {"op": "load", "cosyvoice", "weights", "speaker", "voice", "device"}   <- once, the first frame
     {"ready": true, "rate": Hz, "device", "torch"}                         -> or {"error": "..."} and the end
     {"op": "speak", "blocks": [n, ...], "bytes": 4 x sum} + ids            <- int32, little-endian
@@ -43,17 +43,16 @@ class Unusable(Exception):
 
 def ask(read: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
     """The next frame; None at the end of the input."""
-    size = read.read(4)
-    if len(size) < 4:
+    line = read.readline()
+    if not line.endswith(b"\n"):
         return None
-    header = json.loads(read.read(struct.unpack(">I", size)[0]))
+    header = json.loads(line)
     return header, read.read(int(header.get("bytes", 0)))
 
 
 def say(out: BinaryIO, header: Mapping[str, object], body: bytes = b"") -> None:
     """Write one frame whole."""
-    head = json.dumps(header).encode()
-    out.write(struct.pack(">I", len(head)) + head + body)
+    out.write(json.dumps(header).encode() + b"\n" + body)
     out.flush()
 
 

@@ -75,6 +75,14 @@ def choice(*allowed: str) -> Callable[[str, Any], str]:
     return parse
 
 
+def yes_no(name: str, value: Any) -> bool:
+    """yes or no; true, false, 1 and 0 are taken, too."""
+    word = str(value).strip().lower()
+    if word not in ("yes", "no", "true", "false", "1", "0"):
+        raise UsageError(f"{name} must be yes or no, not {value!r}")
+    return word in ("yes", "true", "1")
+
+
 def text(name: str, value: Any) -> str:
     """Words, not none."""
     if not isinstance(value, str) or not value.strip():

@@ -14,7 +14,7 @@ from typing import Any
 from evalkit.errors import UsageError
 from evalkit.records import JSON
 from evalkit.runners.fun_audio_chat.requests import Decoding
-from evalkit.runners.option_values import Parse, check_known, choice, integer, number, text
+from evalkit.runners.option_values import Parse, check_known, choice, integer, number, text, yes_no
 
 MAX_NEW_TOKENS = 2048
 """As the published speech example. Text answers get as much: their example sets no limit at all, and the longest known
@@ -113,14 +113,6 @@ class Options:
             "force_text_abos": self.force_text_abos,
             "seed": self.seed,
         }
-
-
-def yes_no(name: str, value: Any) -> bool:
-    """yes or no (true, false, 1, 0 are taken, too). Raises UsageError."""
-    word = str(value).strip().lower()
-    if word not in ("yes", "no", "true", "false", "1", "0"):
-        raise UsageError(f"{name} must be yes or no, not {value!r}")
-    return word in ("yes", "true", "1")
 
 
 def _device(name: str, value: Any) -> str:

@@ -10,7 +10,16 @@ from typing import Any
 
 from evalkit.errors import UsageError
 from evalkit.records import JSON
-from evalkit.runners.option_values import Parse, check_known, choice, integer, json_object, number, text
+from evalkit.runners.option_values import (
+    Parse,
+    check_known,
+    choice,
+    integer,
+    json_object,
+    number,
+    text,
+    yes_no,
+)
 
 MAX_TOKENS = 2048
 """As the Fun-Audio-Chat runner: longer than any answer of it that is known."""
@@ -121,14 +130,6 @@ class Options:
         if extra := {k: v for k, v in self.engine_args.items() if k not in HARMLESS}:
             out["engine_args"] = extra
         return out
-
-
-def yes_no(name: str, value: Any) -> bool:
-    """yes or no; true, false, 1 and 0 are taken, too. Raises UsageError."""
-    word = str(value).strip().lower()
-    if word not in ("yes", "no", "true", "false", "1", "0"):
-        raise UsageError(f"{name} must be yes or no, not {value!r}")
-    return word in ("yes", "true", "1")
 
 
 def _engine_args(name: str, value: Any) -> dict[str, JSON]:

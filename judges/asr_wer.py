@@ -9,7 +9,7 @@ length); the value of a verdict is the rate of its one segment (secondary figure
 from __future__ import annotations
 
 from evalkit.interfaces import Answer, Judge
-from evalkit.records import JSON, Response, Sample, Verdict
+from evalkit.records import JSON, Response, Sample, Verdict, cut_off
 from judges.english import speech_not_english, text_not_english
 from judges.silence import known_silent
 from judges.wer.counts import align
@@ -95,7 +95,7 @@ def _detail(answer: Answer, no_speech: str | None) -> dict[str, JSON]:
         detail["asr"] = answer.transcript.asr
     if no_speech:
         detail["no_speech"] = no_speech
-    if _truncated(answer.response):
+    if cut_off(answer.response.meta):
         detail["truncated"] = True
     return detail
 
@@ -103,11 +103,4 @@ def _detail(answer: Answer, no_speech: str | None) -> dict[str, JSON]:
 def _ending(response: Response) -> dict[str, float]:
     """How generation ended, as counts; a runner that says nothing of it tells nothing."""
     told = "truncated" in response.meta or bool(response.meta.get("finish_reason"))
-    return {"told": float(told), "truncated": float(_truncated(response))}
-
-
-def _truncated(response: Response) -> bool:
-    return bool(response.meta.get("truncated")) or response.meta.get("finish_reason") in (
-        "length",
-        "max_tokens",
-    )
+    return {"told": float(told), "truncated": float(cut_off(response.meta))}

@@ -106,6 +106,15 @@ def test_text_only_modalities_make_no_sound(embedded_runner: EmbeddedRunner, spo
     assert read.sent == ()
 
 
+def test_an_answer_cut_off_at_the_limit_says_so(embedded_runner: EmbeddedRunner) -> None:
+    """The models are loaded once per process, so another limit costs nothing."""
+    sample = Sample("t", "x/y", (Turn("user", ("Tell me a long story about a fox.",)),))
+    cut = EmbeddedRunner(max_tokens="4").answer(sample, Modality.T2T)
+    assert (cut.meta["finish_reason"], cut.meta["truncated"]) == ("length", True)
+    short = embedded_runner.answer(questions()[0], Modality.S2T)
+    assert short.meta["finish_reason"] == "stop" and "truncated" not in short.meta
+
+
 def test_silence_is_answered_with_marked_silence(embedded_runner: EmbeddedRunner) -> None:
     for frames in (0, 160, 16000):
         audio = Audio(data=encode_wav(np.zeros(frames, np.float32), 16000), format="wav")

@@ -8,7 +8,7 @@ is what a judge made of an answer. Failure is a value: ``Response.error`` and ``
 are stored and counted, never dropped.
 """
 
-from evalkit.records.responses import Failure, Response, SentAudio, Transcript, recordings
+from evalkit.records.responses import Failure, Response, SentAudio, Transcript, cut_off, recordings
 from evalkit.records.samples import Audio, Modality, Sample, Turn
 from evalkit.records.scores import FINAL, MISSING_PREDICTION, Gap, Score, Verdict
 from evalkit.records.values import JSON, RECORD_VERSION, canonical_json, digest_of
@@ -30,6 +30,7 @@ __all__ = [
     "Turn",
     "Verdict",
     "canonical_json",
+    "cut_off",
     "digest_of",
     "recordings",
 ]

@@ -85,6 +85,11 @@ def recordings(line: Mapping[str, JSON]) -> str:
     return heard[0] if len(heard) == 1 else digest_of(list(heard))[:16] if any(heard) else ""
 
 
+def cut_off(meta: Mapping[str, JSON]) -> bool:
+    """Does what a runner says of an answer (`Response.meta`) say that the limit of tokens ended it?"""
+    return bool(meta.get("truncated")) or meta.get("finish_reason") in ("length", "max_tokens")
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """What a model made of one sample; an error is stored here, never a missing row.

@@ -184,12 +184,15 @@ class EmbeddedRunner(Runner):
             return replace(base, meta={**meta, "nothing_heard": True})
         llm, _ = embedded_llm(self._llm_gguf)
         said = llm.chat(frame(question.turns), max_tokens=self._max_tokens)
+        meta["finish_reason"] = said.finish
+        if said.finish == "length":
+            meta["truncated"] = True
         return replace(
             base,
             text=said.text,
             usage=said.usage,
             timing={"asr": question.seconds, "llm": said.seconds},
-            meta={**meta, "finish_reason": said.finish},
+            meta=meta,
         )
 
     def _speaker(self) -> PiperProcess:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UsageError
+from evalkit.records import cut_off
 from evalkit.segmentfile import TaskSegments, read_segments
 from evalkit.store import MANIFEST, RESPONSES, RESULTS, Mark, Run, TaskFiles
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 SAMPLE_COLUMNS = (
     *("run", "task", "sample_id", "status", "in_results", "order", "cluster"),
     *("question", "target", "text", "transcript", "tool_calls", "audio", "audio_seconds"),
-    *("error_kind", "error_message", "attempts", "seconds_sent", "n_sent", "cached"),
+    *("error_kind", "error_message", "attempts", "seconds_sent", "n_sent", "cached", "truncated"),
 )
 SCORE_COLUMNS = (
     *("run", "task", "sample_id", "metric", "value", "judge", "counted", "reason", "touched", "replies"),
@@ -32,7 +33,7 @@ _COPIED = (
     *("label", "unit", "primary", "higher_is_better", "n", "n_scored", "n_unscored", "n_errors", "n_pending"),
     *("withheld", "meaningful", "ci_method", "pool", "scale", "reads", "signature"),
 )
-_OF_TASK = ("n_expected", "limited", "complete", "cluster")
+_OF_TASK = ("n_expected", "n_truncated", "limited", "complete", "cluster")
 RESULT_COLUMNS = (
     *("run", "task", "metric", "protocol", "value", "ci_low", "ci_high", "bound_low", "bound_high"),
     *_COPIED,
@@ -45,9 +46,10 @@ PREFIXES = ("group_", "timing_", "usage_", "counts_")
 _TYPES = {
     **dict.fromkeys(("value", "ci_low", "ci_high", "bound_low", "bound_high", "scale"), "float64"),
     **dict.fromkeys(("audio_seconds", "seconds_sent"), "float64"),
-    **dict.fromkeys(("n", "n_scored", "n_unscored", "n_errors", "n_pending", "n_expected"), "Int64"),
+    **dict.fromkeys(("n", "n_scored", "n_unscored", "n_errors", "n_pending"), "Int64"),
+    **dict.fromkeys(("n_expected", "n_truncated"), "Int64"),
     **dict.fromkeys(("order", "attempts", "n_sent"), "Int64"),
-    **dict.fromkeys(("in_results", "cached", "counted"), "bool"),
+    **dict.fromkeys(("in_results", "cached", "truncated", "counted"), "bool"),
     **dict.fromkeys(
         ("primary", "higher_is_better", "withheld", "meaningful", "limited", "complete"), "boolean"
     ),
@@ -66,6 +68,7 @@ class Frames:
             larger --limit); `cluster` is what it shares with others (a speaker, a recording). `audio` is the absolute
             path of the spoken answer and `tool_calls` JSON. Then, as far as a run has them: "group_KEY", "timing_STAGE"
             (s), "usage_NAME" (as the server counts). `seconds_sent` is NaN-free and 0 where no audio went.
+            `truncated`: the limit of tokens ended the answer.
         scores: one row per (sample, metric, judge) verdict on that response; `value` is NaN when unscored
             and `reason` says why. `counted` is true for the judge whose verdicts results.json holds; `replies` are
             the words of a model that judged, a list of votes, else None. Segment counts, where a metric has them,
@@ -210,6 +213,7 @@ def _samples(files: TaskFiles, segments: TaskSegments | None) -> Iterator[dict[s
             "seconds_sent": float(sum(s["seconds"] for s in sent)),
             "n_sent": len(sent),
             "cached": bool(meta.get("cached")),
+            "truncated": not error and cut_off(meta),
             **{f"group_{k}": v for k, v in _groups_of(name, asked, segments).items()},
             **dict(_numbers("timing_", line.get("timing"))),
             **dict(_numbers("usage_", line.get("usage"))),

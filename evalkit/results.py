@@ -312,6 +312,7 @@ def task_results(run: Run, plan: ScoringPlan, model: ModelCard, keep: Keep | Non
         **_described(plan),
         "n": samples.n,
         "n_expected": plan.task.expected,
+        "n_truncated": sum(m.ok and m.cut for m in marks.values()),
         "limited": plan.limited,
         "complete": plan.n is not None and samples.pending == 0,
         "data": {**plan.data, "digest": digest},

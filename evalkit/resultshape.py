@@ -46,6 +46,8 @@ def _defects(results: Mapping[str, Any]) -> Iterator[str]:
         headline = entry.get("headline")
         if not isinstance(metrics, Mapping) or not isinstance(headline, str) or headline not in metrics:
             yield f"{at}.headline"
+        if not _count(entry.get("n_truncated", 0)):
+            yield f"{at}.n_truncated"
         if not isinstance(entry.get("data") or {}, Mapping):
             yield f"{at}.data"
         if not _of_mappings(groups):

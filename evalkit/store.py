@@ -25,7 +25,7 @@ from evalkit.linefiles import (
     write_atomically,
     write_bytes,
 )
-from evalkit.records import JSON, Audio, Response, Score, Transcript, recordings
+from evalkit.records import JSON, Audio, Response, Score, Transcript, cut_off, recordings
 
 RESPONSES, TRANSCRIPTS, SCORES = "responses.jsonl", "transcripts.jsonl", "scores.jsonl"
 MANIFEST, RESULTS = "run.json", "results.json"
@@ -43,7 +43,8 @@ class Mark:
 
     `digest` is what scores refer to; `answer` is the digest of the answer alone, `judged` of
     what judges were told of the sample, `order` its place in the data set; `cluster` and `heard` name what
-    it may share with other samples: the label its task gives, the recordings that were sent.
+    it may share with other samples: the label its task gives, the recordings that were sent; `cut`: the
+    limit of tokens ended the answer.
     """
 
     input: str
@@ -55,6 +56,7 @@ class Mark:
     order: int = 0
     cluster: str = ""
     heard: str = ""
+    cut: bool = False
 
     @property
     def question(self) -> str:
@@ -84,9 +86,9 @@ class TaskFiles:
             asked = line.get("asked") or {}
             told, order = asked.get("judged", ""), int(asked.get("order") or 0)
             ok = "error" not in line
-            shared = str(asked.get("cluster") or ""), recordings(line)
+            more = str(asked.get("cluster") or ""), recordings(line), cut_off(line.get("meta") or {})
             new = Mark(
-                line.get("input", ""), digest, offset, ok, line.get("answer", digest), told, order, *shared
+                line.get("input", ""), digest, offset, ok, line.get("answer", digest), told, order, *more
             )
             old = out.get(line["sample_id"])
             if old is None or new.ok or not old.ok or old.input != new.input:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evalkit import truncation
 from evalkit.audit import book
 from reports.judging import AS_JSON, RECORDED, WEIGHED, strangers
 from reports.runs import RunView, headline, smoke
@@ -195,6 +196,20 @@ def _errors(run: RunView) -> Iterator[Caveat]:
         )
 
 
+def _truncated(run: RunView) -> Iterator[Caveat]:
+    cut = {n: e for n, e, _ in _entries(run) if e.get("n_truncated")}
+    if cut:
+        k = sum(e["n_truncated"] for e in cut.values())
+        where = ", ".join(f"{n}: {truncation.share(e)}" for n, e in cut.items())
+        yield Caveat(
+            "truncated",
+            f"{_plural(k, 'answer')} cut off",
+            f"The token limit cut answers off ({where}); scores are of what was said until then. "
+            "A higher -M max_tokens (fun-audio-chat: max_new_tokens) lets them end.",
+            tuple(cut),
+        )
+
+
 def _partial(run: RunView) -> Iterator[Caveat]:
     played = tuple(n for n, e, _ in _entries(run) if smoke(e))
     if played:
@@ -277,6 +292,7 @@ _CHECKS: tuple[Callable[[RunView], Iterator[Caveat]], ...] = (
     _audited,
     _unscored,
     _errors,
+    _truncated,
     _partial,
     _protocol,
 )

@@ -48,6 +48,7 @@ FLOORS = {
                 "evalkit.overalls",
             ),
             "evalkit.resultshape",
+            "evalkit.truncation",
             "evalkit.sizing",
         ),
         2,

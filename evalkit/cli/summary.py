@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit import truncation
 from evalkit.engine.session import Outcome
 from evalkit.store import Run
 
@@ -113,6 +114,8 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
             yield f"{name}: {entry['n']} samples, but {entry['n_expected']} were published; is the data complete?"
         if head["n_pending"]:
             yield f"{name}: {head['n_pending']} samples were not reached."
+        if cut := truncation.told(entry):
+            yield f"{name}: {cut}"
         decided: dict[str, list[str]] = {}
         for metric, found in entry["metrics"].items():
             for code, reason in found["reasons"].items():

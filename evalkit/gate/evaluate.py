@@ -29,6 +29,7 @@ from evalkit.gate.timing import latency_check, timing_of
 from evalkit.inference import Difference, NothingToCompare, compare
 from evalkit.pairs import Group, Paired, RunSegments, metric_of, pairs_of
 from evalkit.store import Mark
+from evalkit.truncation import compared
 
 
 @dataclass
@@ -303,9 +304,16 @@ def _checked(pair: Pair, row: Row, one: Mapping[str, Any], two: Mapping[str, Any
         needed=needed,
         lost=lost,
         checks=tuple(as_policy_has_it(c, terms) for c in checks),
-        notes=(*row.notes, *_said(one, two, paired, lost, found is not None)),
+        notes=(*row.notes, *_said(one, two, paired, lost, found is not None), *_cut_off(pair, row)),
         paired=paired,
     )
+
+
+def _cut_off(pair: Pair, row: Row) -> Iterator[str]:
+    """How many answers the limit of tokens ended, said once per task."""
+    sides = {"the baseline": pair.a.tasks[row.task], "the candidate": pair.b.tasks[row.task]}
+    if row.kind == "task" and (said := compared(sides)):
+        yield said
 
 
 def settle_row(row: Row) -> Row:

@@ -48,7 +48,7 @@ def console(
         if lists := list(_lists(lines, samples, columns)):
             blocks.append("\n".join(lists))
         blocks.append(words.verdict_sentence(c, a, b))
-    notes = [*words.alone(c), *(words.tests_said(c) if blocks else ())]
+    notes = [*words.alone(c), *words.cut_off(c), *(words.tests_said(c) if blocks else ())]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes and blocks else ())])
 
 

@@ -12,6 +12,7 @@ from evalkit.inference.units import gaps
 from evalkit.pairs import Group, Paired, RunSegments, incomparable, metric_of, pairs_of
 from evalkit.signature import differences, parse
 from evalkit.store import Run
+from evalkit.truncation import compared
 from reports.comparison.model import GROUPS, HEADLINES, OTHERS, Coverage, Kind, Line, Pairs, Part, Side
 from reports.comparison.settings import wanted_metrics
 from reports.runs import own_data, smoke
@@ -169,6 +170,10 @@ def _marked(both: _Both, line: Line, one: Mapping[str, Any], two: Mapping[str, A
     if (gen := [parse(str(m["signature"])).get("gen", "") for _, _, m in sides])[0] != gen[1]:
         marks.append("decoding")
         notes.append(f"Decoding differs: {gen[0]} against {gen[1]}.")
+    # A group has no count of its own.
+    if line.group is None and (said := compared({both.a.key: both.one, both.b.key: both.two})):
+        marks.append("truncated")
+        notes.append(f"{said[0].upper()}{said[1:]}.")
     for part in line.allowed:
         notes.append(
             f"Compared by leave: {part.name} differs, {part.a or 'none'} against {part.b or 'none'}."

@@ -49,7 +49,7 @@ def markdown(c: Comparison, *, samples: int | None = None) -> str:
         blocks.append(
             "\n".join(["**Not compared**", "", *(f"- {escaped(r)}" for r in refused), "", *remedy]).rstrip()
         )
-    blocks += [escaped(f"{said}.") for said in words.alone(c)]
+    blocks += [escaped(f"{said}.") for said in (*words.alone(c), *words.cut_off(c))]
     blocks += [escaped(said) for said in words.tests_said(c)]
     return "\n\n".join(blocks) + "\n"
 

@@ -167,7 +167,7 @@ class Line:
         clustered: what samples are clustered by ("speaker"), or "".
         printed_n: samples that a printed number is taken to be of; None where that isn't known, or nothing is printed.
         marks: "not-meaningful", "demo", "smoke", "limited", "own-data", "withheld", "misprint", "footnote",
-            "decoding", "changed" (questions), "partial" (verdicts).
+            "decoding", "truncated" (answers), "changed" (questions), "partial" (verdicts).
         notes: sentences for the reader.
         pairs: the samples; None where there are none.
     """

@@ -265,6 +265,7 @@ _SENTENCES = {
     "misprint": "A misprint of the printed number is known.",
     "footnote": "Something is known against the printed number; see the line's notes.",
     "decoding": "The runs decode in different ways; that belongs to the runner, so they are compared.",
+    "truncated": "The token limit cut answers off: scores are of what was said until then. How many: at each task.",
     "changed": "Some samples have another question or target in the other run: it is no longer one set.",
     "partial": "Where only one run has a judge's verdict on a sample, it counts in neither.",
 }

@@ -12,6 +12,7 @@ from evalkit.inference import OneRun, OneValue, unpaired
 from evalkit.pairs import RunSegments, pairs_of
 from evalkit.registry import suggestion
 from evalkit.store import Run
+from evalkit.truncation import told
 from reports.comparison.model import GROUPS, HEADLINES, OTHERS, OVERALLS, Coverage, Kind, Line, Part, Side
 from reports.runs import own_data, smoke
 
@@ -173,6 +174,7 @@ def _marked(
     for mark, holds, said in (
         ("demo", run.view.demo, "The embedded demo is no baseline of anything."),
         ("not-meaningful", not m["meaningful"], "A stand-in judge gave the run's verdicts."),
+        ("truncated", found.group is None and bool(told(entry)), f"{told(entry)}."),
         ("smoke", smoke(entry), "Smoke data: our own few questions, not the benchmark."),
         ("own-data", own_data(entry), "Data of your own, not the set of the printed number."),
     ):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from evalkit.inference import Difference
+from evalkit.truncation import compared
 from reports.cells import DASH, number
 from reports.comparison.model import Comparison, Line, Part, Side
 from reports.safe import visible
@@ -21,6 +22,7 @@ MARKS = {
     "misprint": "a misprint is known",
     "footnote": "see note",
     "decoding": "decoding differs",
+    "truncated": "answers cut off",
     "changed": "questions or targets changed",
     "partial": "verdicts of one run alone left out",
 }
@@ -314,6 +316,15 @@ def tests_said(c: Comparison) -> list[str]:
         f"p: two-sided. Holm: p corrected for {over}. better, WORSE: Holm below {c.alpha:g}. "
         "undecided: the data don't tell; that is no proof of no difference."
     ]
+
+
+def cut_off(c: Comparison) -> list[str]:
+    """How many answers the limit of tokens ended, a sentence per task and pair of sides."""
+    found: dict[str, None] = {}
+    for x in (x for x in c.lines if "truncated" in x.marks):
+        views = {k: view for k in (x.a, x.b) if (view := c.by_key[k].view) is not None}
+        found[f"{x.task}: {compared({k: view.tasks[x.task] for k, view in views.items()})}"] = None
+    return list(found)
 
 
 def alone(c: Comparison) -> list[str]:

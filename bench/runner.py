@@ -57,7 +57,7 @@ def build(config: Any, place: Place, args: argparse.Namespace, count: int) -> An
     """The model, loaded or random. Raises UsageError: no such device, not enough memory."""
     import torch
 
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
     device, dtype = torch_place(place, asked=args.device, weights=count * BYTES[place.dtype])
     if place.cuda:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.records import JSON
-from evalkit.runners.fun_audio_chat.config import AudioConfig, CheckpointConfig, read_config
+from evalkit.runners.fun_audio_chat.folder.config import AudioConfig, CheckpointConfig, read_config
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
-    from evalkit.runners.fun_audio_chat.rows import Rows
+    from evalkit.runners.fun_audio_chat.decoding.rows import Rows
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
 PARAMETERS_8B = 9_424_246_784
 """Unique parameters of the released model (runner specification, section 1)."""
@@ -125,7 +125,7 @@ def parameters(config: CheckpointConfig) -> int:
     """Unique parameters of the model as it is built, without memory for them."""
     import torch
 
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
     with torch.device("meta"):
         return sum(p.numel() for p in FunAudioChat(config).parameters())

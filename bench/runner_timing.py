@@ -14,8 +14,8 @@ from bench.runner_sizes import StepBytes, step_bytes
 from evalkit.runners.fun_audio_chat.requests import Clip, Decoding, Request
 
 if TYPE_CHECKING:
-    from evalkit.runners.fun_audio_chat.config import CheckpointConfig
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
 MODES = ("s2t", "s2m")
 VARIANTS = ("plain", "eager", "compiled", "invariant")
@@ -166,9 +166,9 @@ def _parts(row: Row, model: FunAudioChat, asked: Sequence[Request], load: Load) 
     """Towers, prefill and steps by themselves, as the engine takes them."""
     import torch
 
-    from evalkit.runners.fun_audio_chat.generation import prefill
-    from evalkit.runners.fun_audio_chat.graphs import Stepper
-    from evalkit.runners.fun_audio_chat.rows import Prompt, Rows
+    from evalkit.runners.fun_audio_chat.decoding.generation import prefill
+    from evalkit.runners.fun_audio_chat.decoding.graphs import Stepper
+    from evalkit.runners.fun_audio_chat.decoding.rows import Prompt, Rows
 
     device, n = model.device, len(asked)
     fixed = row.variant == "invariant"
@@ -221,8 +221,8 @@ def _parts(row: Row, model: FunAudioChat, asked: Sequence[Request], load: Load) 
 
 def _whole(row: Row, model: FunAudioChat, asked: Sequence[Request], load: Load) -> None:
     """The engine from requests to answers, all of them asked at once."""
-    from evalkit.runners.fun_audio_chat.rows import BLOCK
-    from evalkit.runners.fun_audio_chat.scheduler import Engine
+    from evalkit.runners.fun_audio_chat.decoding.rows import BLOCK
+    from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
 
     engine = Engine(
         model,

@@ -24,7 +24,7 @@ def rows(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from vllm import LLM, SamplingParams
 
     from bench.runner_timing import clip_and_wave, prompt_ids
-    from evalkit.runners.fun_audio_chat.config import read_config
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
     from evalkit.runners.vllm.mend import QUALNAME
 
     config = read_config(Path(asked["checkpoint"]))

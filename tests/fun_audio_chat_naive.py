@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from evalkit.runners.fun_audio_chat.encoder import ContinuousTower, DiscreteTower
+    from evalkit.runners.fun_audio_chat.network.encoder import ContinuousTower, DiscreteTower
 
 
 def naive_rows(tower: ContinuousTower, mel: Tensor, heads: int) -> NDArray[np.float64]:

@@ -77,9 +77,9 @@ def test_bytes_of_a_step_by_hand() -> None:
     """The tiny config: H 64, 2 layers of 2 heads of 32, inner 128, vocabulary 272; head 32 wide, inner 48."""
     from bench.runner_sizes import TINY, step_bytes
     from bench.runner_timing import decoding
-    from evalkit.runners.fun_audio_chat.config import read_config
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
-    from evalkit.runners.fun_audio_chat.rows import Rows
+    from evalkit.runners.fun_audio_chat.decoding.rows import Rows
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
     model = FunAudioChat.random(read_config(TINY))
     layer = 64 * (64 + 2 * 32) + 64 * 64 + 3 * 64 * 128 + 2 * 32 + 2 * 64
@@ -101,8 +101,8 @@ def test_bytes_of_a_step_of_the_8b() -> None:
 
     from bench.runner_sizes import config_8b, step_bytes
     from bench.runner_timing import decoding
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
-    from evalkit.runners.fun_audio_chat.rows import Rows
+    from evalkit.runners.fun_audio_chat.decoding.rows import Rows
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
     with torch.device("meta"):
         model = FunAudioChat(config_8b()).to(torch.bfloat16)
@@ -122,7 +122,7 @@ def test_out_of_memory_is_a_row(
     """Also where a capture ran out of it, which comes as another error."""
     import torch
 
-    from evalkit.runners.fun_audio_chat.backbone import KVCache
+    from evalkit.runners.fun_audio_chat.network.backbone import KVCache
 
     whole = KVCache.allocate
     error = torch.OutOfMemoryError if kind == "OutOfMemoryError" else RuntimeError

@@ -30,7 +30,7 @@ def device(monkeypatch):
 @pytest.fixture
 def run(device):
     """Answers of an engine that replays its steps."""
-    from evalkit.runners.fun_audio_chat.scheduler import Engine
+    from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
 
     made = []
 
@@ -60,10 +60,10 @@ def test_a_step_never_waits_for_the_device_nor_leaves_it(name: str) -> None:
     """On the meta device there are no values, and no other device: whatever needs one of them fails."""
     import torch
 
-    from evalkit.runners.fun_audio_chat.config import read_config
-    from evalkit.runners.fun_audio_chat.generation import step
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
-    from evalkit.runners.fun_audio_chat.rows import Rows
+    from evalkit.runners.fun_audio_chat.decoding.generation import step
+    from evalkit.runners.fun_audio_chat.decoding.rows import Rows
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
     with torch.device("meta"):
         nowhere = FunAudioChat(read_config(DENSE)).to(torch.bfloat16).ready()
@@ -78,8 +78,8 @@ def test_every_step_is_the_same_operations_on_the_same_memory(name: str) -> None
     """Other rows, lengths, histories; same number of rows and cache length."""
     import torch
 
-    from evalkit.runners.fun_audio_chat.generation import prefill, step
-    from evalkit.runners.fun_audio_chat.rows import STATE, Prompt, Rows
+    from evalkit.runners.fun_audio_chat.decoding.generation import prefill, step
+    from evalkit.runners.fun_audio_chat.decoding.rows import STATE, Prompt, Rows
     from tests.fun_audio_chat_captures import Recorder
 
     m = model("dense")
@@ -141,7 +141,7 @@ def test_sampled_rows_that_come_and_go_beside_idle_slots(run, device) -> None:
 
 def test_caches_that_grow_take_new_graphs_from_a_new_pool(run, device) -> None:
     """torch refuses a memory pool whose graphs are all gone."""
-    from evalkit.runners.fun_audio_chat.rows import BLOCK
+    from evalkit.runners.fun_audio_chat.decoding.rows import BLOCK
 
     asked = [request("dense", "s2m2.input_ids", (2,), speech=False, max_new_tokens=BLOCK) for _ in range(2)]
     got = run(asked, slots=2)
@@ -150,7 +150,7 @@ def test_caches_that_grow_take_new_graphs_from_a_new_pool(run, device) -> None:
 
 
 def test_few_graphs_are_kept(run, device, monkeypatch) -> None:
-    from evalkit.runners.fun_audio_chat import graphs
+    from evalkit.runners.fun_audio_chat.decoding import graphs
 
     monkeypatch.setattr(graphs, "MOST", 2)
     asked = [request("dense", f"s2m{i % 3}.input_ids", (i % 3,), max_new_tokens=3 + 2 * i) for i in range(6)]
@@ -163,7 +163,7 @@ def test_few_graphs_are_kept(run, device, monkeypatch) -> None:
 def test_a_capture_that_fails_costs_speed_only(run, device, monkeypatch, capsys, where: str) -> None:
     import torch
 
-    from evalkit.runners.fun_audio_chat import graphs
+    from evalkit.runners.fun_audio_chat.decoding import graphs
 
     own = graphs.step
 
@@ -188,8 +188,8 @@ def test_a_capture_that_fails_costs_speed_only(run, device, monkeypatch, capsys,
 def test_memory_that_runs_out_in_a_capture_is_no_failed_capture(device, monkeypatch) -> None:
     import torch
 
-    from evalkit.runners.fun_audio_chat import graphs
-    from evalkit.runners.fun_audio_chat.scheduler import Engine
+    from evalkit.runners.fun_audio_chat.decoding import graphs
+    from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
 
     own = graphs.step
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat.checkpoint import load_state
-from evalkit.runners.fun_audio_chat.config import read_config
-from evalkit.runners.fun_audio_chat.shards import INDEX, SINGLE
+from evalkit.runners.fun_audio_chat.folder.checkpoint import load_state
+from evalkit.runners.fun_audio_chat.folder.config import read_config
+from evalkit.runners.fun_audio_chat.folder.shards import INDEX, SINGLE
 from tests.fun_audio_chat_fixtures import FOLDERS, needs_torch
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ def test_broken_folders_are_told_without_reading_weights(
 ) -> None:
     import re
 
-    from evalkit.runners.fun_audio_chat.shards import check_whole
+    from evalkit.runners.fun_audio_chat.folder.shards import check_whole
 
     at = folder(tmp_path / "c", "dense", shards=2)
     check_whole(at)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat import checkpoint, digests
-from evalkit.runners.fun_audio_chat.checkpoint import digest, resolve
-from evalkit.runners.fun_audio_chat.shards import SINGLE, weight_files
+from evalkit.runners.fun_audio_chat.folder import checkpoint, digests
+from evalkit.runners.fun_audio_chat.folder.checkpoint import digest, resolve
+from evalkit.runners.fun_audio_chat.folder.shards import SINGLE, weight_files
 from tests.fun_audio_chat_fixtures import DENSE, FOLDERS
 
 COUNTED = 9

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat.config import read_config
+from evalkit.runners.fun_audio_chat.folder.config import read_config
 from tests.fun_audio_chat_fixtures import DENSE, FOLDERS, MOE, meta
 
 FILES = ("config.json", "preprocessor_config.json", "processor_config.json", "generation_config.json")
@@ -242,7 +242,7 @@ def test_whatever_a_field_holds_only_one_kind_of_error_comes_out(tmp_path: Path)
 
 def test_no_torch_is_needed() -> None:
     code = (
-        "import sys; from pathlib import Path; from evalkit.runners.fun_audio_chat.config import read_config; "
+        "import sys; from pathlib import Path; from evalkit.runners.fun_audio_chat.folder.config import read_config; "
         f"read_config(Path({str(DENSE)!r})); "
         "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'numpy')))"
     )

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from evalkit.runners.fun_audio_chat import persona as personas
-from evalkit.runners.fun_audio_chat.chatml import S2M
+from evalkit.runners.fun_audio_chat.prompting import persona as personas
+from evalkit.runners.fun_audio_chat.prompting.chatml import S2M
 from evalkit.wording import extras
 from tests.cli_fixtures import Bench, Done, bench, finish, kill, lines, refused, wait_for
 from tests.fun_audio_chat_fixtures import DENSE, needs_torch
@@ -82,7 +82,7 @@ def test_every_way_of_asking_alone_and_in_company(bench: Bench) -> None:
 
 def test_a_call_that_is_written_out_is_scored_as_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """`<tool_call>` is no special token: it is in the text, where the judge reads it. Specification, section 11."""
-    from evalkit.runners.fun_audio_chat.tokens import Tokens
+    from evalkit.runners.fun_audio_chat.prompting.tokens import Tokens
 
     rows = {}
     ran(bench.here(*command(bench.tmp / "a", "--task", TOOL_TASK)))

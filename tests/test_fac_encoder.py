@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pytest
 
-from evalkit.runners.fun_audio_chat.config import AudioConfig, read_config
+from evalkit.runners.fun_audio_chat.folder.config import AudioConfig, read_config
 from evalkit.runners.fun_audio_chat.frontend import log_mel, speech_slots
 from evalkit.runners.fun_audio_chat.requests import Clip
 from tests.fun_audio_chat_fixtures import CLIPS, FOLDERS, MISSING, clip_wave, needs_torch, reference
@@ -23,7 +23,7 @@ if not MISSING:
     import torch
     from safetensors.torch import load_file
 
-    from evalkit.runners.fun_audio_chat.encoder import ContinuousTower, DiscreteTower, embed_clips
+    from evalkit.runners.fun_audio_chat.network.encoder import ContinuousTower, DiscreteTower, embed_clips
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,8 +21,8 @@ GREEDY = {"do_sample": False}
 
 @cache
 def model(kind: str, mode: str = "replace", audio_eos: int | None = None):
-    from evalkit.runners.fun_audio_chat.config import read_config
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
     config = read_config(FOLDERS[kind])
     audio = replace(config.audio, continuous_features_mode=mode)
@@ -53,7 +53,7 @@ def request(kind: str, ids: str, clips: tuple[int, ...], seed: int = 0, **settin
 
 
 def generate(model, requests, **options):
-    from evalkit.runners.fun_audio_chat.scheduler import Engine
+    from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
 
     engine = Engine(model, **({"slots": 1} | options))
     try:
@@ -171,7 +171,7 @@ def test_what_upstream_gets_wrong_in_a_batch_is_right() -> None:
 
 def logits_of(model, requests, slots: int):
     """Everything the two heads say: text logits by step (rows, vocabulary), head logits (rows, codebook) by pick."""
-    from evalkit.runners.fun_audio_chat.scheduler import Engine
+    from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
 
     texts, picks = [], []
     own_text, own_head = model.text_logits, model.head._logits

@@ -29,8 +29,8 @@ pytestmark = [needs_torch, pytest.mark.skipif(not _gpu(), reason="needs a GPU")]
 def model(kind: str, dtype: str = "float32"):
     import torch
 
-    from evalkit.runners.fun_audio_chat.config import read_config
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
     return FunAudioChat.load(read_config(FOLDERS[kind]), device=DEVICE, dtype=getattr(torch, dtype))
 
@@ -41,7 +41,7 @@ def said(answers):
 
 def replayed(m, asked, slots: int):
     """Answers of an engine, and how many graphs it keeps; no capture failed."""
-    from evalkit.runners.fun_audio_chat.scheduler import Engine
+    from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
 
     engine = Engine(m, slots=slots)
     assert engine.graphs
@@ -72,7 +72,7 @@ def test_replayed_steps_and_draws_are_those_of_a_cpu() -> None:
 
 
 def test_graphs_after_the_caches_grew() -> None:
-    from evalkit.runners.fun_audio_chat.rows import BLOCK
+    from evalkit.runners.fun_audio_chat.decoding.rows import BLOCK
 
     asked = [request("dense", f"s2m{i}.input_ids", (i,), max_new_tokens=2 * BLOCK) for i in range(3)]
     answers, graphs = replayed(model("dense"), asked, slots=3)

@@ -22,8 +22,8 @@ def said(answers):
 @pytest.fixture
 def gigabytes(monkeypatch):
     """Pretends a device with memory for so many positions of the caches, and says which slots there were."""
-    from evalkit.runners.fun_audio_chat import scheduler
-    from evalkit.runners.fun_audio_chat.rows import Rows
+    from evalkit.runners.fun_audio_chat.decoding import scheduler
+    from evalkit.runners.fun_audio_chat.decoding.rows import Rows
 
     seen: list[tuple[int, int]] = []
 
@@ -51,8 +51,8 @@ def gigabytes(monkeypatch):
 
 def test_rows_that_do_not_fit_wait_and_answer_the_same(engine_of, gigabytes, monkeypatch) -> None:  # noqa: F811
     """Six slots of one block, three of two: the youngest go back, whatever they had drawn and said."""
-    from evalkit.runners.fun_audio_chat import scheduler
-    from evalkit.runners.fun_audio_chat.rows import BLOCK
+    from evalkit.runners.fun_audio_chat.decoding import scheduler
+    from evalkit.runners.fun_audio_chat.decoding.rows import BLOCK
 
     again = []
     own = scheduler._Job.again
@@ -70,7 +70,7 @@ def test_rows_that_do_not_fit_wait_and_answer_the_same(engine_of, gigabytes, mon
 
 
 def test_the_eldest_row_goes_on_and_cut_slots_stay_while_they_do(engine_of, gigabytes) -> None:  # noqa: F811
-    from evalkit.runners.fun_audio_chat.rows import BLOCK
+    from evalkit.runners.fun_audio_chat.decoding.rows import BLOCK
 
     asked = [
         request("dense", f"in{i}.input_ids", (i,), speech=False, max_new_tokens=BLOCK) for i in (2, 0, 1)
@@ -96,8 +96,8 @@ def test_a_prompt_alone_too_long_for_the_memory_fails_alone(engine_of, monkeypat
     import torch
 
     from evalkit.errors import OutOfMemory
-    from evalkit.runners.fun_audio_chat import scheduler
-    from evalkit.runners.fun_audio_chat.rows import Rows
+    from evalkit.runners.fun_audio_chat.decoding import scheduler
+    from evalkit.runners.fun_audio_chat.decoding.rows import Rows
 
     own = Rows.reserve
     monkeypatch.setattr(scheduler, "free_bytes", lambda device: 1)
@@ -131,7 +131,7 @@ def test_a_prompt_alone_too_long_for_the_memory_fails_alone(engine_of, monkeypat
     ],
 )
 def test_memory_runs_out_in_many_words(error: Exception, short: bool) -> None:
-    from evalkit.runners.fun_audio_chat.memory import ran_out
+    from evalkit.runners.fun_audio_chat.decoding.memory import ran_out
 
     assert ran_out(error) is short
     try:
@@ -147,7 +147,7 @@ def test_memory_runs_out_in_many_words(error: Exception, short: bool) -> None:
 def test_nobody_is_lost_when_the_device_is(engine_of, monkeypatch, what: str) -> None:  # noqa: F811
     """Making a batch's state fails, or giving it back does: those asked for are told so."""
     from evalkit.errors import RunnerError
-    from evalkit.runners.fun_audio_chat import memory, scheduler
+    from evalkit.runners.fun_audio_chat.decoding import memory, scheduler
 
     def lost(*args, **kwargs):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -172,10 +172,10 @@ def test_a_row_that_overflowed_leaves_nothing_to_the_next_in_its_slot() -> None:
     """float16 only: no other type overflows in a model that is sane."""
     import torch
 
-    from evalkit.runners.fun_audio_chat.config import read_config
-    from evalkit.runners.fun_audio_chat.generation import prefill, step
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
-    from evalkit.runners.fun_audio_chat.rows import Prompt, Rows
+    from evalkit.runners.fun_audio_chat.decoding.generation import prefill, step
+    from evalkit.runners.fun_audio_chat.decoding.rows import Prompt, Rows
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
     from tests.fun_audio_chat_fixtures import DENSE
 
     half = FunAudioChat.load(read_config(DENSE), dtype=torch.float16)
@@ -206,11 +206,11 @@ def test_what_caches_leave_alone_is_enough_to_run_prompts(speech: bool) -> None:
     from torch.utils._pytree import tree_leaves
 
     from bench.runner_sizes import config_8b
-    from evalkit.runners.fun_audio_chat.generation import prefill
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.decoding.generation import prefill
+    from evalkit.runners.fun_audio_chat.decoding.rows import Prompt, Rows
+    from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
     from evalkit.runners.fun_audio_chat.requests import Decoding, Request
-    from evalkit.runners.fun_audio_chat.rows import Prompt, Rows
-    from evalkit.runners.fun_audio_chat.scheduler import Engine
 
     class Peak(TorchDispatchMode):
         live: dict[int, int]
@@ -248,9 +248,9 @@ def test_loading_keeps_no_weight_twice(monkeypatch) -> None:
     """Layers' weights are joined after they are read: single ones that somebody still holds would fill a small GPU."""
     import weakref
 
-    from evalkit.runners.fun_audio_chat import checkpoint
-    from evalkit.runners.fun_audio_chat.config import read_config
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.folder import checkpoint
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
     from tests.fun_audio_chat_fixtures import DENSE
 
     read, held = [], []
@@ -280,7 +280,7 @@ def test_a_closed_runner_makes_room_for_the_next_model(monkeypatch) -> None:
     import weakref
 
     from evalkit.records import Modality
-    from evalkit.runners.fun_audio_chat import memory
+    from evalkit.runners.fun_audio_chat.decoding import memory
     from evalkit.runners.fun_audio_chat.runner import FunAudioChatRunner
     from tests.fun_audio_chat_fixtures import DENSE
 
@@ -303,7 +303,7 @@ def test_a_closed_runner_makes_room_for_the_next_model(monkeypatch) -> None:
 
 def test_a_row_that_was_answered_is_not_asked_again(engine_of, monkeypatch) -> None:  # noqa: F811
     """An error between an answer and the tidying up after it."""
-    from evalkit.runners.fun_audio_chat.rows import Rows
+    from evalkit.runners.fun_audio_chat.decoding.rows import Rows
 
     own, failed = Rows.move, []
 
@@ -330,7 +330,7 @@ def test_a_row_that_was_answered_is_not_asked_again(engine_of, monkeypatch) -> N
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_that_dies_tells_everybody(engine_of, monkeypatch) -> None:  # noqa: F811
     from evalkit.errors import RunnerError
-    from evalkit.runners.fun_audio_chat import scheduler
+    from evalkit.runners.fun_audio_chat.decoding import scheduler
 
     all_asked = threading.Event()
 
@@ -352,7 +352,7 @@ def test_a_worker_that_dies_tells_everybody(engine_of, monkeypatch) -> None:  # 
 
 def test_another_decoding_has_its_turn(engine_of, monkeypatch) -> None:  # noqa: F811
     """A stream of speech requests without end, and one of text."""
-    from evalkit.runners.fun_audio_chat import scheduler
+    from evalkit.runners.fun_audio_chat.decoding import scheduler
 
     monkeypatch.setattr(scheduler, "PATIENCE", 0.2)
     engine = engine_of(model("dense"), slots=2)

@@ -23,8 +23,8 @@ class Checkpoint:
     """A random one: the runner's model, and the naive one."""
 
     def __init__(self, r: random.Random, folder: Path) -> None:
-        from evalkit.runners.fun_audio_chat.config import read_config
-        from evalkit.runners.fun_audio_chat.model import FunAudioChat
+        from evalkit.runners.fun_audio_chat.folder.config import read_config
+        from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
         from tests.fun_audio_chat_random import write_checkpoint
         from tests.fun_audio_chat_reference import Reference
 
@@ -49,7 +49,7 @@ class Checkpoint:
 
     def check(self, requests, order: random.Random, **options) -> None:
         """Every request, in some order, comes to what the naive model says."""
-        from evalkit.runners.fun_audio_chat.scheduler import Engine
+        from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
 
         engine = Engine(self.model, **options)
         try:
@@ -110,7 +110,7 @@ def test_random_checkpoints_prompts_and_decodings(seed: int, tmp_path: Path) -> 
 
 
 def test_caches_that_grow_while_rows_are_under_way(tmp_path: Path) -> None:
-    from evalkit.runners.fun_audio_chat.rows import BLOCK
+    from evalkit.runners.fun_audio_chat.decoding.rows import BLOCK
     from tests.fun_audio_chat_random import decoding, request
 
     r = random.Random(GROWS)

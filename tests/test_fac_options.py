@@ -13,10 +13,10 @@ import pytest
 
 from evalkit.errors import UsageError
 from evalkit.registry import make_runner
-from evalkit.runners.fun_audio_chat import persona as personas
 from evalkit.runners.fun_audio_chat import place
-from evalkit.runners.fun_audio_chat.chatml import S2M
 from evalkit.runners.fun_audio_chat.options import PARSERS, Options, parse_options
+from evalkit.runners.fun_audio_chat.prompting import persona as personas
+from evalkit.runners.fun_audio_chat.prompting.chatml import S2M
 from evalkit.wording import store
 from tests.fun_audio_chat_fixtures import DENSE, needs_torch
 

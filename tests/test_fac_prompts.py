@@ -13,9 +13,9 @@ import pytest
 
 from evalkit.errors import RunnerError
 from evalkit.records import Audio, Turn
-from evalkit.runners.fun_audio_chat import prompts
-from evalkit.runners.fun_audio_chat.config import CheckpointConfig, read_config
-from evalkit.runners.fun_audio_chat.prompts import (
+from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig, read_config
+from evalkit.runners.fun_audio_chat.prompting import prompts
+from evalkit.runners.fun_audio_chat.prompting.prompts import (
     S2M,
     S2T,
     Frame,
@@ -23,7 +23,7 @@ from evalkit.runners.fun_audio_chat.prompts import (
     chat,
     system_text,
 )
-from evalkit.runners.fun_audio_chat.tokens import Tokens
+from evalkit.runners.fun_audio_chat.prompting.tokens import Tokens
 from evalkit.runners.tool_prompt import OWN_FRAME
 from tests.fun_audio_chat_fixtures import DENSE, FOLDERS, reference
 from tests.test_fac_tokens import CONTROLS, merged

@@ -13,10 +13,10 @@ import pytest
 
 from evalkit.errors import UsageError
 from evalkit.records import Audio, Turn
-from evalkit.runners.fun_audio_chat import prompts
-from evalkit.runners.fun_audio_chat.config import CheckpointConfig, read_config
-from evalkit.runners.fun_audio_chat.prompts import S2T, Frame, chat, prompt_identity, tools_frame
-from evalkit.runners.fun_audio_chat.templates import template_note
+from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig, read_config
+from evalkit.runners.fun_audio_chat.prompting import prompts
+from evalkit.runners.fun_audio_chat.prompting.prompts import S2T, Frame, chat, prompt_identity, tools_frame
+from evalkit.runners.fun_audio_chat.prompting.templates import template_note
 from evalkit.runners.tool_prompt import OWN_FRAME, PLACEHOLDER
 from evalkit.wording import store
 from tests.fun_audio_chat_fixtures import DENSE

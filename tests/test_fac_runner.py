@@ -21,8 +21,8 @@ import pytest
 from evalkit.audio import encode_wav, materialise
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import Audio, Modality, Response, Sample, Turn
-from evalkit.runners.fun_audio_chat.chatml import S2M, S2T
-from evalkit.runners.fun_audio_chat.persona import MISSING
+from evalkit.runners.fun_audio_chat.prompting.chatml import S2M, S2T
+from evalkit.runners.fun_audio_chat.prompting.persona import MISSING
 from evalkit.runners.fun_audio_chat.runner import FunAudioChatRunner
 from evalkit.usage import tokens_of
 from tests.fun_audio_chat_fixtures import DENSE, FOLDERS, clip_wave, needs_torch, reference
@@ -68,8 +68,8 @@ def said(response: Response) -> tuple[Any, ...]:
 
 def text_of(kind: str, ids: Sequence[int], stops: tuple[int, ...]) -> str:
     """Reference ids as text, up to where the runner stops."""
-    from evalkit.runners.fun_audio_chat.config import read_config
-    from evalkit.runners.fun_audio_chat.tokens import Tokens
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
+    from evalkit.runners.fun_audio_chat.prompting.tokens import Tokens
 
     end = next((i for i, t in enumerate(ids) if t in stops), len(ids))
     return Tokens(read_config(FOLDERS[kind])).decode(ids[:end])

@@ -42,7 +42,7 @@ def plain(scores: list[float], temperature: float, top_k: int, top_p: float) -> 
 def test_processors_agree_with_plain_loops(seed: int) -> None:
     import torch
 
-    from evalkit.runners.fun_audio_chat.sampling import warped
+    from evalkit.runners.fun_audio_chat.decoding.sampling import warped
 
     rng = random.Random(seed)
     settings = {
@@ -59,7 +59,7 @@ def test_processors_agree_with_plain_loops(seed: int) -> None:
 def test_the_penalty_counts_each_id_once_and_knows_signs() -> None:
     import torch
 
-    from evalkit.runners.fun_audio_chat.sampling import penalised
+    from evalkit.runners.fun_audio_chat.decoding.sampling import penalised
 
     scores = torch.tensor([[2.0, -2.0, 3.0, 0.0], [2.0, -2.0, 3.0, 0.0]])
     seen = torch.tensor([[True, True, False, True], [False, False, True, False]])
@@ -71,7 +71,7 @@ def test_the_penalty_counts_each_id_once_and_knows_signs() -> None:
 def test_bad_words_forbid_what_follows_and_nothing_else() -> None:
     import torch
 
-    from evalkit.runners.fun_audio_chat.sampling import without_bad_words
+    from evalkit.runners.fun_audio_chat.decoding.sampling import without_bad_words
 
     scores = torch.zeros(2, 6)
     got = without_bad_words(scores, torch.tensor([4, 1]), ((4, 2), (5,)))
@@ -85,7 +85,7 @@ def test_bad_words_forbid_what_follows_and_nothing_else() -> None:
 def test_draws_follow_the_distribution(how: str) -> None:
     import torch
 
-    from evalkit.runners.fun_audio_chat.sampling import by_multinomial, by_uniforms
+    from evalkit.runners.fun_audio_chat.decoding.sampling import by_multinomial, by_uniforms
 
     weights = torch.tensor([0.5, 0.0, 0.3, 0.15, 0.05, 0.0])
     n = 20_000
@@ -103,7 +103,7 @@ def test_draws_follow_the_distribution(how: str) -> None:
 def test_the_ends_of_the_unit_interval_never_draw_the_impossible() -> None:
     import torch
 
-    from evalkit.runners.fun_audio_chat.sampling import by_uniforms
+    from evalkit.runners.fun_audio_chat.decoding.sampling import by_uniforms
 
     scores = torch.tensor([[float("-inf"), 1.0, float("-inf"), 2.0, float("-inf")]]).expand(3, -1)
     uniforms = torch.tensor([0.0, 0.5, math.nextafter(1.0, 0.0)], dtype=torch.float64)

@@ -34,7 +34,7 @@ def sampled(kind: str, i: int, seed: int, **settings):
 @pytest.fixture
 def engine_of():
     """Makes engines, and closes them."""
-    from evalkit.runners.fun_audio_chat.scheduler import Engine
+    from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
 
     made = []
 
@@ -70,7 +70,7 @@ def test_sampled_text_has_its_own_draws_and_history() -> None:
 
 def test_caches_grow_while_rows_are_under_way() -> None:
     """More positions than a block of the caches has, rows of other lengths beside."""
-    from evalkit.runners.fun_audio_chat.rows import BLOCK
+    from evalkit.runners.fun_audio_chat.decoding.rows import BLOCK
 
     long = request("dense", "s2m2.input_ids", (2,), max_new_tokens=BLOCK)
     short = [request("dense", f"s2m{i}.input_ids", (i,), max_new_tokens=BLOCK) for i in (0, 1)]
@@ -86,7 +86,7 @@ class Scarce:
     def __init__(self, monkeypatch, most: int, where: str) -> None:
         import torch
 
-        from evalkit.runners.fun_audio_chat import graphs, scheduler
+        from evalkit.runners.fun_audio_chat.decoding import graphs, scheduler
 
         self.failures = 0
         own_step, own_prefill = graphs.step, scheduler.prefill
@@ -134,7 +134,7 @@ def test_what_does_not_fit_alone_is_an_error_of_that_request(monkeypatch, engine
 
 def test_a_poisonous_prompt_fails_alone(monkeypatch, engine_of) -> None:
     from evalkit.errors import RunnerError
-    from evalkit.runners.fun_audio_chat import scheduler
+    from evalkit.runners.fun_audio_chat.decoding import scheduler
 
     own = scheduler.prefill
     poison = run_of("dense", "s2m1_norep")
@@ -206,8 +206,8 @@ def test_invariant_batches_agree_to_the_last_bit_in_bfloat16(kind: str) -> None:
     """In low precision neighbours can tip a near tie; with fixed shapes they can't, whatever they are."""
     import torch
 
-    from evalkit.runners.fun_audio_chat.config import read_config
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
     from tests.fun_audio_chat_fixtures import FOLDERS
 
     half = FunAudioChat.load(read_config(FOLDERS[kind]), dtype=torch.bfloat16)
@@ -222,9 +222,9 @@ def test_experts_row_by_row_are_the_experts_and_feel_no_neighbour() -> None:
     """Rows that meet at an expert would choose its kernel; in bfloat16 that shows once in some hundred rows."""
     import torch
 
-    from evalkit.runners.fun_audio_chat.config import read_config
-    from evalkit.runners.fun_audio_chat.fused import experts_apart
-    from evalkit.runners.fun_audio_chat.model import FunAudioChat
+    from evalkit.runners.fun_audio_chat.folder.config import read_config
+    from evalkit.runners.fun_audio_chat.network.fused import experts_apart
+    from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
     from tests.fun_audio_chat_fixtures import MOE
 
     noise = torch.Generator().manual_seed(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.runners.fun_audio_chat.segments import SAMPLES_PER_TOKEN, audible, blocks, seconds
+from evalkit.runners.fun_audio_chat.speech.segments import SAMPLES_PER_TOKEN, audible, blocks, seconds
 
 
 def sizes(n: int) -> list[int]:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat.config import CheckpointConfig, read_config
-from evalkit.runners.fun_audio_chat.tokens import Tokens
+from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig, read_config
+from evalkit.runners.fun_audio_chat.prompting.tokens import Tokens
 from tests.fun_audio_chat_fixtures import DENSE, FOLDERS, meta
 
 pytest.importorskip("tokenizers", reason='pip install "evalkit[local]"')

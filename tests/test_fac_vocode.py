@@ -206,7 +206,7 @@ def test_a_vocoder_that_cannot_start_ends_the_call(asked: Bench, places: tuple[P
 
 def test_an_interrupted_call_goes_on(asked: Bench, places: tuple[Path, Path]) -> None:
     """Ctrl-C keeps audio that was made, and leaves no predictions file that is cut off."""
-    from evalkit.runners.fun_audio_chat.vocoder import Vocoder
+    from evalkit.runners.fun_audio_chat.speech.vocoder import Vocoder
 
     run(asked)
     spoken: list[int] = []

@@ -22,10 +22,10 @@ import torch
 
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import Audio
-from evalkit.runners.fun_audio_chat import vocoder_worker as worker
-from evalkit.runners.fun_audio_chat.speaker import PUBLISHED_SHA256, Speaker
-from evalkit.runners.fun_audio_chat.vocoder import WORKER, Vocoder
-from evalkit.runners.fun_audio_chat.vocoder_setup import VocoderSetup
+from evalkit.runners.fun_audio_chat.speech import vocoder_worker as worker
+from evalkit.runners.fun_audio_chat.speech.speaker import PUBLISHED_SHA256, Speaker
+from evalkit.runners.fun_audio_chat.speech.vocoder import WORKER, Vocoder
+from evalkit.runners.fun_audio_chat.speech.vocoder_setup import VocoderSetup
 from tests.vocoder_fixtures import DATA, make
 
 RAISES, ENDS_ONCE = 6002, 6003
@@ -309,7 +309,8 @@ def test_identity_names_what_decides_the_sound(places: tuple[Path, Path], tmp_pa
 
 def test_telling_who_speaks_loads_no_torch(places: tuple[Path, Path]) -> None:
     code = (
-        "import sys; from evalkit.runners.fun_audio_chat.vocoder import *; v = Vocoder(VocoderSetup.of(*sys.argv[1:]))"
+        "import sys; from evalkit.runners.fun_audio_chat.speech.vocoder import *; "
+        "v = Vocoder(VocoderSetup.of(*sys.argv[1:]))"
         "; v.identity(); v.close(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, *places], check=False).returncode == 0

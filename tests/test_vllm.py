@@ -229,7 +229,7 @@ def test_it_says_how_many_gpus_it_takes(vllm: type[AsyncLLMEngine]) -> None:
 
 
 def test_the_checkpoint_s_digest_is_that_of_its_own_runner(vllm: type[AsyncLLMEngine]) -> None:
-    from evalkit.runners.fun_audio_chat.digests import digest
+    from evalkit.runners.fun_audio_chat.folder.digests import digest
 
     assert VllmRunner(str(DENSE)).identity()["checkpoint"] == digest(DENSE)
 

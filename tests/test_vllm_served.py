@@ -14,9 +14,9 @@ from fun_audio_chat_fixtures import DENSE, clip_wave
 from evalkit.audio import encode_wav, materialise
 from evalkit.errors import UsageError
 from evalkit.records import JSON, Audio, Modality, Sample, Turn
-from evalkit.runners.fun_audio_chat.chatml import S2T, chatml
-from evalkit.runners.fun_audio_chat.config import read_config
-from evalkit.runners.fun_audio_chat.prompts import Frame, chat
+from evalkit.runners.fun_audio_chat.folder.config import read_config
+from evalkit.runners.fun_audio_chat.prompting.chatml import S2T, chatml
+from evalkit.runners.fun_audio_chat.prompting.prompts import Frame, chat
 from evalkit.runners.openai import OpenAIRunner
 from evalkit.runners.tool_prompt import rendered
 

@@ -23,9 +23,9 @@ from evalkit.errors import RunnerError, UsageError
 from evalkit.linefiles import replacing, write_atomically, write_bytes
 from evalkit.records import JSON, Response, digest_of
 from evalkit.registry import catalogue
-from evalkit.runners.fun_audio_chat.segments import SAMPLE_RATE, audible
-from evalkit.runners.fun_audio_chat.vocoder import Vocoder
-from evalkit.runners.fun_audio_chat.vocoder_setup import TIMEOUT, VocoderSetup
+from evalkit.runners.fun_audio_chat.speech.segments import SAMPLE_RATE, audible
+from evalkit.runners.fun_audio_chat.speech.vocoder import Vocoder
+from evalkit.runners.fun_audio_chat.speech.vocoder_setup import TIMEOUT, VocoderSetup
 from evalkit.store import Run, TaskFiles
 
 AUDIO = "audio"

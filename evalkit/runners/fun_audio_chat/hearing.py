@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from evalkit.audio import AudioError, decode, probe
 from evalkit.errors import RunnerError
 from evalkit.records import Audio, SentAudio
-from evalkit.runners.fun_audio_chat.config import CheckpointConfig
+from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig
 from evalkit.runners.fun_audio_chat.frontend import SAMPLE_RATE, log_mel
 from evalkit.runners.fun_audio_chat.requests import Clip
 

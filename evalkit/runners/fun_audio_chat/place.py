@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat.shards import weight_files
+from evalkit.runners.fun_audio_chat.folder.shards import weight_files
 
 if TYPE_CHECKING:
     import torch

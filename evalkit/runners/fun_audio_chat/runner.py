@@ -26,26 +26,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from evalkit.errors import RunnerError, UsageError
 from evalkit.interfaces import Runner
 from evalkit.records import JSON, Audio, Modality, Response, Sample
-from evalkit.runners.fun_audio_chat.chatml import S2M, S2T
-from evalkit.runners.fun_audio_chat.checkpoint import resolve
-from evalkit.runners.fun_audio_chat.config import read_config
-from evalkit.runners.fun_audio_chat.digests import digest
+from evalkit.runners.fun_audio_chat.folder.checkpoint import resolve
+from evalkit.runners.fun_audio_chat.folder.config import read_config
+from evalkit.runners.fun_audio_chat.folder.digests import digest
+from evalkit.runners.fun_audio_chat.folder.shards import check_whole
 from evalkit.runners.fun_audio_chat.frontend import SAMPLE_RATE, speech_slots
 from evalkit.runners.fun_audio_chat.hearing import hear, wave_of
 from evalkit.runners.fun_audio_chat.options import SLOTS_CPU, SLOTS_CUDA, WINDOW, parse_options
-from evalkit.runners.fun_audio_chat.persona import MISSING, SETTING, Persona, persona_of
 from evalkit.runners.fun_audio_chat.place import need_packages, place_of, torch_place, weight_bytes
-from evalkit.runners.fun_audio_chat.prompts import Chat, Frame, chat, prompt_identity, tools_frame
+from evalkit.runners.fun_audio_chat.prompting.chatml import S2M, S2T
+from evalkit.runners.fun_audio_chat.prompting.persona import MISSING, SETTING, Persona, persona_of
+from evalkit.runners.fun_audio_chat.prompting.prompts import Chat, Frame, chat, prompt_identity, tools_frame
+from evalkit.runners.fun_audio_chat.prompting.templates import template_note
+from evalkit.runners.fun_audio_chat.prompting.tokens import Tokens
 from evalkit.runners.fun_audio_chat.requests import Generated, Request
-from evalkit.runners.fun_audio_chat.segments import audible
-from evalkit.runners.fun_audio_chat.shards import check_whole
-from evalkit.runners.fun_audio_chat.templates import template_note
-from evalkit.runners.fun_audio_chat.tokens import Tokens
+from evalkit.runners.fun_audio_chat.speech.segments import audible
 
 if TYPE_CHECKING:
-    from evalkit.runners.fun_audio_chat.config import CheckpointConfig
-    from evalkit.runners.fun_audio_chat.scheduler import Engine
-    from evalkit.runners.fun_audio_chat.vocoder import Vocoder
+    from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
+    from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig
+    from evalkit.runners.fun_audio_chat.speech.vocoder import Vocoder
 
 T = TypeVar("T")
 
@@ -134,8 +134,8 @@ class FunAudioChatRunner(Runner):
     @cached_property
     def vocoder(self) -> Vocoder:
         """What makes sound of speech ids; its process starts later. Raises UsageError."""
-        from evalkit.runners.fun_audio_chat.vocoder import Vocoder
-        from evalkit.runners.fun_audio_chat.vocoder_setup import VocoderSetup
+        from evalkit.runners.fun_audio_chat.speech.vocoder import Vocoder
+        from evalkit.runners.fun_audio_chat.speech.vocoder_setup import VocoderSetup
 
         o = self.options
         try:
@@ -232,8 +232,8 @@ class FunAudioChatRunner(Runner):
             )
         import torch
 
-        from evalkit.runners.fun_audio_chat.model import FunAudioChat
-        from evalkit.runners.fun_audio_chat.scheduler import Engine
+        from evalkit.runners.fun_audio_chat.decoding.scheduler import Engine
+        from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 
         try:
             model = FunAudioChat.load(self.config, device=device, dtype=dtype)
@@ -263,7 +263,7 @@ class FunAudioChatRunner(Runner):
                     os.kill(pid, signal.SIGKILL)
             vocoder.close()
         if loaded is not None:
-            from evalkit.runners.fun_audio_chat.memory import give_back
+            from evalkit.runners.fun_audio_chat.decoding.memory import give_back
 
             loaded.engine.close()
             device = loaded.engine.model.device

@@ -29,8 +29,8 @@ from evalkit.runners.vllm.options import Options
 from evalkit.runners.vllm.source import Source
 
 if TYPE_CHECKING:
-    from evalkit.runners.fun_audio_chat.prompts import Chat, Frame
-    from evalkit.runners.fun_audio_chat.tokens import Tokens
+    from evalkit.runners.fun_audio_chat.prompting.prompts import Chat, Frame
+    from evalkit.runners.fun_audio_chat.prompting.tokens import Tokens
 
 RATE = 16_000
 """Hz, of what Fun-Audio-Chat hears."""
@@ -86,8 +86,8 @@ class FunAudioChatPrompts:
     """
 
     def __init__(self, source: Source, options: Options) -> None:
-        from evalkit.runners.fun_audio_chat.chatml import S2T
-        from evalkit.runners.fun_audio_chat.config import read_config
+        from evalkit.runners.fun_audio_chat.folder.config import read_config
+        from evalkit.runners.fun_audio_chat.prompting.chatml import S2T
 
         if options.chat_template is not None or options.template_args:
             raise UsageError(
@@ -105,14 +105,14 @@ class FunAudioChatPrompts:
     @cached_property
     def tokens(self) -> Tokens:
         """The checkpoint's tokenizer. Raises UsageError."""
-        from evalkit.runners.fun_audio_chat.tokens import Tokens
+        from evalkit.runners.fun_audio_chat.prompting.tokens import Tokens
 
         return Tokens(self.config)
 
     @cached_property
     def frame(self) -> Frame:
         """How tools are told. Raises UsageError."""
-        from evalkit.runners.fun_audio_chat.prompts import Frame, tools_frame
+        from evalkit.runners.fun_audio_chat.prompting.prompts import Frame, tools_frame
 
         return Frame(OWN_FRAME, "own") if self.options.tools == "prompt" else tools_frame(self.config)
 
@@ -169,7 +169,7 @@ class FunAudioChatPrompts:
         return self.tokens.decode(reply.ids)
 
     def _chat(self, sample: Sample) -> Chat:
-        from evalkit.runners.fun_audio_chat.prompts import chat
+        from evalkit.runners.fun_audio_chat.prompting.prompts import chat
 
         return chat(sample.turns, system=self.system, tools=sample.tools, frame=self.frame)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from evalkit.config import offline
 from evalkit.errors import UsageError
 from evalkit.records import JSON, digest_of
-from evalkit.runners.fun_audio_chat.config import MODEL_TYPE
-from evalkit.runners.fun_audio_chat.digests import digest, file_digests
+from evalkit.runners.fun_audio_chat.folder.config import MODEL_TYPE
+from evalkit.runners.fun_audio_chat.folder.digests import digest, file_digests
 
 INSTALL = 'pip install "evalkit[vllm]"'
 SMALL = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")

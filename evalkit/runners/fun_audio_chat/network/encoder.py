@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from evalkit.runners.fun_audio_chat.config import AudioConfig
+    from evalkit.runners.fun_audio_chat.folder.config import AudioConfig
     from evalkit.runners.fun_audio_chat.requests import Clip
 
 PIECES_PER_PASS = 128

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from evalkit.runners.fun_audio_chat.backbone import KVCache
-from evalkit.runners.fun_audio_chat.model import FunAudioChat
+from evalkit.runners.fun_audio_chat.network.backbone import KVCache
+from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 from evalkit.runners.fun_audio_chat.requests import Decoding, Request
 
 BLOCK = 256

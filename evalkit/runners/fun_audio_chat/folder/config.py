@@ -14,8 +14,8 @@ from typing import Literal
 
 from evalkit.errors import UsageError
 from evalkit.records import JSON
-from evalkit.runners.fun_audio_chat.fields import Fields, read_json
-from evalkit.runners.fun_audio_chat.qwen import DENSE, MIXTURE, qwen3_fields
+from evalkit.runners.fun_audio_chat.folder.fields import Fields, read_json
+from evalkit.runners.fun_audio_chat.folder.qwen import DENSE, MIXTURE, qwen3_fields
 
 MODEL_TYPE = "funaudiochat"
 TEXT_KINDS = (DENSE, MIXTURE)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from evalkit.config import cache_dir
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat.shards import weight_files
+from evalkit.runners.fun_audio_chat.folder.shards import weight_files
 
 SEMANTIC = (
     "config.json",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evalkit.records import JSON
-from evalkit.runners.fun_audio_chat.fields import Fields
+from evalkit.runners.fun_audio_chat.folder.fields import Fields
 
 DENSE, MIXTURE = "qwen3", "qwen3_moe"
 VOCABULARY = 151936

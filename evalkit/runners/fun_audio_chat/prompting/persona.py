@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat.chatml import S2M
+from evalkit.runners.fun_audio_chat.prompting.chatml import S2M
 from evalkit.wording import store
 from evalkit.wording.extras import SPOKEN_S2M
 

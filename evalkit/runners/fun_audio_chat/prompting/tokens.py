@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
 from evalkit.records import JSON
-from evalkit.runners.fun_audio_chat.chatml import END_OF_TEXT, IM_END, IM_START
-from evalkit.runners.fun_audio_chat.config import CheckpointConfig
-from evalkit.runners.fun_audio_chat.fields import Fields, read_json
+from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig
+from evalkit.runners.fun_audio_chat.folder.fields import Fields, read_json
+from evalkit.runners.fun_audio_chat.prompting.chatml import END_OF_TEXT, IM_END, IM_START
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

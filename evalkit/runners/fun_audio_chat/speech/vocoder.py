@@ -13,8 +13,8 @@ from pathlib import Path
 from evalkit.audio import pcm_wav
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import JSON, Audio, digest_of
-from evalkit.runners.fun_audio_chat.segments import audible, blocks
-from evalkit.runners.fun_audio_chat.vocoder_setup import VocoderSetup
+from evalkit.runners.fun_audio_chat.speech.segments import audible, blocks
+from evalkit.runners.fun_audio_chat.speech.vocoder_setup import VocoderSetup
 from evalkit.runners.worker_process import WorkerDied, WorkerProcess, WorkerRefused
 
 WORKER = Path(__file__).with_name("vocoder_worker.py")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from evalkit.runners.fun_audio_chat.backbone import KVCache, Stack, qwen3
+from evalkit.runners.fun_audio_chat.network.backbone import KVCache, Stack, qwen3
 
 if TYPE_CHECKING:
-    from evalkit.runners.fun_audio_chat.config import AudioConfig
+    from evalkit.runners.fun_audio_chat.folder.config import AudioConfig
 
 Pick = Callable[[int, Tensor], Tensor]
 """(which of the k tokens, raw logits (rows, codebook) in float32) -> ids (rows,)."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from evalkit.errors import UsageError
 from evalkit.records import JSON
 from evalkit.runners.embedded.weights import file_sha256
-from evalkit.runners.fun_audio_chat.speaker import Speaker, find_speaker
+from evalkit.runners.fun_audio_chat.speech.speaker import Speaker, find_speaker
 
 WEIGHTS = ("cosyvoice3.yaml", "flow.pt", "hift.pt")
 """All that is read of the weights folder Fun-CosyVoice3-0.5B-2512, beside the speaker file."""

@@ -11,9 +11,9 @@ from itertools import takewhile
 from pathlib import Path
 
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat.chatml import S2T, chatml
-from evalkit.runners.fun_audio_chat.config import CheckpointConfig
-from evalkit.runners.fun_audio_chat.fields import read_json
+from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig
+from evalkit.runners.fun_audio_chat.folder.fields import read_json
+from evalkit.runners.fun_audio_chat.prompting.chatml import S2T, chatml
 from evalkit.runners.tool_prompt import rendered
 
 _SHOWN = 40

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from evalkit.runners.fun_audio_chat.generation import step
-from evalkit.runners.fun_audio_chat.memory import ran_out
-from evalkit.runners.fun_audio_chat.rows import BLOCK, Rows
+from evalkit.runners.fun_audio_chat.decoding.generation import step
+from evalkit.runners.fun_audio_chat.decoding.memory import ran_out
+from evalkit.runners.fun_audio_chat.decoding.rows import BLOCK, Rows
 
 FEW = (1, 2, 4, 8)
 CAPTURES_AT = 2

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from evalkit.runners.fun_audio_chat.rows import Prompt, Rows
-from evalkit.runners.fun_audio_chat.sampling import (
+from evalkit.runners.fun_audio_chat.decoding.rows import Prompt, Rows
+from evalkit.runners.fun_audio_chat.decoding.sampling import (
     by_multinomial,
     by_uniforms,
     penalised,

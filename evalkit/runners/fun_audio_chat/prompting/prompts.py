@@ -14,12 +14,12 @@ from typing import Literal
 
 from evalkit.errors import RunnerError, UsageError
 from evalkit.records import JSON, Audio, Turn
-from evalkit.runners.fun_audio_chat.chatml import IM_END, IM_START
-from evalkit.runners.fun_audio_chat.chatml import S2M as S2M
-from evalkit.runners.fun_audio_chat.chatml import S2T as S2T
-from evalkit.runners.fun_audio_chat.config import CheckpointConfig
-from evalkit.runners.fun_audio_chat.templates import templates
-from evalkit.runners.fun_audio_chat.tokens import Tokens
+from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig
+from evalkit.runners.fun_audio_chat.prompting.chatml import IM_END, IM_START
+from evalkit.runners.fun_audio_chat.prompting.chatml import S2M as S2M
+from evalkit.runners.fun_audio_chat.prompting.chatml import S2T as S2T
+from evalkit.runners.fun_audio_chat.prompting.templates import templates
+from evalkit.runners.fun_audio_chat.prompting.tokens import Tokens
 from evalkit.runners.tool_prompt import FUNCTION_CALLING_SHA256, OWN_FRAME, fill, frame_from
 from evalkit.wording.extras import FUNCTION_CALLING, SPOKEN_S2M
 from evalkit.wording.store import read

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from evalkit.runners.fun_audio_chat.backbone import Stack, qwen3
-from evalkit.runners.fun_audio_chat.encoder import ContinuousTower, DiscreteTower, embed_clips
-from evalkit.runners.fun_audio_chat.head import SpeechHead
+from evalkit.runners.fun_audio_chat.network.backbone import Stack, qwen3
+from evalkit.runners.fun_audio_chat.network.encoder import ContinuousTower, DiscreteTower, embed_clips
+from evalkit.runners.fun_audio_chat.network.head import SpeechHead
 from evalkit.runners.fun_audio_chat.requests import Clip
 
 if TYPE_CHECKING:
-    from evalkit.runners.fun_audio_chat.config import CheckpointConfig
+    from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig
 
 
 class FunAudioChat(nn.Module):
@@ -46,7 +46,7 @@ class FunAudioChat(nn.Module):
         Raises:
             UsageError: a checkpoint that is broken, or of another kind.
         """
-        from evalkit.runners.fun_audio_chat.checkpoint import load_state
+        from evalkit.runners.fun_audio_chat.folder.checkpoint import load_state
 
         with torch.device("meta"):
             model = cls(config)

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 import torch
 
 from evalkit.errors import OutOfMemory, RunnerError
-from evalkit.runners.fun_audio_chat.generation import prefill
-from evalkit.runners.fun_audio_chat.graphs import Stepper
-from evalkit.runners.fun_audio_chat.memory import free_bytes, give_back, ran_out
-from evalkit.runners.fun_audio_chat.model import FunAudioChat
+from evalkit.runners.fun_audio_chat.decoding.generation import prefill
+from evalkit.runners.fun_audio_chat.decoding.graphs import Stepper
+from evalkit.runners.fun_audio_chat.decoding.memory import free_bytes, give_back, ran_out
+from evalkit.runners.fun_audio_chat.decoding.rows import Prompt, Rows
+from evalkit.runners.fun_audio_chat.network.model import FunAudioChat
 from evalkit.runners.fun_audio_chat.requests import Decoding, Generated, Request
-from evalkit.runners.fun_audio_chat.rows import Prompt, Rows
 
 GATHER = 0.02
 """Seconds that an idle engine waits for company of the first request."""

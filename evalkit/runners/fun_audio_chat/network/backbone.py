@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat.fused import decode_layer, join
+from evalkit.runners.fun_audio_chat.network.fused import decode_layer, join
 
 
 def qwen3(config: Mapping[str, Any], kind: str, *, embeddings: bool = True) -> nn.Module:

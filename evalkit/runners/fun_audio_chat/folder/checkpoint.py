@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from evalkit.config import offline
 from evalkit.errors import UsageError
-from evalkit.runners.fun_audio_chat.config import CheckpointConfig
-from evalkit.runners.fun_audio_chat.digests import digest as digest
-from evalkit.runners.fun_audio_chat.shards import Entry, entries, opened, some
+from evalkit.runners.fun_audio_chat.folder.config import CheckpointConfig
+from evalkit.runners.fun_audio_chat.folder.digests import digest as digest
+from evalkit.runners.fun_audio_chat.folder.shards import Entry, entries, opened, some
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""Batched generation: rows, steps, draws, graphs, the scheduler."""

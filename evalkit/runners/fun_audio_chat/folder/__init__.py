@@ -1,0 +1,1 @@
+"""What a checkpoint folder holds: its description, its weights, its digest."""

@@ -1,0 +1,1 @@
+"""The network: audio towers, language model, speech head."""

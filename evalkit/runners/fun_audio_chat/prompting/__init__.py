@@ -1,0 +1,1 @@
+"""From turns to prompt ids, and from ids back to words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -20,6 +20,15 @@ def told(entry: Mapping[str, Any]) -> str:
         return ""
     verb = "was" if k == 1 else "were"
     return f"{share(entry)} answers {verb} cut off at the token limit (max_tokens, max_new_tokens)"
+
+
+def listed(entries: Mapping[str, Mapping[str, Any]], join: Callable[[list[str]], str]) -> str:
+    """The same of several tasks in one line; `join` makes one text of many."""
+    if len(entries) == 1:
+        ((name, entry),) = entries.items()
+        return f"{name}: {told(entry)}"
+    found = join([f"{name}: {share(entry)}" for name, entry in entries.items()])
+    return f"answers cut off at the token limit (max_tokens, max_new_tokens) in {found}"
 
 
 def compared(sides: Mapping[str, Mapping[str, Any]]) -> str:

@@ -15,7 +15,7 @@ from evalkit.records import cut_off
 from evalkit.results import build_results
 from evalkit.resultshape import check
 from evalkit.store import RunWriter
-from evalkit.truncation import compared, told
+from evalkit.truncation import compared, listed, told
 from reports.runs import load_runs
 from reports.trust import caveats
 from tests.cli_fixtures import Bench, bench, openai, result
@@ -150,3 +150,13 @@ def test_predictions_say_nothing_of_it(bench: Bench) -> None:
     (bench.tmp / "p.jsonl").write_text('{"id": "1", "text": "no", "row": {"prompt": "?"}}\n')
     done = bench.here("score", bench.tmp / "p.jsonl", "--task", ADV, "--out", bench.tmp / "s", "--json")
     assert json.loads(done.out)["tasks"][ADV]["n_truncated"] == 0 and "cut off" not in done.err
+
+
+def test_several_tasks_are_told_in_one_line() -> None:
+    metrics = {"acc": {"n_errors": 0, "n_pending": 0}}
+    entries = {f"a/{k}": {"n": 5, "headline": "acc", "metrics": metrics, "n_truncated": k} for k in (1, 2)}
+    assert listed(entries, ", ".join) == (
+        "answers cut off at the token limit (max_tokens, max_new_tokens) in a/1: 1 of 5, a/2: 2 of 5"
+    )
+    entries.pop("a/2")
+    assert listed(entries, ", ".join).startswith("a/1: 1 of 5 answers was cut off")

@@ -106,6 +106,7 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
     failed: list[tuple[str, str, str, str]] = []
     unscored: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
     doubtful: list[str] = []
+    cut: list[str] = []
     for name, entry in results["tasks"].items():
         head = entry["metrics"][entry["headline"]]
         if head["n_errors"]:
@@ -114,8 +115,8 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
             yield f"{name}: {entry['n']} samples, but {entry['n_expected']} were published; is the data complete?"
         if head["n_pending"]:
             yield f"{name}: {head['n_pending']} samples were not reached."
-        if cut := truncation.told(entry):
-            yield f"{name}: {cut}"
+        if truncation.told(entry):
+            cut.append(name)
         decided: dict[str, list[str]] = {}
         for metric, found in entry["metrics"].items():
             for code, reason in found["reasons"].items():
@@ -138,6 +139,8 @@ def remarks(results: Mapping[str, Any], run: Run) -> Iterator[str]:
         yield from (f"{name}: {', '.join(metrics)}: {told}" for told, metrics in decided.items())
         if not head["meaningful"]:
             doubtful.append(name)
+    if cut:
+        yield truncation.listed({name: results["tasks"][name] for name in cut}, _listed)
     for (_, example), where in unscored.items():
         yield f"unscored ({_listed([f'{w}: {n}' for w, n, _ in where])}): {example}"
     if doubtful:

@@ -1,4 +1,4 @@
-"""Steps replayed as CUDA graphs: decoding is bound by launching kernels, some two thousand a step in the 8B.
+"""Steps replayed as CUDA graphs: decoding is bound by launching kernels, some thousands a step in the 8B.
 
 A graph belongs to a number of rows and a length of the caches. Both are rounded up, so that few graphs serve a run;
 rows beyond the active ones compute in slots that nobody reads. The first step of a new size runs as it is, and so warms

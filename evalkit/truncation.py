@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+BESIDE = "answers cut off at the token limit: "
+"""How a sentence on a task in several runs begins."""
+NAMED = 4
 
 
 def share(entry: Mapping[str, Any]) -> str:
@@ -36,4 +40,13 @@ def compared(sides: Mapping[str, Mapping[str, Any]]) -> str:
     if not any(entry.get("n_truncated") for entry in sides.values()):
         return ""
     found = ", ".join(f"{share(entry) or 'not on record'} in {name}" for name, entry in sides.items())
-    return f"answers cut off at the token limit: {found}"
+    return f"{BESIDE}{found}"
+
+
+def folded(notes: Sequence[tuple[str, str]]) -> list[str]:
+    """Notes with the names they belong to; where most tasks were cut off, those of them become one."""
+    cut = [f"{name}: {note.removeprefix(BESIDE)}" for name, note in notes if note.startswith(BESIDE)]
+    if len(cut) <= NAMED:
+        return [f"{name}: {note}" for name, note in notes]
+    others = [f"{name}: {note}" for name, note in notes if not note.startswith(BESIDE)]
+    return [*others, f"{BESIDE}{'; '.join(cut[:NAMED])}; and {len(cut) - NAMED} more tasks"]

@@ -15,7 +15,7 @@ from evalkit.records import cut_off
 from evalkit.results import build_results
 from evalkit.resultshape import check
 from evalkit.store import RunWriter
-from evalkit.truncation import compared, listed, told
+from evalkit.truncation import BESIDE, compared, folded, listed, told
 from reports.runs import load_runs
 from reports.trust import caveats
 from tests.cli_fixtures import Bench, bench, openai, result
@@ -160,3 +160,14 @@ def test_several_tasks_are_told_in_one_line() -> None:
     )
     entries.pop("a/2")
     assert listed(entries, ", ".join).startswith("a/1: 1 of 5 answers was cut off")
+
+
+def test_notes_of_many_tasks_become_one() -> None:
+    cut = [(f"t{k}", f"{BESIDE}1 of 5 in a, 0 of 5 in b") for k in range(6)]
+    assert folded([*cut[:4], ("u", "other")]) == [*(f"{n}: {said}" for n, said in cut[:4]), "u: other"]
+    other, one = folded([*cut, ("u", "other")])
+    assert (
+        other == "u: other"
+        and one.startswith(f"{BESIDE}t0: 1 of 5 in a")
+        and one.endswith("; and 2 more tasks")
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from evalkit.gate.model import Outcome, Row
 from evalkit.gate.terms import BUILT_IN
 from evalkit.gate.verdicts import Verdict, line_of
+from evalkit.truncation import folded
 from reports.cells import DASH
 from reports.cells import number as rounded
 
@@ -109,4 +110,4 @@ def notes(outcome: Outcome) -> list[str]:
     nothing = (
         [] if {r.verdict for r in outcome.rows} - {"skipped"} else ["nothing was gated, which is no pass"]
     )
-    return [*nothing, *outcome.notes, *(f"{r.name}: {n}" for r in outcome.rows for n in r.notes)]
+    return [*nothing, *outcome.notes, *folded([(r.name, n) for r in outcome.rows for n in r.notes])]
